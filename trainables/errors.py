@@ -1,0 +1,33 @@
+"""What can be wrong with what a user gives to `trainables`, as one tree.
+
+    TrainableError (ValueError)       what was given can't be used; the message says key or file, rule and value
+    ├── DatasetError                  a dataset.json, or a file that it lists
+    ├── SettingError                  a value of the training configuration
+    └── ModelFileError                a model file
+    TrainingError (RuntimeError)      a run that started and can't go on
+    └── NonFiniteLossError            the loss became NaN or infinite
+"""
+
+
+class TrainableError(ValueError):
+    """What the user gave can't be used."""
+
+
+class DatasetError(TrainableError):
+    """A `dataset.json`, or an image or label file that it lists, breaks a rule."""
+
+
+class SettingError(TrainableError):
+    """A value of the training configuration breaks a rule."""
+
+
+class ModelFileError(TrainableError):
+    """A file is not a voxtune model, or is damaged."""
+
+
+class TrainingError(RuntimeError):
+    """A training run that started and can't go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss became NaN or infinite."""

@@ -1,0 +1,69 @@
+"""What a training run is: the three methods that anything tunable offers, and what it gives back.
+
+A run knows nothing of Ray or Optuna. The tuner builds one from an import string (`module:Class`) by calling
+
+    Class(parameters, data=..., budget=..., seed=..., device=...)
+
+and drives it from rung to rung with `advance`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, get_args
+
+BudgetUnit = Literal["voxels", "flops", "seconds", "steps"]
+BUDGET_UNITS: tuple[str, ...] = get_args(BudgetUnit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much training a run may use in all; learning-rate schedules stretch over it."""
+
+    unit: BudgetUnit
+    """`voxels` seen in training (batch x patch voxels, padding included, channels not), `flops` of the network's
+    counted work, `seconds` of training, or optimizer `steps`."""
+
+    maximum: float
+    """The full budget, in `unit`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What one call of `advance` found. Amounts count from the start of the run, not from the last call."""
+
+    score: float
+    """What the search maximises: for segmentation the mean foreground Dice over the validation cases, 0 to 1."""
+
+    budget_used: float
+    """Training done so far, in the budget's unit."""
+
+    steps: int
+    training_seconds: float
+    evaluation_seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """More numbers worth a column: training `loss`, `dice_<class>`."""
+
+    cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Score per validation case and class, e.g. `{"hippocampus_001": {"Anterior": 0.88, "Posterior": 0.85}}`."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What a report wants to know of the run: voxels, peak_gib, parameters, precision, device."""
+
+
+class TrainingRun(Protocol):
+    """Something that can be tuned."""
+
+    def advance(self, budget: float) -> Evaluation:
+        """Train until `budget` (in the unit of the run's Budget) is used in all, evaluate once, say what came out.
+
+        Raises TrainingError when training can't go on.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on: tensors, numbers, strings and containers of them only."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up where `state_dict` was called: the same calls of `advance` then give the same Evaluations."""
+        ...
