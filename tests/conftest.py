@@ -1,0 +1,23 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from make_data import write_dataset
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Decathlon folder of six one-channel cases of 20 x 24 x 18 voxels with two classes. Read only."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "Blobs")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; tests that ask for it are marked `data`."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("VOXTUNE_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set VOXTUNE_DATA")
+    return folder
