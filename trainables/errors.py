@@ -1,11 +1,11 @@
 """What can be wrong with what a user gives to `trainables`, as one tree.
 
-    TrainableError (ValueError)       what was given can't be used; the message says key or file, rule and value
-    ├── DatasetError                  a dataset.json, or a file that it lists
-    ├── SettingError                  a value of the training configuration
-    └── ModelFileError                a model file
-    TrainingError (RuntimeError)      a run that started and can't go on
-    └── NonFiniteLossError            the loss became NaN or infinite
+TrainableError (ValueError)       what was given can't be used; the message says key or file, rule and value
+├── DatasetError                  a dataset.json, or a file that it lists
+├── SettingError                  a value of the training configuration
+└── ModelFileError                a model file
+TrainingError (RuntimeError)      a run that started and can't go on
+└── NonFiniteLossError            the loss became NaN or infinite
 """
 
 
