@@ -1,0 +1,103 @@
+"""Where everything of a sweep lies: the one place that knows the names of files in `runs/NAME/`."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuner.errors import SweepDirectoryError
+
+
+@dataclass(frozen=True)
+class SweepDirectory:
+    """The files of one sweep.
+
+    A directory is a sweep's once `sweep.yaml` stands in it; that file is written last when a sweep is set up.
+    """
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path) -> "SweepDirectory":
+        """Make a new sweep's directory. Raises SweepDirectoryError if something stands there already."""
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise SweepDirectoryError(
+                f"sweep directory {root} exists already: nothing in it was touched; "
+                f"choose another --name, or go on with it by `voxtune resume {root}`"
+            )
+        directory = cls(root.absolute())
+        directory.checkpoints.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    @classmethod
+    def find(cls, run: str, runs: Path = Path("runs")) -> "SweepDirectory":
+        """The directory of RUN, a path or a name under `runs`. Raises SweepDirectoryError if it is no sweep's."""
+        candidates = [Path(run), runs / run]
+        for candidate in candidates:
+            directory = cls(candidate.absolute())
+            if directory.sweep_file.is_file():
+                return directory
+        looked = " or ".join(str(candidate) for candidate in candidates)
+        raise SweepDirectoryError(f"no sweep at {looked}: a sweep's directory holds a sweep.yaml")
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def sweep_file(self) -> Path:
+        """The resolved sweep file, which can be run again."""
+        return self.root / "sweep.yaml"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def split_file(self) -> Path:
+        """Which cases trained, validated and tested."""
+        return self.root / "split.json"
+
+    @property
+    def journal(self) -> Path:
+        """The study's default storage."""
+        return self.root / "study.journal"
+
+    @property
+    def log_file(self) -> Path:
+        """Ray's and Optuna's messages, and ours, of every driver that worked on the sweep."""
+        return self.root / "sweep.log"
+
+    @property
+    def ray_results(self) -> Path:
+        """Ray Tune's own bookkeeping; nothing of ours reads it."""
+        return self.root / "ray"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def trial_folder(self, study: str, number: int) -> Path:
+        """What trial `number` of `study` leaves: its state to go on from, and its model."""
+        return self.checkpoints / f"{study}_{number:04d}"
+
+    def state_file(self, study: str, number: int) -> Path:
+        return self.trial_folder(study, number) / "state.pt"
+
+    def model_file(self, study: str, number: int) -> Path:
+        return self.trial_folder(study, number) / "model.pt"
+
+    def forget_trial(self, study: str, number: int) -> None:
+        """Remove a loser's state and model."""
+        shutil.rmtree(self.trial_folder(study, number), ignore_errors=True)
+
+    @property
+    def best_config(self) -> Path:
+        return self.root / "best" / "config.yaml"
+
+    @property
+    def best_model(self) -> Path:
+        return self.root / "best" / "model.pt"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"

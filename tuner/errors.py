@@ -1,0 +1,38 @@
+"""What can go wrong for a user of the application. The command line prints these without a traceback.
+
+    UserError (ValueError)              exit code 2: nothing was started, nothing was changed
+    ├── SweepConfigError                a key of a sweep file
+    ├── SweepDirectoryError             a sweep's directory: exists, is missing, is no sweep's
+    └── StudyError                      the study's storage: unreachable, of another space or version
+    SweepFailed (RuntimeError)          exit code 1: the sweep ran, and no trial gave a result
+
+`search_spaces.errors.SpaceError`, `trainables.errors.TrainableError` and `cluster.errors.ClusterError` are user errors
+of the rooms below, which cannot import this tree; `USER_ERRORS` gathers them for the command line.
+"""
+
+from cluster.errors import ClusterError
+from search_spaces.errors import SpaceError
+from trainables.errors import TrainableError
+
+
+class UserError(ValueError):
+    """What the user gave can't be used."""
+
+
+class SweepConfigError(UserError):
+    """A key of a sweep file breaks a rule."""
+
+
+class SweepDirectoryError(UserError):
+    """A sweep's directory exists already, is missing, or is no sweep's."""
+
+
+class StudyError(UserError):
+    """The study's storage can't be used."""
+
+
+class SweepFailed(RuntimeError):  # noqa: N818 (a result, not a misuse)
+    """The sweep ran, and no trial gave a result."""
+
+
+USER_ERRORS = (UserError, SpaceError, TrainableError, ClusterError)
