@@ -64,10 +64,10 @@ class SegmentationLoss:
 def segmentation_loss(kind: str, regions: bool) -> SegmentationLoss:
     """`kind` is `dice` or `dice_ce`, the sum of Dice and (for regions binary) cross entropy averaged over the voxels.
 
-    The Dice loss of a class is 1 - 2 Σ y p / (Σ y² + Σ p²) (Milletari et al. 2016; so used by Yang 2020): p after softmax, for
-    regions after sigmoid; sums over the voxels of the whole batch, so that a class needs to be in one of its patches
-    only. The mean is taken over the foreground classes; background is left out (it is in the cross entropy). With
-    `regions` the target holds a bit mask (bit i: region i), otherwise a class index, 0 for background.
+    The Dice loss of a class is 1 - 2 Σ y p / (Σ y² + Σ p²) (Milletari et al. 2016; so used by Yang 2020): p after
+    softmax, for regions after sigmoid; sums over the voxels of the whole batch, so that a class needs to be in one of
+    its patches only. The mean is taken over the foreground classes; background is left out (it is in the cross
+    entropy). With `regions` the target holds a bit mask (bit i: region i), otherwise a class index, 0 for background.
 
     Raises SettingError for another `kind`.
     """

@@ -18,8 +18,8 @@ Stride = tuple[int, int, int]
 ARCHITECTURES = ("unet3d", "residual_unet", "dynunet")
 NORMALISATIONS = ("instance", "batch", "group", "none")
 MAX_CHANNELS = {"unet3d": 256, "residual_unet": 512, "dynunet": 320}
-"""Channels double from level to level up to here. 320 is nnU-Net's bound for 3D; 256 is the deepest first convolution of
-Cicek et al., whose second has 512."""
+"""Channels double from level to level up to here. 320 is nnU-Net's bound for 3D; 256 is what the deepest level of Cicek
+et al. starts with before it doubles them to 512."""
 
 AXES = "xyz"
 _GROUPS = 8
