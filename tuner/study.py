@@ -67,7 +67,8 @@ class SweepStudy:
         self._seed = seed
         self._sampler = sampler
         self._distributions = {name: _distribution(parameter) for name, parameter in space.searched.items()}
-        self._asked: dict[int, optuna.Trial] = {}
+        self.asked: dict[int, optuna.Trial] = {}
+        """The trials that this process runs, by number."""
 
     @classmethod
     def open(
@@ -84,7 +85,8 @@ class SweepStudy:
         known = study.user_attrs.get("space")
         if known is None:
             study.set_user_attr("space", space.to_mapping())
-            study.set_metric_names(["Dice"])
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                study.set_metric_names(["Dice"])
         elif known != space.to_mapping():
             differing = sorted(
                 key
@@ -96,7 +98,7 @@ class SweepStudy:
 
     def enqueue(self, parameters: Mapping[str, Any], *, seed: int | None = None, **attributes: Any) -> None:
         """Have these parameters proposed before any others. Raises SpaceError if they are not in the space."""
-        self.space.validate({**self.space.fixed_values, **parameters})
+        self.space.validate({**self.space.fixed, **parameters})
         searched = {name: value for name, value in parameters.items() if name in self._distributions}
         if seed is not None:
             attributes["seed"] = seed
@@ -106,20 +108,19 @@ class SweepStudy:
         """The next trial: a released or enqueued one if there is any, else what the sampler proposes."""
         if self._sampler is not None:
             self.optuna.sampler = self._sampler(len(self.optuna.get_trials(deepcopy=False)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             trial = self.optuna.ask(self._distributions)
-        self._asked[trial.number] = trial
+        self.asked[trial.number] = trial
         if "seed" not in trial.user_attrs:
             trial.set_user_attr("seed", self._seed)
         steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
         return Proposal(
-            trial.number, {**self.space.fixed_values, **trial.params}, trial.user_attrs["seed"], steps_done
+            trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done
         )
 
     def report(self, number: int, step: int, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
         """Record what a running trial reached at `step` thousandths of the full budget."""
-        trial = self._asked[number]
+        trial = self.asked[number]
         trial.report(evaluation.score, step)
         evaluations = [
             *trial.user_attrs.get("evaluations", []),
@@ -141,7 +142,7 @@ class SweepStudy:
 
     def finish(self, number: int, reason: StopReason, *, error: str | None = None) -> None:
         """Give a running trial its true final state."""
-        trial = self._asked.pop(number)
+        trial = self.asked.pop(number)
         trial.set_user_attr("stop_reason", reason)
         feasible = reason != "out of memory"
         trial.set_user_attr("feasible", feasible)
@@ -165,7 +166,7 @@ class SweepStudy:
             if numbers is None or trial.number in numbers:
                 # Optuna's public tell() only finishes trials; a waiting trial keeps its parameters and values.
                 self.optuna._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
-                self._asked.pop(trial.number, None)
+                self.asked.pop(trial.number, None)
                 released.append(trial.number)
         return released
 
@@ -179,7 +180,7 @@ class SweepStudy:
 
     def parameters(self, trial: FrozenTrial) -> dict[str, Any]:
         """All parameters of a trial, the space's fixed values included."""
-        return {**self.space.fixed_values, **trial.params}
+        return {**self.space.fixed, **trial.params}
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self.optuna.get_trials(deepcopy=False)[number]

@@ -1,0 +1,71 @@
+"""Connects to Ray: to one started here for this sweep alone, or to a running cluster."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cluster.errors import ClusterError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    dashboard: str | None
+    """Address of the Ray dashboard, for a browser on this machine."""
+
+    resources: dict[str, float]
+    """What all its nodes have in sum: `CPU`, `GPU`, ..."""
+
+    def slots(self, *, cpus: float, gpus: float) -> int:
+        """How many trials of this size its nodes hold at once. Raises ClusterError if not even one fits."""
+        have = {"CPU": self.resources.get("CPU", 0.0), "GPU": self.resources.get("GPU", 0.0)}
+        for kind, need in (("CPU", cpus), ("GPU", gpus)):
+            if need > have[kind]:
+                raise ClusterError(
+                    f"resources: a trial asks for {need:g} {kind}, but the cluster has {have[kind]:g}; "
+                    f"lower {kind.lower()}s_per_trial, or connect to a larger cluster by --address"
+                )
+        # Whole trials on each GPU: three trials of 0.4 GPU do not fit on one.
+        by_gpu = have["GPU"] // gpus if gpus >= 1 else have["GPU"] * (1 // gpus) if gpus else float("inf")
+        return int(min(have["CPU"] // cpus, by_gpu))
+
+
+@contextmanager
+def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[Cluster]:
+    """Connect to the cluster at `address`, or start Ray on this machine and end it afterwards.
+
+    Args:
+        address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
+        verbose: whether Ray's own messages reach the terminal.
+
+    Raises ClusterError if none answers.
+    """
+    # Ray reads these when it is imported, and its workers inherit them.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    import ray
+
+    if not verbose:
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=r"ray\..*")
+    try:
+        context = ray.init(
+            address=address or "local",
+            include_dashboard=None if address else True,
+            log_to_driver=verbose,
+            logging_level=logging.INFO if verbose else logging.ERROR,
+            configure_logging=verbose,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error
+    try:
+        url = context.dashboard_url
+        yield Cluster(dashboard=f"http://{url}" if url else None, resources=ray.cluster_resources())
+    finally:
+        ray.shutdown()

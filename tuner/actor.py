@@ -1,0 +1,148 @@
+"""The warm actor: a Ray Tune trainable that drives one training run after another in one process.
+
+Ray Tune keeps the process when a trial ends and hands it the next trial's configuration, so that imports, CUDA context
+and memory-mapped volumes are paid for once a slot. An error of a trial is a result (`failure`), never the end of the
+actor.
+"""
+
+import gc
+import math
+import os
+import socket
+import time
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from trainables.errors import TrainingError
+from trainables.protocol import Budget, Evaluation, TrainingRun
+from tuner.files import replace_file
+
+ASSIGNMENT = "assignment"
+"""The one key of a Tune config of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """All that an actor needs to run one trial."""
+
+    number: int
+    trainable: str
+    parameters: dict[str, Any]
+    data: dict[str, Any]
+    budget: Budget
+    seed: int
+    steps: tuple[int, ...]
+    """The thousandths of the full budget at which it evaluates, ascending; it goes on after `steps_done` of them."""
+
+    steps_done: tuple[int, ...]
+    folder: str
+    """Where its state and its model are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialReport:
+    """What an actor reports: an evaluation at a step, or how the trial failed."""
+
+    number: int
+    step: int
+    evaluation: Evaluation | None
+    facts: dict[str, Any]
+    failure: str | None = None
+    """One line: type and message of the error that ended the trial."""
+
+    traceback: str | None = None
+    out_of_memory: bool = False
+
+
+class TrialActor(tune.Trainable):
+    """Runs the trial that its config's Assignment describes, one evaluation a step."""
+
+    _run: TrainingRun | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._assignment: Assignment = config[ASSIGNMENT]
+        # The run of the trial before must be gone before the next one is built: two would not fit on a full device.
+        self._run = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        self._asked_at = time.perf_counter()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        assignment = self._assignment
+        todo = [step for step in assignment.steps if step not in assignment.steps_done]
+        step = todo[min(self.iteration, len(todo) - 1)]
+        try:
+            report = self._advance(step)
+        except Exception as error:
+            report = self._failure(step, error)
+        return {"report": report}
+
+    def _advance(self, step: int) -> TrialReport:
+        assignment = self._assignment
+        facts: dict[str, Any] = {"node": socket.gethostname(), "pid": os.getpid()}
+        if self._run is None:
+            self._run = build_run(assignment)
+            facts["start_seconds"] = time.perf_counter() - self._asked_at
+        evaluation = self._run.advance(step / assignment.steps[-1] * assignment.budget.maximum)
+        if not math.isfinite(evaluation.score):
+            raise TrainingError(f"the score at step {step} is {evaluation.score}")
+        self._keep(last=step == assignment.steps[-1])
+        return TrialReport(number=assignment.number, step=step, evaluation=evaluation, facts=facts)
+
+    def _keep(self, *, last: bool) -> None:
+        """Write what the trial needs to go on, and the model it has so far."""
+        folder = Path(self._assignment.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        assert self._run is not None
+        if last:
+            (folder / "state.pt").unlink(missing_ok=True)
+        else:
+            state = self._run.state_dict()
+            replace_file(folder / "state.pt", lambda path: torch.save(state, path))
+        save_model = getattr(self._run, "save_model", None)
+        if save_model is not None:
+            save_model(folder / "model.pt")
+
+    def _failure(self, step: int, error: Exception) -> TrialReport:
+        self._run = None
+        expected = isinstance(error, TrainingError | torch.OutOfMemoryError)
+        return TrialReport(
+            number=self._assignment.number,
+            step=step,
+            evaluation=None,
+            facts={"node": socket.gethostname(), "pid": os.getpid()},
+            failure=f"{type(error).__name__}: {error}",
+            traceback=None if expected else traceback.format_exc(),
+            out_of_memory=isinstance(error, torch.OutOfMemoryError),
+        )
+
+    def cleanup(self) -> None:
+        self._run = None
+
+
+def build_run(assignment: Assignment) -> TrainingRun:
+    """The assignment's training run, at the state where an earlier driver left it."""
+    module, _, name = assignment.trainable.partition(":")
+    run: TrainingRun = getattr(import_module(module), name)(
+        assignment.parameters,
+        data=assignment.data,
+        budget=assignment.budget,
+        seed=assignment.seed,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
+    state = Path(assignment.folder) / "state.pt"
+    if assignment.steps_done and state.is_file():
+        run.load_state_dict(torch.load(state, weights_only=True))
+    return run

@@ -1,0 +1,264 @@
+"""The sweep file: every key, its meaning, its rule and its default."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from search_spaces.space import SearchSpace, parse_space
+from search_spaces.yaml_file import read_yaml
+from trainables.protocol import Budget, BudgetUnit
+from tuner.errors import SweepConfigError
+
+SEGMENTATION = "trainables.segmentation:SegmentationRun"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=False)
+
+
+class DatasetConfig(_Section):
+    path: Path
+    """Folder of a Decathlon-style data set (it holds `dataset.json`). Relative to the sweep file."""
+
+    labels: dict[str, int | list[int]] | None = None
+    """Classes to learn, each from one or several of the files' label values; all declared labels by default."""
+
+    regions: bool = False
+    """Whether the classes of `labels` may overlap (nested tumour regions): each is then learned on its own."""
+
+    group: str | None = None
+    """Keeps cases of one subject on one side of a split: an expression over the case's `name` and `number`."""
+
+    groups_file: Path | None = None
+    """The same as a CSV file with the columns `case,group`. Relative to the sweep file."""
+
+    folds: int | None = Field(5, ge=2)
+    """How many folds the cases are dealt into; null if `held_out` is given."""
+
+    fold: int = Field(0, ge=0)
+    """The fold that validates."""
+
+    held_out: float | None = Field(None, gt=0, lt=1)
+    """Share of the cases that validates, instead of folds."""
+
+    test_fraction: float = Field(0.0, ge=0, lt=1)
+    """Share of the cases that the search never sees."""
+
+    split_seed: int = Field(0, ge=0)
+    """Seed of the split."""
+
+    @model_validator(mode="after")
+    def _folds_or_share(self) -> "DatasetConfig":
+        if (self.folds is None) == (self.held_out is None):
+            raise ValueError(
+                f"give either folds or held_out, the other null; got folds {self.folds} and held_out {self.held_out}"
+            )
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold counts from 0 and must be below folds; got fold {self.fold} of {self.folds}")
+        if self.group is not None and self.groups_file is not None:
+            raise ValueError("give either group or groups_file, not both")
+        if self.regions and self.labels is None:
+            raise ValueError("regions: true needs labels that say which values make up each region")
+        return self
+
+
+class PreprocessingConfig(_Section):
+    spacing: Literal["median"] | tuple[float, float, float] = "median"
+    """Voxel size in mm that volumes are resampled to: the data set's median, or three numbers (x, y, z)."""
+
+    normalisation: Literal["auto", "zscore", "ct", "minmax", "none"] = "auto"
+    """Of intensities; `auto` goes by each channel's modality."""
+
+    @field_validator("spacing")
+    @classmethod
+    def _positive(cls, spacing: Any) -> Any:
+        if spacing != "median" and min(spacing) <= 0:
+            raise ValueError("each spacing must be above 0 mm")
+        return spacing
+
+
+class BudgetConfig(_Section):
+    unit: BudgetUnit = "voxels"
+    """`voxels` seen in training, `flops`, `seconds` of training, or optimizer `steps`."""
+
+    maximum: float = Field(gt=0)
+    """What a trial uses that is never stopped."""
+
+    first_rung: float | None = Field(None, gt=0)
+    """The lowest budget at which trials are compared; two reductions below the maximum by default."""
+
+    reduction: float = Field(3.0, gt=1)
+    """Each rung's budget is this many times the one below, and this share of the trials reaches it."""
+
+    @model_validator(mode="after")
+    def _first_below_maximum(self) -> "BudgetConfig":
+        if self.first_rung is not None and self.first_rung > self.maximum:
+            raise ValueError(f"first_rung {self.first_rung:g} is above maximum {self.maximum:g}")
+        return self
+
+    @property
+    def first_share(self) -> float:
+        return self.reduction**-2 if self.first_rung is None else self.first_rung / self.maximum
+
+    @property
+    def full(self) -> Budget:
+        return Budget(unit=self.unit, maximum=self.maximum)
+
+
+class SearchConfig(_Section):
+    trials: int = Field(16, ge=1)
+    """How many configurations are tried."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    """`tpe`: Optuna's tree-structured Parzen estimator; `random`: uniform draws."""
+
+    startup_trials: int | None = Field(None, ge=0)
+    """Random draws before TPE starts to learn; by default four a slot, but not more than half of the trials."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of the sampler and of every trial's training."""
+
+    stop_early: bool = True
+    """Whether trials are stopped at rungs (ASHA); false: each trial uses the full budget."""
+
+
+class ResourcesConfig(_Section):
+    cpus_per_trial: float = Field(1, gt=0)
+    """CPU cores (and threads) of one trial."""
+
+    gpus_per_trial: float = Field(0, ge=0)
+    """GPUs of one trial; a fraction lets several share one."""
+
+    trials_at_once: int | None = Field(None, ge=1)
+    """A cap; by default as many as the cluster's resources hold."""
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _fraction_or_whole(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError("above 1 it must be a whole number")
+        return gpus
+
+
+class ConfirmConfig(_Section):
+    top: int = Field(3, ge=0)
+    """How many of the best configurations are trained again before one is called best; 0: none."""
+
+    seeds: int = Field(2, ge=1)
+    """With how many other seeds each."""
+
+
+class SweepConfig(_Section):
+    """A sweep: data, what is trained, what is searched, for how long, on what."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Names the sweep's directory, `runs/NAME`."""
+
+    dataset: DatasetConfig | None = None
+    """Needed by segmentation runs."""
+
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    trainable: str = Field(SEGMENTATION, pattern=r"^[\w.]+:\w+$")
+    """Import string `module:Class` of the training run. It names code that will be run: use only your own files."""
+
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Fixed training parameters, the same for every trial."""
+
+    space: dict[str, Any] = Field(min_length=1)
+    """What is searched, e.g. `learning_rate: {float: [1e-4, 1e-2], log: true}`."""
+
+    default: dict[str, Any] = Field(default_factory=dict)
+    """The first trial's values of the searched parameters: a sensible default, so that no sweep ends below it."""
+
+    budget: BudgetConfig
+    search: SearchConfig = SearchConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
+    storage: str | None = None
+    """URL of the study's database; a journal file in the sweep's directory by default."""
+
+    cache: Path | None = None
+    """Folder of preprocessed volumes; `$XDG_CACHE_HOME/voxtune` by default. Relative to the sweep file."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SweepConfig":
+        both = self.training.keys() & self.space.keys()
+        if both:
+            raise ValueError(f"in training and in space: {', '.join(sorted(both))}; a parameter has one place")
+        space = self.search_space
+        if self.default:
+            missing = space.searched.keys() - self.default.keys()
+            if missing:
+                raise ValueError(f"default gives no value for {', '.join(sorted(missing))}")
+            space.validate({**space.fixed, **self.default})
+        if self.trainable == SEGMENTATION and self.dataset is None:
+            raise ValueError("dataset is needed to train a segmentation")
+        return self
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """The space, the fixed training parameters included."""
+        return parse_space({**self.training, **self.space})
+
+    @property
+    def cache_folder(self) -> Path:
+        if self.cache is not None:
+            return self.cache
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voxtune"
+
+    @classmethod
+    def read(cls, path: Path) -> "SweepConfig":
+        """Read a sweep file. Raises SweepConfigError or SpaceError naming file, key, rule and value."""
+        content = read_yaml(path)
+        try:
+            config = cls.model_validate(content)
+        except ValidationError as error:
+            raise SweepConfigError(_explain(path, error)) from None
+        return config.resolved(path.parent)
+
+    def resolved(self, base: Path) -> "SweepConfig":
+        """The same with all paths absolute; relative ones count from `base`."""
+
+        def absolute(path: Path | None) -> Path | None:
+            return None if path is None else Path(os.path.normpath(base.absolute() / path.expanduser()))
+
+        dataset = self.dataset and self.dataset.model_copy(
+            update={"path": absolute(self.dataset.path), "groups_file": absolute(self.dataset.groups_file)}
+        )
+        return self.model_copy(update={"dataset": dataset, "cache": absolute(self.cache)})
+
+    def to_yaml(self) -> str:
+        """As a sweep file that gives this config again."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "sweep"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{path}: {key}: unknown key{_suggest(problem['loc'])}")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: {key}: is missing")
+        else:
+            rule = problem["msg"].removeprefix("Value error, ")
+            value = "" if isinstance(problem["input"], dict | BaseModel) else f"; got {problem['input']!r}"
+            lines.append(f"{path}: {key}: {rule}{value}")
+    return "\n".join(lines)
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    model: Any = SweepConfig
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation
+        model = next(
+            option
+            for option in getattr(annotation, "__args__", (annotation,))
+            if isinstance(option, type) and issubclass(option, BaseModel)
+        )
+    close = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(model.model_fields)}"
