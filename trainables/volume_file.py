@@ -1,0 +1,201 @@
+"""What one NIfTI file holds: reads images and labels as arrays and refuses what can't be trained on, with clear errors.
+
+A file is read from disk once and inflated in one go: its content hash comes from the same bytes, the gzip checksum is
+verified, and zlib works outside Python's global lock, so that threads read side by side.
+"""
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from trainables.decathlon import LARGEST_LABEL, Case, Dataset
+from trainables.errors import DatasetError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedCase:
+    """One case in memory; it keeps every rule of `read_case`."""
+
+    name: str
+    image: np.ndarray
+    """(C, X, Y, Z) float32, all finite; axes as in the file."""
+
+    label: np.ndarray
+    """(X, Y, Z) uint8 or uint16."""
+
+    affine: np.ndarray
+    """(4, 4) of the image: voxel indices to mm in RAS."""
+
+    label_voxels: dict[int, int]
+    """How many voxels each declared label has, absent ones with 0."""
+
+    content_hash: str
+    """SHA-256 over the bytes of both files, hex."""
+
+
+def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The image (C, X, Y, Z) float32, scaled as its header says, and its affine (4, 4), voxel indices to mm in RAS.
+
+    A file of three dimensions has one channel; one of four has its channels last. Raises DatasetError if the file can't
+    be read, is damaged, is no NIfTI, has other dimensions, or holds NaN or infinite voxels.
+    """
+    return _to_image(_NiftiFile.read(path))
+
+
+def read_label(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The label (X, Y, Z) uint8 (uint16 where a value is past 255) and its affine (4, 4).
+
+    Raises DatasetError as `read_image` does, or if a voxel is not a whole number from 0 to 65535.
+    """
+    return _to_label(_NiftiFile.read(path))
+
+
+def read_case(dataset: Dataset, case: Case) -> CheckedCase:
+    """Read both files of a case and see that they fit each other and what `dataset.json` declares.
+
+    Besides the rules of `read_image` and `read_label`: as many channels as modalities, image and label of the same
+    shape and place, every label value declared. Raises DatasetError.
+    """
+    image_file, label_file = _NiftiFile.read(case.image), _NiftiFile.read(case.label)
+    image, affine = _to_image(image_file)
+    label, label_affine = _to_label(label_file)
+    if len(image) != len(dataset.modalities):
+        raise DatasetError(
+            f"{case.image}: has {len(image)} channels, but dataset.json declares {len(dataset.modalities)} "
+            f"({', '.join(dataset.modalities)})"
+        )
+    if image.shape[1:] != label.shape:
+        raise DatasetError(
+            f"{case.label}: shape {_by(label.shape)} differs from {_by(image.shape[1:])} of its image {case.image.name}"
+        )
+    shift = _largest_shift(affine, label_affine, label.shape)
+    if shift > 0.5:
+        raise DatasetError(
+            f"{case.label}: its affine puts it up to {shift:.3g} voxels away from its image {case.image.name}; "
+            "at most 0.5 is taken for rounding"
+        )
+    digest = hashlib.sha256(image_file.digest + label_file.digest).hexdigest()
+    return CheckedCase(
+        name=case.name,
+        image=image,
+        label=label,
+        affine=affine,
+        label_voxels=_count_labels(dataset, case.label, label),
+        content_hash=digest,
+    )
+
+
+@dataclass(frozen=True)
+class _NiftiFile:
+    path: Path
+    image: nib.Nifti1Image
+    digest: bytes
+    """SHA-256 of the file's bytes as they lie on disk."""
+
+    @classmethod
+    def read(cls, path: Path) -> "_NiftiFile":
+        try:
+            content = path.read_bytes()
+            data = gzip.decompress(content) if path.name.endswith(".gz") else content
+        except FileNotFoundError:
+            raise DatasetError(f"{path}: no such file") from None
+        except EOFError:
+            raise DatasetError(f"{path}: ends too early (truncated gzip); copy it again") from None
+        except gzip.BadGzipFile as error:
+            raise DatasetError(f"{path}: not a gzip file, or a damaged one: {error}") from None
+        except zlib.error as error:
+            raise DatasetError(f"{path}: damaged gzip: {error}") from None
+        except OSError as error:
+            raise DatasetError(f"{path}: can't be read: {error.strerror}") from None
+        return cls(path, _parse(path, data), hashlib.sha256(content).digest())
+
+
+def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
+    if data[344:348] == b"n+1\0":
+        kind = nib.Nifti1Image
+    elif data[4:8] == b"n+2\0":
+        kind = nib.Nifti2Image
+    else:
+        raise DatasetError(f"{path}: not a NIfTI file")
+    try:
+        image = kind.from_bytes(data)
+    except (ImageFileError, HeaderDataError, ValueError, OverflowError) as error:
+        raise DatasetError(f"{path}: not a readable NIfTI file: {error}") from None
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise DatasetError(f"{path}: voxels are of type {dtype}; they must be real numbers")
+    if min(image.shape, default=0) < 1:
+        raise DatasetError(f"{path}: shape {_by(image.shape)} holds no voxel")
+    needed = image.header.get_data_offset() + dtype.itemsize * int(np.prod(image.shape, dtype=object))
+    if len(data) < needed:
+        raise DatasetError(f"{path}: ends too early: its header promises {needed} bytes, there are {len(data)}")
+    # axes of no length, or (nearly) in one plane: no place in space, and no way back from it
+    axes = image.affine[:3, :3]
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(axes)) <= 1e-3 * np.prod(np.linalg.norm(axes, axis=0)):
+        raise DatasetError(f"{path}: its affine {image.affine[:3].round(4).tolist()} gives the voxels no size")
+    return image
+
+
+def _to_image(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
+    shape = file.image.shape
+    if len(shape) not in (3, 4):
+        raise DatasetError(f"{file.path}: shape {_by(shape)}; an image has 3 dimensions, or 4 with its channels last")
+    array = file.image.get_fdata(dtype=np.float32, caching="unchanged")
+    # minimum and maximum carry NaN and infinity along, without an array of truth values as large as the image.
+    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        bad = array.size - np.count_nonzero(np.isfinite(array))
+        raise DatasetError(f"{file.path}: {bad} of {array.size} voxels are NaN or infinite; all must be finite")
+    return np.moveaxis(array[..., None] if array.ndim == 3 else array, 3, 0), file.image.affine
+
+
+def _to_label(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
+    shape = file.image.shape
+    if len(shape) != 3 and not (len(shape) == 4 and shape[3] == 1):
+        raise DatasetError(f"{file.path}: shape {_by(shape)}; a label has 3 dimensions")
+    array = np.asanyarray(file.image.dataobj).reshape(shape[:3], order="F")
+    if array.dtype.kind == "f":
+        broken = array[array != np.rint(array)]
+        if broken.size:
+            raise DatasetError(
+                f"{file.path}: {broken.size} voxels are not whole numbers, e.g. {broken[0]:g}; labels must be"
+            )
+    low, high = array.min(), array.max()
+    if low < 0 or high > LARGEST_LABEL:
+        value = low if low < 0 else high
+        raise DatasetError(f"{file.path}: {value:g} is no label; labels are whole numbers from 0 to {LARGEST_LABEL}")
+    return array.astype(np.uint8 if high < 256 else np.uint16, copy=False), file.image.affine
+
+
+def _largest_shift(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """How far, in voxels of the first, the second affine moves a corner of the volume.
+
+    Below half a voxel, nearest-neighbour resampling of one on the other's grid changes nothing.
+    """
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij")).reshape(4, -1)
+    moved = np.linalg.inv(affine) @ other @ corners
+    return float(np.abs(moved - corners).max())
+
+
+def _count_labels(dataset: Dataset, path: Path, label: np.ndarray) -> dict[int, int]:
+    values = np.iinfo(label.dtype).max + 1
+    counts = np.zeros(values, np.int64)
+    for index in range(label.shape[2]):  # slice by slice: bincount copies what it counts to eight bytes a voxel
+        counts += np.bincount(label[:, :, index].ravel(order="K"), minlength=values)
+    strange = [int(value) for value in np.flatnonzero(counts) if int(value) not in dataset.labels]
+    if strange:
+        raise DatasetError(
+            f"{path}: {int(counts[strange].sum())} voxels have the label {', '.join(map(str, strange[:10]))}; "
+            f"dataset.json declares {', '.join(map(str, dataset.labels))}"
+        )
+    return {value: int(counts[value]) if value < values else 0 for value in dataset.labels}
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
