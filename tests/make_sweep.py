@@ -1,0 +1,82 @@
+"""Plays a sweep through SweepStudy without training: made-up learning curves, judged by real rungs, for tests."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+
+from search_spaces.space import SearchSpace, parse_space
+from trainables.protocol import Evaluation
+from tuner.rungs import FULL_BUDGET, SuccessiveHalving, rung_steps
+from tuner.study import SweepStudy
+
+SPACE = {
+    "learning_rate": {"float": [1e-4, 1e-2], "log": True},
+    "batch_size": {"choice": [2, 4]},
+    "patch_size": {"choice": [32, "40x56x40"]},
+    "loss": {"choice": ["dice", "dice_ce"]},
+    "optimizer": "adamw",
+}
+DEFAULT = {"learning_rate": 1e-3, "batch_size": 2, "patch_size": 32, "loss": "dice_ce"}
+RUNGS = rung_steps(1 / 9, 3)
+CASES = ("case_001", "case_002", "case_003", "case_004")
+FACTS = {"peak_gib": 1.25, "parameters": 1_400_000, "precision": "fp32", "device": "cpu"}
+
+
+def open_study(
+    storage: optuna.storages.BaseStorage | None = None,
+    *,
+    name: str = "sweep",
+    space: SearchSpace | None = None,
+    seed: int = 0,
+) -> SweepStudy:
+    return SweepStudy.open(
+        storage or optuna.storages.InMemoryStorage(),
+        name,
+        space or parse_space(SPACE),
+        seed=seed,
+        sampler=lambda number: optuna.samplers.RandomSampler(seed=seed * 1000 + number),
+    )
+
+
+def evaluation(
+    score: float, step: int, *, cases: Mapping[str, Mapping[str, float]] | None = None, **amounts: Any
+) -> Evaluation:
+    """An evaluation of two classes, Anterior 0.02 above the score and Posterior as far below."""
+    classes = {"Anterior": score + 0.02, "Posterior": score - 0.02}
+    return Evaluation(
+        score=score,
+        budget_used=step * 1e6,
+        steps=step,
+        training_seconds=step / 10,
+        evaluation_seconds=len(CASES) * step / 1000,
+        metrics={"loss": 1 - score, **{f"dice_{name}": value for name, value in classes.items()}},
+        cases=cases or {name: dict(classes) for name in CASES},
+        facts=FACTS,
+    )
+
+
+def play(study: SweepStudy, trials: int, *, rungs: SuccessiveHalving | None = None) -> None:
+    """Run trials to their end, one after another, until the study holds `trials`."""
+    rungs = rungs or SuccessiveHalving(RUNGS, 3)
+    while len(study.trials()) < trials or any(trial.state.name == "WAITING" for trial in study.trials()):
+        proposal = study.ask()
+        for step in rungs.steps:
+            score = made_up_score(proposal.parameters, step, seed=1000 * proposal.seed + proposal.number)
+            study.report(proposal.number, step, evaluation(score, step), {"node": "node-1"})
+            if step == FULL_BUDGET:
+                study.finish(proposal.number, "full budget")
+            elif not rungs.goes_on(proposal.number, step, score):
+                study.finish(proposal.number, "stopped at rung")
+                break
+
+
+def made_up_score(parameters: Mapping[str, Any], step: int, *, seed: int) -> float:
+    """A learning curve that rises to its end, which depends on the learning rate above all."""
+    rng = np.random.default_rng(seed)
+    off = math.log10(parameters["learning_rate"] / 3e-3)
+    end = 0.89 - 0.06 * off**2 - 0.02 * (parameters.get("loss") == "dice") + rng.normal(0, 0.004)
+    noise = np.random.default_rng([seed, step]).normal(0, 0.004)
+    return float(end * (1 - 0.9 * math.exp(-step / (120 - 30 * off))) + noise)

@@ -1,0 +1,211 @@
+"""Results are read back from studies that SweepStudy wrote."""
+
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from make_sweep import CASES, DEFAULT, SPACE, evaluation, open_study, play
+
+from search_spaces.space import parse_space
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.errors import StudyError
+from tuner.results import Results, read_results
+from tuner.storage import open_storage
+from tuner.study import SweepStudy
+
+
+def results_of(sweep: SweepStudy, confirm: SweepStudy | None = None) -> Results:
+    return Results.from_studies(sweep.optuna, confirm.optuna if confirm else None)
+
+
+def run_one(study: SweepStudy, scores: dict[int, float], reason: str = "full budget", **attributes: object) -> int:
+    number = study.ask().number
+    for step, score in scores.items():
+        study.report(number, step, evaluation(score, step), {"node": "node-1"})
+    for name, value in attributes.items():
+        study.optuna._storage.set_trial_user_attr(study.trials()[number]._trial_id, name, value)
+    study.finish(number, reason)  # type: ignore[arg-type]
+    return number
+
+
+def test_trials_have_one_row_each_with_the_last_evaluation() -> None:
+    study = open_study()
+    study.enqueue(DEFAULT)
+    run_one(study, {111: 0.5, 333: 0.7, 1000: 0.8})
+    run_one(study, {111: 0.4}, "stopped at rung")
+    run_one(study, {}, "out of memory")
+    study.ask()
+    trials = results_of(study).trials
+    assert list(trials["state"]) == ["COMPLETE", "PRUNED", "PRUNED", "RUNNING"]
+    assert list(trials["stop_reason"][:3]) == ["full budget", "stopped at rung", "out of memory"]
+    assert list(trials["step"]) == [1000, 111, 0, 0]
+    assert list(trials["score"][:2]) == [0.8, 0.4]
+    assert trials["score"][2:].isna().all()
+    first = trials.iloc[0]
+    assert first["budget_used"] == 1000e6
+    assert first["training_seconds"] == pytest.approx(100)
+    assert first["dice_Anterior"] == pytest.approx(0.82)
+    assert first["training_loss"] == pytest.approx(0.2)
+    assert (first["peak_gib"], first["parameter_count"], first["node"]) == (1.25, 1_400_000, "node-1")
+    assert {name: first[name] for name in DEFAULT} == DEFAULT
+    assert first["ended"] >= first["started"]
+    assert pd.isna(trials["ended"][3])
+
+
+def test_reported_names_do_not_hide_parameters_of_the_same_name() -> None:
+    study = open_study(space=parse_space({"loss": {"choice": ["dice", "dice_ce"]}, "device": {"int": [7, 8]}}))
+    study.enqueue({"loss": "dice", "device": 7})
+    run_one(study, {1000: 0.8})
+    first = results_of(study).trials.iloc[0]
+    assert (first["loss"], first["training_loss"]) == ("dice", pytest.approx(0.2))
+    assert (first["parameter_device"], first["device"]) == (7, "cpu")
+
+
+def test_columns_stand_before_the_first_trial_as_after_it() -> None:
+    empty, full = open_study(), open_study()
+    play(full, 3)
+    before, after = results_of(empty), results_of(full)
+    assert len(before.trials) == len(before.curves) == len(before.cases) == len(before.confirmed) == 0
+    assert set(after.trials) - set(before.trials) == {"training_loss", "dice_Anterior", "dice_Posterior"}
+    assert list(before.cases) == list(after.cases)
+    assert before.best is None
+    assert before.default is None
+
+
+def test_curves_keep_the_first_evaluation_of_a_step() -> None:
+    study = open_study()
+    number = study.ask().number
+    study.report(number, 111, evaluation(0.5, 111), {})
+    study.release()
+    assert study.ask().number == number
+    with pytest.warns(UserWarning, match="already reported"):
+        study.report(number, 111, evaluation(0.6, 111), {})
+    study.report(number, 333, evaluation(0.7, 333), {})
+    curves = results_of(study).curves
+    assert list(curves["step"]) == [111, 333]
+    assert list(curves["score"]) == [0.5, 0.7]
+
+
+def test_cases_hold_the_last_evaluation_of_every_run() -> None:
+    study, confirm = open_study(), open_study(name="confirm")
+    run_one(study, {1000: 0.8}, test_cases={"case_009": {"Anterior": 0.6, "Posterior": 0.7}})
+    confirm.enqueue(DEFAULT, seed=1, of=0)
+    run_one(confirm, {1000: 0.7})
+    results = results_of(study, confirm)
+    cases = results.cases
+    assert len(cases) == 2 * len(CASES) * 2 + 2
+    row = cases[(cases["study"] == "confirm") & (cases["case"] == "case_002") & (cases["class"] == "Posterior")]
+    assert row["dice"].item() == pytest.approx(0.68)
+    assert results.best is not None
+    assert results.case_scores(results.best.runs[0], "test").to_dict() == {"case_009": pytest.approx(0.65)}
+    assert list(results.case_scores(results.best.runs[0]).index) == list(CASES)
+
+
+def test_best_is_the_highest_dice_at_the_full_budget() -> None:
+    study = open_study()
+    run_one(study, {111: 0.9, 333: 0.95}, "stopped at rung")
+    run_one(study, {111: 0.5, 333: 0.6, 1000: 0.7})
+    run_one(study, {111: 0.5, 333: 0.6, 1000: 0.8})
+    best = results_of(study).best
+    assert best is not None
+    assert (best.number, best.basis, best.run.score) == (2, "full budget", 0.8)
+    assert best.parameters == {**study.trials()[2].params, "optimizer": "adamw"}
+
+
+def test_without_a_finished_trial_best_is_the_one_that_came_furthest() -> None:
+    study = open_study()
+    run_one(study, {111: 0.9}, "stopped at rung")
+    run_one(study, {111: 0.5, 333: 0.6}, "stopped at rung")
+    run_one(study, {111: 0.7, 333: 0.8}, "error")
+    run_one(study, {111: 0.7, 333: 0.8}, "out of memory")
+    best = results_of(study).best
+    assert best is not None
+    assert (best.number, best.basis, best.run.step) == (1, "unfinished", 333)
+
+
+def confirmed_study() -> tuple[SweepStudy, SweepStudy]:
+    """Trial 0 is best in the sweep, trial 1 over the seeds: means 0.78 and 0.80."""
+    study, confirm = open_study(), open_study(name="confirm")
+    run_one(study, {1000: 0.84}, test_score=0.75)
+    run_one(study, {1000: 0.82}, test_score=0.77)
+    run_one(study, {1000: 0.81})
+    for config, seed, score in ((0, 1, 0.76), (1, 1, 0.79), (0, 2, 0.74), (1, 2, 0.79)):
+        confirm.enqueue(DEFAULT, seed=seed, of=config)
+        run_one(confirm, {1000: score}, test_score=score - 0.02)
+    return study, confirm
+
+
+def test_after_confirm_best_is_the_highest_mean_over_the_seeds() -> None:
+    study, confirm = confirmed_study()
+    results = results_of(study, confirm)
+    assert len(results.confirmed) == 6
+    summary = results.confirmed_summary
+    assert list(summary["config"]) == [1, 0]
+    assert list(summary["runs"]) == [3, 3]
+    assert list(summary["validation_mean"]) == pytest.approx([0.80, 0.78])
+    assert summary["validation_std"][1] == pytest.approx(0.0529150262)  # of 0.84, 0.76, 0.74
+    assert summary["test_mean"][0] == pytest.approx(0.77)
+    best = results.best
+    assert best is not None
+    assert (best.number, best.basis, [run.seed for run in best.runs]) == (1, "confirmed", [0, 1, 2])
+    assert (best.run.study, best.run.number, best.run.score) == ("sweep", 1, 0.82)
+
+
+def test_until_confirm_is_over_the_sweep_decides() -> None:
+    study, confirm = confirmed_study()
+    confirm.enqueue(DEFAULT, seed=3, of=1)
+    best = results_of(study, confirm).best
+    assert best is not None
+    assert (best.number, best.basis) == (0, "full budget")
+    run_one(confirm, {111: 0.5}, "error")
+    results = results_of(study, confirm)
+    assert results.best is not None
+    assert results.best.number == 1
+    assert len(results.best.runs) == 3
+    assert results.confirmed["validation"].isna().sum() == 1
+
+
+def test_default_is_trial_0_only_if_it_was_enqueued() -> None:
+    enqueued, sampled = open_study(), open_study()
+    enqueued.enqueue(DEFAULT)
+    for study in (enqueued, sampled):
+        run_one(study, {111: 0.6}, "stopped at rung")
+    default = results_of(enqueued).default
+    assert default is not None
+    assert (default.number, default.step, default.score) == (0, 111, 0.6)
+    assert results_of(sampled).default is None
+
+
+def sweep_directory(folder: Path) -> SweepDirectory:
+    directory = SweepDirectory.create(folder / "heart")
+    config = SweepConfig(name="heart", trainable="a:B", space=SPACE, budget={"maximum": 9e8})  # type: ignore[arg-type]
+    directory.sweep_file.write_text(config.to_yaml())
+    return directory
+
+
+def test_reads_a_sweep_while_another_process_writes_it(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path)
+    study = open_study(open_storage(None, directory.journal))
+    run_one(study, {1000: 0.8})
+    study.ask()
+    results = read_results(directory)
+    assert list(results.trials["state"]) == ["COMPLETE", "RUNNING"]
+    assert results.best is not None
+    assert results.best.run.score == 0.8
+
+
+def test_says_that_a_sweep_has_not_begun_and_makes_no_file(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path)
+    with pytest.raises(StudyError, match="sweep heart: no trial was begun yet"):
+        read_results(directory)
+    assert not directory.journal.exists()
+    open_storage(None, directory.journal)
+    with pytest.raises(StudyError, match="sweep heart: no trial was begun yet"):
+        read_results(directory)
+
+
+def test_refuses_a_study_of_something_else() -> None:
+    with pytest.raises(StudyError, match="study 'other' has no search space: it was not made by voxtune"):
+        Results.from_studies(optuna.create_study(study_name="other"))
