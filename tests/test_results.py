@@ -13,20 +13,18 @@ from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.results import Results, read_results
 from tuner.storage import open_storage
-from tuner.study import SweepStudy
+from tuner.study import StopReason, SweepStudy
 
 
 def results_of(sweep: SweepStudy, confirm: SweepStudy | None = None) -> Results:
     return Results.from_studies(sweep.optuna, confirm.optuna if confirm else None)
 
 
-def run_one(study: SweepStudy, scores: dict[int, float], reason: str = "full budget", **attributes: object) -> int:
+def run_one(study: SweepStudy, scores: dict[int, float], reason: StopReason = "full budget") -> int:
     number = study.ask().number
     for step, score in scores.items():
         study.report(number, step, evaluation(score, step), {"node": "node-1"})
-    for name, value in attributes.items():
-        study.optuna._storage.set_trial_user_attr(study.trials()[number]._trial_id, name, value)
-    study.finish(number, reason)  # type: ignore[arg-type]
+    study.finish(number, reason)
     return number
 
 
@@ -90,9 +88,10 @@ def test_curves_keep_the_first_evaluation_of_a_step() -> None:
 
 def test_cases_hold_the_last_evaluation_of_every_run() -> None:
     study, confirm = open_study(), open_study(name="confirm")
-    run_one(study, {1000: 0.8}, test_cases={"case_009": {"Anterior": 0.6, "Posterior": 0.7}})
+    run_one(study, {1000: 0.8})
     confirm.enqueue(DEFAULT, seed=1, of=0)
     run_one(confirm, {1000: 0.7})
+    confirm.optuna.set_user_attr("test", {"sweep:0": {"case_009": {"Anterior": 0.6, "Posterior": 0.7}}})
     results = results_of(study, confirm)
     cases = results.cases
     assert len(cases) == 2 * len(CASES) * 2 + 2
@@ -128,12 +127,20 @@ def test_without_a_finished_trial_best_is_the_one_that_came_furthest() -> None:
 def confirmed_study() -> tuple[SweepStudy, SweepStudy]:
     """Trial 0 is best in the sweep, trial 1 over the seeds: means 0.78 and 0.80."""
     study, confirm = open_study(), open_study(name="confirm")
-    run_one(study, {1000: 0.84}, test_score=0.75)
-    run_one(study, {1000: 0.82}, test_score=0.77)
-    run_one(study, {1000: 0.81})
+    for score in (0.84, 0.82, 0.81):
+        run_one(study, {1000: score})
     for config, seed, score in ((0, 1, 0.76), (1, 1, 0.79), (0, 2, 0.74), (1, 2, 0.79)):
         confirm.enqueue(DEFAULT, seed=seed, of=config)
-        run_one(confirm, {1000: score}, test_score=score - 0.02)
+        run_one(confirm, {1000: score})
+    test = {
+        "sweep:0": 0.75,
+        "sweep:1": 0.77,
+        "confirm:0": 0.74,
+        "confirm:1": 0.77,
+        "confirm:2": 0.72,
+        "confirm:3": 0.80,
+    }
+    confirm.optuna.set_user_attr("test", {run: {"case_009": {"Anterior": dice}} for run, dice in test.items()})
     return study, confirm
 
 
@@ -146,7 +153,8 @@ def test_after_confirm_best_is_the_highest_mean_over_the_seeds() -> None:
     assert list(summary["runs"]) == [3, 3]
     assert list(summary["validation_mean"]) == pytest.approx([0.80, 0.78])
     assert summary["validation_std"][1] == pytest.approx(0.0529150262)  # of 0.84, 0.76, 0.74
-    assert summary["test_mean"][0] == pytest.approx(0.77)
+    assert summary["test_mean"][0] == pytest.approx(0.78)
+    assert results.confirmed["test"].isna().sum() == 0
     best = results.best
     assert best is not None
     assert (best.number, best.basis, [run.seed for run in best.runs]) == (1, "confirmed", [0, 1, 2])

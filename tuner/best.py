@@ -36,9 +36,6 @@ class Run:
     score: float
     """Mean validation Dice at that step, NaN before the first evaluation."""
 
-    test: float | None
-    """Mean Dice on the test cases, which the search never saw; None where there are none."""
-
     @classmethod
     def of(cls, study: StudyName, trial: FrozenTrial) -> "Run":
         step = max(trial.intermediate_values, default=0)
@@ -48,7 +45,6 @@ class Run:
             seed=trial.user_attrs.get("seed", 0),
             step=step,
             score=trial.intermediate_values.get(step, math.nan),
-            test=trial.user_attrs.get("test_score"),
         )
 
     @property

@@ -10,17 +10,17 @@
 Columns are the same for every sweep, but for the searched parameters and the classes' `dice_<class>`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
 from search_spaces.space import SearchSpace, parse_space
-from tuner.best import Best, Run, StudyName, choose_best, ranking, runs_of
+from tuner.best import Best, Run, choose_best, ranking, runs_of
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
@@ -44,6 +44,9 @@ class Results:
     confirm_trials: tuple[FrozenTrial, ...] = ()
     """All trials of the study "confirm": the user attribute `of` is the number of the sweep's trial repeated."""
 
+    tested: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    """Dice on the test cases, which the search never saw, by run (`sweep:7`, `confirm:0`), case and class."""
+
     @classmethod
     def from_studies(cls, sweep: optuna.Study, confirm: optuna.Study | None = None) -> "Results":
         """Raises StudyError if `sweep` is no study of a sweep."""
@@ -54,6 +57,7 @@ class Results:
             space=parse_space(form),
             sweep_trials=tuple(sweep.get_trials(deepcopy=False)),
             confirm_trials=tuple(confirm.get_trials(deepcopy=False)) if confirm else (),
+            tested=confirm.user_attrs.get("test", {}) if confirm else {},
         )
 
     @cached_property
@@ -95,12 +99,19 @@ class Results:
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """One row a run, case and class: the Dice of the run's last evaluation, and of its test where there is one."""
+        """One row a run, case and class: the Dice of the run's last evaluation, and of its test where there is one.
+
+        `split` is "validation" or "test".
+        """
         rows = [
             {"study": study, "number": trial.number, "split": split, "case": case, "class": name, "dice": dice}
-            for study, trial in self._all_trials()
-            for split, attribute in (("validation", "cases"), ("test", "test_cases"))
-            for case, scores in trial.user_attrs.get(attribute, {}).items()
+            for study, trials in (("sweep", self.sweep_trials), ("confirm", self.confirm_trials))
+            for trial in trials
+            for split, cases in (
+                ("validation", trial.user_attrs.get("cases", {})),
+                ("test", self.tested.get(f"{study}:{trial.number}", {})),
+            )
+            for case, scores in cases.items()
             for name, dice in scores.items()
         ]
         return _frame(rows, ["study", "number", "split", "case", "class", "dice"])
@@ -110,7 +121,7 @@ class Results:
         """One row a run of a confirmed configuration, the sweep's own run included.
 
         `config` is the number of the sweep's trial with the same parameters; `validation` is missing for a run
-        that did not reach the full budget.
+        that did not reach the full budget, `test` where there are no test cases.
         """
         rows = [
             {
@@ -119,7 +130,7 @@ class Results:
                 "number": run.number,
                 "seed": run.seed,
                 "validation": run.score if run.finished else None,
-                "test": run.test,
+                "test": self.case_scores(run, "test").mean(),
             }
             for config in dict.fromkeys(trial.user_attrs["of"] for trial in self.confirm_trials)
             for run in runs_of(config, self.sweep_trials, self.confirm_trials)
@@ -157,17 +168,11 @@ class Results:
             return None
         return Run.of("sweep", self.sweep_trials[0])
 
-    def case_scores(self, run: Run, split: str = "validation") -> pd.Series:
-        """Each case's mean Dice over its classes, by case; `split` is "validation" or "test"."""
+    def case_scores(self, run: Run, split: Literal["validation", "test"] = "validation") -> pd.Series:
+        """Each case's mean Dice over its classes, by case."""
         cases = self.cases
         chosen = (cases["study"] == run.study) & (cases["number"] == run.number) & (cases["split"] == split)
-        return cases[chosen].groupby("case")["dice"].mean()
-
-    def _all_trials(self) -> Iterator[tuple[StudyName, FrozenTrial]]:
-        for trial in self.sweep_trials:
-            yield "sweep", trial
-        for trial in self.confirm_trials:
-            yield "confirm", trial
+        return cases[chosen].groupby("case")["dice"].mean().astype(float)
 
 
 def read_results(directory: SweepDirectory) -> Results:
