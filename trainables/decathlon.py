@@ -94,7 +94,11 @@ def raise_problems(problems: Iterable[str]) -> None:
         raise DatasetError(listed[0])
     if listed:
         more = len(listed) - SHOWN_PROBLEMS
-        lines = [f"{len(listed)} problems:", *listed[:SHOWN_PROBLEMS], *([f"... and {more} more"] if more > 0 else [])]
+        lines = [
+            f"{'the first ' if more >= 0 else ''}{min(len(listed), SHOWN_PROBLEMS)} problems:",
+            *listed[:SHOWN_PROBLEMS],
+            *([f"... and {more} more"] if more > 0 else []),
+        ]
         raise DatasetError("\n  ".join(lines))
 
 

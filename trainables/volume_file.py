@@ -6,9 +6,11 @@ verified, and zlib works outside Python's global lock, so that threads read side
 
 import gzip
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -92,6 +94,20 @@ def read_case(dataset: Dataset, case: Case) -> CheckedCase:
     )
 
 
+def reading_memory(image: Path) -> int:
+    """About how many bytes `read_case` takes at its peak for a case with this image file, 0 if it can't be read.
+
+    A voxel and channel is there twice as the file has it (inflated bytes, array) and once in float32; label, masks and
+    counts take about ten bytes a voxel more.
+    """
+    try:
+        file = cast(nib.Nifti1Image, nib.load(image))
+    except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError):
+        return 0  # reading it will say what is wrong
+    itemsize = file.get_data_dtype().itemsize
+    return math.prod(file.shape) * (2 * itemsize + 4) + math.prod(file.shape[:3]) * 10
+
+
 @dataclass(frozen=True)
 class _NiftiFile:
     path: Path
@@ -133,7 +149,7 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
         raise DatasetError(f"{path}: voxels are of type {dtype}; they must be real numbers")
     if min(image.shape, default=0) < 1:
         raise DatasetError(f"{path}: shape {_by(image.shape)} holds no voxel")
-    needed = image.header.get_data_offset() + dtype.itemsize * int(np.prod(image.shape, dtype=object))
+    needed = image.header.get_data_offset() + dtype.itemsize * math.prod(image.shape)
     if len(data) < needed:
         raise DatasetError(f"{path}: ends too early: its header promises {needed} bytes, there are {len(data)}")
     # axes of no length, or (nearly) in one plane: no place in space, and no way back from it

@@ -1,0 +1,79 @@
+"""What one case is like: its size, its intensities, its classes and the hash of its files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from trainables.decathlon import Case, Dataset
+from trainables.grid import Grid
+from trainables.intensity import Intensity
+from trainables.resampling import Shape, Spacing
+from trainables.volume_file import read_case
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseFingerprint:
+    """Facts of one case. Axes are the patient's: left-right, posterior-anterior, inferior-superior (RAS)."""
+
+    name: str
+    shape: Shape
+    """Voxels of the whole image."""
+
+    cropped_shape: Shape
+    """Voxels of the box in which some channel is not exactly 0."""
+
+    spacing: Spacing
+    """mm between voxels."""
+
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
+    """Over the whole image, one a channel."""
+
+    foreground: tuple[Intensity, ...]
+    """Of the voxels with a label other than 0, one a channel; empty where the case has none."""
+
+    label_voxels: Mapping[int, int]
+    """How many voxels have each declared label, the background included."""
+
+    content_hash: str
+    """SHA-256 over the bytes of image and label file, hex."""
+
+    @property
+    def channels(self) -> int:
+        return len(self.minimum)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self) | {"label_voxels": {str(label): count for label, count in self.label_voxels.items()}}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """What `to_mapping` gave, also after JSON. Raises KeyError, TypeError or ValueError for anything else."""
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in mapping.items()
+        }
+        plain["foreground"] = tuple(
+            Intensity(**part | {"quantiles": tuple(part["quantiles"])}) for part in plain["foreground"]
+        )
+        plain["label_voxels"] = {int(label): count for label, count in plain["label_voxels"].items()}
+        return cls(**plain)
+
+
+def measure_case(dataset: Dataset, case: Case) -> CaseFingerprint:
+    """Read a case, check it (DatasetError as `read_case` raises), and say what it is like."""
+    read = read_case(dataset, case)
+    x, y, z = read.label.shape
+    grid = Grid.of((x, y, z), read.affine, target_spacing=(1, 1, 1))  # nothing is resampled here
+    # Transposed, arrays lie in memory in the order in which numpy walks them: files have x running fastest.
+    mask = read.label.T > 0
+    return CaseFingerprint(
+        name=case.name,
+        shape=grid.cropped_shape,
+        cropped_shape=grid.cropped_to_content(grid.orient(read.image)).cropped_shape,
+        spacing=grid.spacing,
+        minimum=tuple(float(channel.min()) for channel in read.image),
+        maximum=tuple(float(channel.max()) for channel in read.image),
+        foreground=tuple(Intensity.of(channel.T[mask]) for channel in read.image) if mask.any() else (),
+        label_voxels=read.label_voxels,
+        content_hash=read.content_hash,
+    )

@@ -1,0 +1,160 @@
+"""What a data set is like: taken once by reading and checking every file, then kept as a small JSON file."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from trainables.case_fingerprint import CaseFingerprint, measure_case
+from trainables.decathlon import SHOWN_PROBLEMS, Dataset, raise_problems
+from trainables.errors import DatasetError
+from trainables.intensity import Intensity
+from trainables.resampling import Shape, Spacing, resampled_shape
+from trainables.volume_file import reading_memory
+
+__all__ = ["CaseFingerprint", "Fingerprint", "Intensity", "cached_fingerprint", "take_fingerprint"]
+
+FORMAT = 1
+"""Raised when what `to_mapping` gives, or the rules that a case must keep, change: older caches are then not used."""
+
+FINGERPRINT_MEMORY = 4 * 2**30
+"""Bytes that the threads may take together, unless a single case needs more."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Facts of the cases of a data set, at least one, and what follows from them."""
+
+    cases: tuple[CaseFingerprint, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.cases[0].channels
+
+    @property
+    def median_spacing(self) -> Spacing:
+        """mm along each RAS axis, the median over cases axis by axis."""
+        x, y, z = np.median([case.spacing for case in self.cases], axis=0)
+        return float(x), float(y), float(z)
+
+    def median_shape(self, spacing: Spacing | None = None) -> Shape:
+        """Voxels along each RAS axis once cropped to content and resampled to `spacing`, mm (default: the median)."""
+        target = spacing or self.median_spacing
+        shapes = [resampled_shape(case.cropped_shape, case.spacing, target) for case in self.cases]
+        x, y, z = np.median(shapes, axis=0)
+        return round(float(x)), round(float(y)), round(float(z))
+
+    @property
+    def class_frequencies(self) -> dict[int, float]:
+        """The share of all voxels that each declared label has, the background included; the sum is 1."""
+        counts = {label: sum(case.label_voxels[label] for case in self.cases) for label in self.cases[0].label_voxels}
+        return {label: count / sum(counts.values()) for label, count in counts.items()}
+
+    def foreground(self, channel: int) -> Intensity:
+        """Intensities of the labelled voxels of all cases together. Raises DatasetError if there are none."""
+        parts = [case.foreground[channel] for case in self.cases if case.foreground]
+        if not parts:
+            raise DatasetError("no case has a voxel with a label other than 0, the background")
+        return Intensity.pooled(parts)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over the cases' names and files, hex; the order of the cases does not matter."""
+        lines = sorted(f"{case.name}\0{case.content_hash}\n" for case in self.cases)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def subset(self, names: Iterable[str]) -> Self:
+        """The fingerprint of some of the cases, in the order of `names`. Raises KeyError for an unknown one."""
+        by_name = {case.name: case for case in self.cases}
+        return type(self)(tuple(by_name[name] for name in names))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return {"format": FORMAT, "cases": [case.to_mapping() for case in self.cases]}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """What `to_mapping` gave, also after JSON. Raises KeyError, TypeError or ValueError for anything else."""
+        if mapping["format"] != FORMAT or not mapping["cases"]:
+            raise ValueError(f"format {mapping['format']}, not {FORMAT}, or no case")
+        return cls(tuple(CaseFingerprint.from_mapping(case) for case in mapping["cases"]))
+
+
+def take_fingerprint(
+    dataset: Dataset, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> Fingerprint:
+    """Read and check every file of `dataset`, with `workers` threads (default: one a core), fewer for huge cases.
+
+    `progress` is called with (cases done, cases in all). Raises one DatasetError that lists what is wrong with the
+    first ten cases that break a rule.
+    """
+    measured: dict[str, CaseFingerprint] = {}
+    problems: dict[str, str] = {}
+    with ThreadPoolExecutor(_worker_count(dataset, workers)) as pool:
+        names = {pool.submit(measure_case, dataset, case): case.name for case in dataset.cases}
+        try:
+            for done, future in enumerate(as_completed(names), start=1):
+                try:
+                    measured[names[future]] = future.result()
+                except DatasetError as error:
+                    problems[names[future]] = str(error)
+                    if len(problems) == SHOWN_PROBLEMS:
+                        break
+                if progress is not None:
+                    progress(done, len(names))
+        finally:  # after ten problems, or Ctrl-C, the cases not yet begun are left alone
+            pool.shutdown(wait=False, cancel_futures=True)
+    raise_problems(problems[name] for name in dataset.case_names if name in problems)
+    fingerprint = Fingerprint(tuple(measured[name] for name in dataset.case_names))
+    if not any(case.foreground for case in fingerprint.cases):
+        raise DatasetError(f"{dataset.root}: every voxel of every label file is 0, the background")
+    return fingerprint
+
+
+def cached_fingerprint(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fingerprint:
+    """The fingerprint that `folder` keeps for `dataset`, or a new one, kept there from now on.
+
+    A kept one holds as long as the labels, the modalities, and the path, size and times of every file are the same.
+    Raises DatasetError as `take_fingerprint` does; then nothing is kept.
+    """
+    path = folder / f"fingerprint-{_listing_key(dataset)}.json"
+    try:
+        return Fingerprint.from_mapping(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # none there, or one that this version can't use
+    fingerprint = take_fingerprint(dataset, workers=workers, progress=progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(fingerprint.to_mapping()))
+    partial.replace(path)
+    return fingerprint
+
+
+def _listing_key(dataset: Dataset) -> str:
+    files = []
+    for case in dataset.cases:
+        for file in (case.image, case.label):
+            # The change time tells of a file put in place of another with its old modification time.
+            stat = file.stat()
+            files.append([str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+    declared = [sorted(dataset.labels.items()), dataset.modalities]
+    return hashlib.sha256(json.dumps([FORMAT, declared, files]).encode()).hexdigest()[:32]
+
+
+def _worker_count(dataset: Dataset, wanted: int | None) -> int:
+    largest = max(dataset.cases, key=lambda case: case.image.stat().st_size)
+    fitting = FINGERPRINT_MEMORY // max(1, reading_memory(largest.image))
+    return max(1, min(wanted or len(os.sched_getaffinity(0)), fitting, len(dataset.cases)))
