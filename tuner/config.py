@@ -2,8 +2,9 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,12 +16,16 @@ from tuner.errors import SweepConfigError
 
 SEGMENTATION = "trainables.segmentation:SegmentationRun"
 
+SectionT = TypeVar("SectionT", bound="Section")
 
-class _Section(BaseModel):
+
+class Section(BaseModel):
+    """A part of a configuration file: unknown keys are errors, values are checked, nothing changes later."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=False)
 
 
-class DatasetConfig(_Section):
+class DatasetConfig(Section):
     path: Path
     """Folder of a Decathlon-style data set (it holds `dataset.json`). Relative to the sweep file."""
 
@@ -65,8 +70,17 @@ class DatasetConfig(_Section):
             raise ValueError("regions: true needs labels that say which values make up each region")
         return self
 
+    def resolved(self, base: Path) -> "DatasetConfig":
+        """The same with all paths absolute; relative ones count from `base`."""
+        return self.model_copy(
+            update={
+                "path": absolute_path(self.path, base),
+                "groups_file": self.groups_file and absolute_path(self.groups_file, base),
+            }
+        )
 
-class PreprocessingConfig(_Section):
+
+class PreprocessingConfig(Section):
     spacing: Literal["median"] | tuple[float, float, float] = "median"
     """Voxel size in mm that volumes are resampled to: the data set's median, or three numbers (x, y, z)."""
 
@@ -81,7 +95,7 @@ class PreprocessingConfig(_Section):
         return spacing
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     unit: BudgetUnit = "voxels"
     """`voxels` seen in training, `flops`, `seconds` of training, or optimizer `steps`."""
 
@@ -109,7 +123,7 @@ class BudgetConfig(_Section):
         return Budget(unit=self.unit, maximum=self.maximum)
 
 
-class SearchConfig(_Section):
+class SearchConfig(Section):
     trials: int = Field(16, ge=1)
     """How many configurations are tried."""
 
@@ -126,7 +140,7 @@ class SearchConfig(_Section):
     """Whether trials are stopped at rungs (ASHA); false: each trial uses the full budget."""
 
 
-class ResourcesConfig(_Section):
+class ResourcesConfig(Section):
     cpus_per_trial: float = Field(1, gt=0)
     """CPU cores (and threads) of one trial."""
 
@@ -144,7 +158,7 @@ class ResourcesConfig(_Section):
         return gpus
 
 
-class ConfirmConfig(_Section):
+class ConfirmConfig(Section):
     top: int = Field(3, ge=0)
     """How many of the best configurations are trained again before one is called best; 0: none."""
 
@@ -152,7 +166,7 @@ class ConfirmConfig(_Section):
     """With how many other seeds each."""
 
 
-class SweepConfig(_Section):
+class SweepConfig(Section):
     """A sweep: data, what is trained, what is searched, for how long, on what."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -204,56 +218,70 @@ class SweepConfig(_Section):
         """The space, the fixed training parameters included."""
         return parse_space({**self.training, **self.space})
 
-    @property
-    def cache_folder(self) -> Path:
-        if self.cache is not None:
-            return self.cache
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voxtune"
-
     @classmethod
     def read(cls, path: Path) -> "SweepConfig":
         """Read a sweep file. Raises SweepConfigError or SpaceError naming file, key, rule and value."""
-        content = read_yaml(path)
-        try:
-            config = cls.model_validate(content)
-        except ValidationError as error:
-            raise SweepConfigError(_explain(path, error)) from None
-        return config.resolved(path.parent)
+        return validated(cls, read_yaml(path), source=path).resolved(path.parent)
+
+    def changed(self, changes: Mapping[str, Any]) -> "SweepConfig":
+        """The same with some keys changed; sections are merged, and everything is checked again."""
+        content = self.model_dump()
+        for key, value in changes.items():
+            content[key] = {**content[key], **value} if isinstance(value, Mapping) else value
+        return validated(type(self), content, source="the command line")
 
     def resolved(self, base: Path) -> "SweepConfig":
         """The same with all paths absolute; relative ones count from `base`."""
-
-        def absolute(path: Path | None) -> Path | None:
-            return None if path is None else Path(os.path.normpath(base.absolute() / path.expanduser()))
-
-        dataset = self.dataset and self.dataset.model_copy(
-            update={"path": absolute(self.dataset.path), "groups_file": absolute(self.dataset.groups_file)}
+        return self.model_copy(
+            update={
+                "dataset": self.dataset and self.dataset.resolved(base),
+                "cache": self.cache and absolute_path(self.cache, base),
+            }
         )
-        return self.model_copy(update={"dataset": dataset, "cache": absolute(self.cache)})
 
     def to_yaml(self) -> str:
         """As a sweep file that gives this config again."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _explain(path: Path, error: ValidationError) -> str:
+def absolute_path(path: Path, base: Path) -> Path:
+    """`path` without `~` and `..`; a relative one counts from `base`."""
+    return Path(os.path.normpath(base.absolute() / path.expanduser()))
+
+
+def cache_folder(configured: Path | None) -> Path:
+    """Where preprocessed volumes are kept between sweeps."""
+    if configured is not None:
+        return configured
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voxtune"
+
+
+def validated(model: type[SectionT], content: Mapping[str, Any], *, source: Path | str) -> SectionT:
+    """Build `model` from a file's content. Raises SweepConfigError naming `source`, key, rule and value."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SweepConfigError(_explain(model, source, error)) from None
+
+
+def _explain(model: type[BaseModel], source: Path | str, error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "sweep"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{path}: {key}: unknown key{_suggest(problem['loc'])}")
+            lines.append(f"{source}: {key}: unknown key{_suggest(model, problem['loc'])}")
         elif problem["type"] == "missing":
-            lines.append(f"{path}: {key}: is missing")
+            lines.append(f"{source}: {key}: is missing")
         else:
             rule = problem["msg"].removeprefix("Value error, ")
             value = "" if isinstance(problem["input"], dict | BaseModel) else f"; got {problem['input']!r}"
-            lines.append(f"{path}: {key}: {rule}{value}")
+            lines.append(f"{source}: {key}: {rule}{value}")
     return "\n".join(lines)
 
 
-def _suggest(location: tuple[int | str, ...]) -> str:
-    model: Any = SweepConfig
+def _suggest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
+        assert isinstance(part, str), location
         annotation = model.model_fields[part].annotation
         model = next(
             option

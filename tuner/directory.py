@@ -16,14 +16,19 @@ class SweepDirectory:
 
     root: Path
 
-    @classmethod
-    def create(cls, root: Path) -> "SweepDirectory":
-        """Make a new sweep's directory. Raises SweepDirectoryError if something stands there already."""
+    @staticmethod
+    def check_free(root: Path) -> None:
+        """Raises SweepDirectoryError if something stands at `root` already."""
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise SweepDirectoryError(
                 f"sweep directory {root} exists already: nothing in it was touched; "
                 f"choose another --name, or go on with it by `voxtune resume {root}`"
             )
+
+    @classmethod
+    def create(cls, root: Path) -> "SweepDirectory":
+        """Make a new sweep's directory. Raises SweepDirectoryError if something stands there already."""
+        cls.check_free(root)
         directory = cls(root.absolute())
         directory.checkpoints.mkdir(parents=True, exist_ok=True)
         return directory

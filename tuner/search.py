@@ -20,6 +20,8 @@ from tuner.directory import SweepDirectory
 from tuner.rungs import SuccessiveHalving
 from tuner.study import StopReason, SweepStudy
 
+log = logging.getLogger("voxtune")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -49,7 +51,7 @@ class StudySearcher(Searcher):
         self._work = work
         self._numbers: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         work = self._work
         # Waiting trials count too: they are already in the study and will be asked for first.
         known = work.study.trials()
@@ -112,7 +114,7 @@ class StudyScheduler(FIFOScheduler):
         return None
 
 
-def search(work: Work, *, resources: Mapping[str, float], trials_at_once: int, log: logging.Logger) -> None:
+def search(work: Work, *, resources: Mapping[str, float], trials_at_once: int) -> None:
     """Run trials until the study holds `work.trials`, or the user interrupts. Leaves no trial RUNNING.
 
     Args:
@@ -147,4 +149,4 @@ def search(work: Work, *, resources: Mapping[str, float], trials_at_once: int, l
     finally:
         released = work.study.release()
         if released:
-            log.warning("interrupted while trials %s ran; they go on when the sweep is resumed", released)
+            log.info("interrupted while trials %s ran; they go on when the sweep is resumed", released)

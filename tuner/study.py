@@ -89,9 +89,7 @@ class SweepStudy:
                 study.set_metric_names(["Dice"])
         elif known != space.to_mapping():
             differing = sorted(
-                key
-                for key in known.keys() | space.to_mapping().keys()
-                if known.get(key) != space.to_mapping().get(key)
+                key for key in known.keys() | space.to_mapping().keys() if known.get(key) != space.to_mapping().get(key)
             )
             raise StudyError(f"study {name!r} was made over another search space; differing: {', '.join(differing)}")
         return cls(study, space, seed=seed, sampler=sampler)
@@ -114,9 +112,7 @@ class SweepStudy:
         if "seed" not in trial.user_attrs:
             trial.set_user_attr("seed", self._seed)
         steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
-        return Proposal(
-            trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done
-        )
+        return Proposal(trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done)
 
     def report(self, number: int, step: int, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
         """Record what a running trial reached at `step` thousandths of the full budget."""
@@ -173,6 +169,14 @@ class SweepStudy:
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials, by number; of the given states only, if any are given."""
         return self.optuna.get_trials(deepcopy=False, states=states or None)
+
+    def trials_left(self, wanted: int) -> int:
+        """How many of `wanted` trials have not ended."""
+        return wanted - sum(trial.state.is_finished() for trial in self.trials())
+
+    def first_error(self) -> str | None:
+        """What ended the first trial that failed."""
+        return next((t.user_attrs["error"] for t in self.trials(TrialState.FAIL) if "error" in t.user_attrs), None)
 
     def ranking(self) -> list[FrozenTrial]:
         """The trials that reached the full budget, best Dice first."""

@@ -1,0 +1,45 @@
+# `make demo` and `make test` work on a fresh machine: each sets up .venv by itself.
+# Python 3.11 or newer is needed; PYTHON=/path/to/python chooses one.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+
+.PHONY: demo test quick check format clean
+
+demo: $(READY)  ## a sweep of 8 trials on a generated data set
+	rm -rf demo
+	$(BIN)/voxtune phantom demo/heart --task heart --cases 12
+	$(BIN)/voxtune new demo/heart -o demo/sweep.yaml --trials 8 --minutes 1.5
+	$(BIN)/voxtune run demo/sweep.yaml --name demo --runs demo/runs --no-confirm
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+quick: $(READY)  ## the tests for every day: no Ray, no real data, nothing slow
+	$(BIN)/python -m pytest -m "not ray and not data and not service and not slow"
+
+check: $(READY)  ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "voxtune needs Python 3.11 or newer; say which: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "installing Debian's python3-venv"; \
+		apt-get update -q && apt-get install -qy python3-venv || \
+		{ echo "$(PYTHON) can't make virtual environments: install python3-venv"; exit 1; }; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,167 @@
+"""A sweep from its config to its report."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from cluster.connect import Cluster, connect
+from tuner.config import SweepConfig, cache_folder
+from tuner.confirm import CONFIRM, confirming_work, test_confirmed
+from tuner.directory import SweepDirectory
+from tuner.environment import describe_environment
+from tuner.errors import SweepFailed
+from tuner.files import replace_file
+from tuner.preparation import Prepared, check_space, prepare
+from tuner.quiet import library_messages
+from tuner.report import write_report
+from tuner.results import Results, read_results
+from tuner.rungs import SuccessiveHalving, rung_steps
+from tuner.sampler import sampler_factory
+from tuner.search import Work, search
+from tuner.storage import open_storage
+from tuner.study import SweepStudy
+from tuner.view import View
+
+SWEEP = "sweep"
+
+
+def run_sweep(
+    config: SweepConfig,
+    *,
+    runs: Path = Path("runs"),
+    address: str | None = None,
+    view: View | None = None,
+    verbose: bool = False,
+) -> Results:
+    """Run a new sweep in `runs/NAME`: prepare the data, search, confirm, report.
+
+    Args:
+        address: of a running Ray cluster (`auto` or `HOST:PORT`); None starts Ray on this machine.
+        view: where progress is shown; nowhere by default.
+        verbose: whether Ray's and Optuna's messages reach the terminal.
+
+    Raises a UserError before anything is started, or SweepFailed if no trial gave a result.
+    """
+    view = view or View(quiet=True)
+    SweepDirectory.check_free(runs / config.name)
+    prepared = _prepare(config, view)
+    directory = SweepDirectory.create(runs / config.name)
+    _write_set_up(directory, config, prepared)
+    return _drive(config, directory, prepared, address=address, view=view, verbose=verbose)
+
+
+def resume_sweep(
+    directory: SweepDirectory,
+    *,
+    trials: int | None = None,
+    address: str | None = None,
+    view: View | None = None,
+    verbose: bool = False,
+) -> Results:
+    """Go on with a sweep over the same study: finished trials stay, interrupted ones go on, `trials` in all."""
+    view = view or View(quiet=True)
+    config = SweepConfig.read(directory.sweep_file)
+    if trials is not None:
+        config = config.model_copy(update={"search": config.search.model_copy(update={"trials": trials})})
+        replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()))
+    return _drive(config, directory, _prepare(config, view), address=address, view=view, verbose=verbose)
+
+
+def _drive(
+    config: SweepConfig,
+    directory: SweepDirectory,
+    prepared: Prepared | None,
+    *,
+    address: str | None,
+    view: View,
+    verbose: bool,
+) -> Results:
+    with library_messages(directory.log_file, verbose=verbose), connect(address, verbose=verbose) as cluster:
+        if cluster.dashboard:
+            view.note(f"Ray dashboard: {cluster.dashboard}")
+        work = _work(config, directory, prepared, cluster)
+        resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
+        slots = _slots(config, cluster)
+        with view.watching(work.study, trials=work.trials, title=config.name):
+            search(work, resources=resources, trials_at_once=slots)
+        if work.study.trials_left(work.trials):
+            view.note(f"Interrupted. Nothing is lost; go on by: voxtune resume {directory.root}")
+        elif config.confirm.top and work.study.ranking():
+            confirm = SweepStudy.open(open_storage(config.storage, directory.journal), CONFIRM, work.study.space)
+            repeats = confirming_work(work, confirm, config.confirm)
+            with view.watching(confirm, trials=repeats.trials, title="confirm"):
+                search(repeats, resources=resources, trials_at_once=slots)
+            if prepared and prepared.split.test:
+                test_confirmed(
+                    work,
+                    repeats,
+                    dataset=prepared.dataset.root,
+                    cases=prepared.split.test,
+                    cpus=config.resources.cpus_per_trial,
+                )
+    write_report(directory)
+    results = read_results(directory)
+    if results.trials["score"].isna().all():
+        raise SweepFailed(f"no trial gave a result; the first error: {work.study.first_error()}; see {directory.root}")
+    return results
+
+
+def _prepare(config: SweepConfig, view: View) -> Prepared | None:
+    """The data set, made ready; None for a training run that needs none."""
+    if config.dataset is None:
+        return None
+    with view.preparing():
+        return prepare(
+            config.dataset,
+            config.preprocessing,
+            cache=cache_folder(config.cache),
+            check=lambda plan, targets: check_space(config, plan, targets),
+            progress=view.progress,
+        )
+
+
+def _slots(config: SweepConfig, cluster: Cluster) -> int:
+    slots = cluster.slots(cpus=config.resources.cpus_per_trial, gpus=config.resources.gpus_per_trial)
+    return min(slots, config.resources.trials_at_once or slots, config.search.trials)
+
+
+def _work(config: SweepConfig, directory: SweepDirectory, prepared: Prepared | None, cluster: Cluster) -> Work:
+    """The search that the config describes, over its study."""
+    study = SweepStudy.open(
+        open_storage(config.storage, directory.journal),
+        SWEEP,
+        config.search_space,
+        seed=config.search.seed,
+        sampler=sampler_factory(config.search, slots=_slots(config, cluster)),
+    )
+    if config.default and not study.trials():
+        study.enqueue(config.default)
+    steps = rung_steps(config.budget.first_share, config.budget.reduction)
+    threads = max(1, int(config.resources.cpus_per_trial))
+    return Work(
+        study=study,
+        study_name=SWEEP,
+        directory=directory,
+        trainable=config.trainable,
+        data=prepared.training_data(threads=threads) if prepared else {},
+        budget=config.budget.full,
+        trials=config.search.trials,
+        rungs=SuccessiveHalving(steps, config.budget.reduction) if config.search.stop_early else None,
+        steps=steps,
+    )
+
+
+def _write_set_up(directory: SweepDirectory, config: SweepConfig, prepared: Prepared | None) -> None:
+    """Write what the sweep starts from; `sweep.yaml` last, since it makes the directory a sweep's."""
+    environment = describe_environment()
+    if prepared:
+        environment["dataset"] = {
+            "name": prepared.dataset.name,
+            "cases": len(prepared.dataset.cases),
+            "content_hash": prepared.fingerprint.content_hash,
+        }
+        split = json.dumps(asdict(prepared.split), indent=1)
+        replace_file(directory.split_file, lambda path: path.write_text(split))
+    text = json.dumps(environment, indent=1)
+    replace_file(directory.environment_file, lambda path: path.write_text(text))
+    replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()))
