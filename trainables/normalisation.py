@@ -82,18 +82,21 @@ def normalise(image: np.ndarray, channels: Sequence[ChannelNormalisation], backg
 def cut_out_background(image: np.ndarray) -> np.ndarray | None:
     """Where the background of `image` (C, X, Y, Z) was cut out, as (X, Y, Z) bool; None when it was not.
 
-    It was, as in skull-stripped brains, when at least half of the voxels on the volume's faces are exactly 0 in every
-    channel: air in a plain scan is noisy, zeros come singly. The background is then all such voxels that hang together
-    with the border; zeros inside (dark fluid) are signal. How much of it a volume has says how it was framed, not what
-    is in it, so the statistics leave it out. Each volume is judged alone, a single image to predict like a whole data
-    set.
+    It was, as in skull-stripped brains, when at least half of the voxels on the faces of the (cropped) volume are
+    exactly 0 in every channel: air in a plain scan is noisy, zeros come singly. The background is then all such voxels
+    that hang together with the border; zeros inside (dark fluid) are signal. How much of it a volume has says how it
+    was framed, not what is in it, so the statistics leave it out. Each volume is judged alone, a single image to
+    predict like a whole data set.
     """
     faces = np.concatenate([~face.any(axis=0).ravel() for face in _faces(image)])
     if faces.mean() < MASKED_FACES or not image.any():
         return None
-    parts, _ = ndimage.label(~image.any(axis=0))
-    outside = np.unique(np.concatenate([face.ravel() for face in _faces(parts)]))
-    return np.isin(parts, outside[outside > 0])
+    parts, count = ndimage.label(~image.any(axis=0))
+    outside = np.zeros(count + 1, bool)
+    for face in _faces(parts):
+        outside[face] = True
+    outside[0] = False  # the part numbered 0 is what is not empty
+    return outside[parts]
 
 
 def _standardise(channel: np.ndarray, centre: float, scale: float) -> None:
