@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, fields
 from math import gcd, prod
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from trainables.errors import SettingError
+from trainables.instance_norm import InstanceNorm
 from trainables.unet3d import UNet3D
 
 Stride = tuple[int, int, int]
@@ -145,12 +147,26 @@ def check_patch(patch_size: Sequence[int], strides: Sequence[Stride]) -> None:
         )
 
 
-def build_network(config: NetworkConfig) -> nn.Module:
-    """The network, freshly initialised from torch's global random state: (B, C, X, Y, Z) -> logits (B, K, X, Y, Z).
+def build_network(config: NetworkConfig, device: torch.device | str = "cpu") -> nn.Module:
+    """The network on `device`, freshly initialised from the CPU's global random state.
 
-    With deep supervision and in training mode it returns a list of logits instead, finest first, each of the others at
-    the resolution of its level.
+    It maps (B, C, X, Y, Z) to logits (B, K, X, Y, Z). With deep supervision and in training mode it returns a list of
+    logits instead, finest first, each of the others at the resolution of its level.
     """
+    return place_network(_build(config), device)
+
+
+def place_network(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """Move `network` to `device`, laid out as it is fastest there: channels last on a CPU (30 to 40 % less a step)."""
+    layout = torch.channels_last_3d if torch.device(device).type == "cpu" else torch.contiguous_format
+    network = network.to(device)
+    for parameter in network.parameters():
+        if parameter.dim() == 5:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    return network
+
+
+def _build(config: NetworkConfig) -> nn.Module:
     if config.architecture == "unet3d":
         return UNet3D(
             in_channels=config.in_channels,
@@ -169,7 +185,7 @@ def build_network(config: NetworkConfig) -> nn.Module:
 def normalisation_layer(kind: str, channels: int) -> nn.Module:
     """The layer that `normalisation: kind` puts after a convolution of `channels` channels."""
     if kind == "instance":
-        return nn.InstanceNorm3d(channels, affine=True)
+        return InstanceNorm(channels)
     if kind == "batch":
         return nn.BatchNorm3d(channels)
     if kind == "group":
@@ -189,6 +205,7 @@ def _residual_unet(config: NetworkConfig) -> nn.Module:
         num_res_units=2,
         norm="batch",
         dropout=config.dropout,
+        act=("leakyrelu", {"inplace": True}),  # PReLU, the default, goes back 10 times as slowly on a CPU
     )
     _, _, top = cast(nn.Sequential, network.model)
     _set_dropout(network, output=top)
