@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tuner.errors import USER_ERRORS, SweepFailed
+from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 
 if TYPE_CHECKING:
     from tuner.results import Results
@@ -248,10 +248,17 @@ def main() -> None:
     except SweepFailed as error:
         _complain(str(error))
         sys.exit(1)
+    except SweepInterrupted as interruption:
+        console.print(Text(str(interruption)), soft_wrap=True)
+        sys.exit(130)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _complain("interrupted before the sweep began; nothing was left behind")
         sys.exit(130)
 
 
 def _complain(message: str) -> None:
     Console(stderr=True).print(Text("error: ", style="red").append(message, style="default"), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

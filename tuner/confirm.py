@@ -36,7 +36,7 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
     )
 
 
-def test_confirmed(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence[str], cpus: float) -> None:
+def test_confirmed(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence[str]) -> None:
     """Evaluate the models of the confirmed configurations on the test cases, in parallel, into the confirm study."""
     numbers = sorted({trial.user_attrs["of"] for trial in confirm.study.ranking()})
     models = {
@@ -46,7 +46,7 @@ def test_confirmed(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence
             for trial in confirm.study.ranking()
         },
     }
-    evaluate = ray.remote(num_cpus=cpus)(_evaluate)
+    evaluate = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
     tasks = {name: evaluate.remote(str(path), str(dataset), list(cases)) for name, path in models.items()}
     scores = {name: ray.get(task) for name, task in tasks.items()}
     confirm.study.optuna.set_user_attr("test", scores)

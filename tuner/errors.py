@@ -5,6 +5,7 @@
     ├── SweepDirectoryError             a sweep's directory: exists, is missing, is no sweep's
     └── StudyError                      the study's storage: unreachable, of another space or version
     SweepFailed (RuntimeError)          exit code 1: the sweep ran, and no trial gave a result
+    SweepInterrupted (RuntimeError)     exit code 130: the user stopped it; it can be resumed
 
 `search_spaces.errors.SpaceError`, `trainables.errors.TrainableError` and `cluster.errors.ClusterError` are user errors
 of the rooms below, which cannot import this tree; `USER_ERRORS` gathers them for the command line.
@@ -33,6 +34,10 @@ class StudyError(UserError):
 
 class SweepFailed(RuntimeError):  # noqa: N818 (a result, not a misuse)
     """The sweep ran, and no trial gave a result."""
+
+
+class SweepInterrupted(RuntimeError):  # noqa: N818 (the user's wish, not an error)
+    """The user stopped the sweep; nothing is lost."""
 
 
 USER_ERRORS = (UserError, SpaceError, TrainableError, ClusterError)

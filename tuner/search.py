@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 from trainables.protocol import Budget
 from tuner.actor import ASSIGNMENT, Assignment, TrialActor, TrialReport
 from tuner.directory import SweepDirectory
+from tuner.errors import SweepInterrupted
 from tuner.rungs import SuccessiveHalving
 from tuner.study import StopReason, SweepStudy
 
@@ -41,6 +42,12 @@ class Work:
 
     steps: tuple[int, ...]
     """When trials evaluate, in thousandths of the full budget."""
+
+    resources: Mapping[str, float]
+    """Ray resources of one trial, e.g. `{"cpu": 1, "gpu": 0.5}`."""
+
+    trials_at_once: int
+    """How many trials may run at the same time."""
 
 
 class StudySearcher(Searcher):
@@ -114,24 +121,22 @@ class StudyScheduler(FIFOScheduler):
         return None
 
 
-def search(work: Work, *, resources: Mapping[str, float], trials_at_once: int) -> None:
-    """Run trials until the study holds `work.trials`, or the user interrupts. Leaves no trial RUNNING.
+def search(work: Work) -> None:
+    """Run trials until the study holds `work.trials`. Leaves no trial RUNNING.
 
-    Args:
-        resources: Ray resources of one trial, e.g. `{"cpu": 1, "gpu": 0.5}`.
-        trials_at_once: how many may run at the same time.
+    Raises SweepInterrupted if the user stopped it before.
     """
     work.study.release()
     if work.rungs:
         for trial in work.study.trials():
             work.rungs.refill(trial.number, trial.intermediate_values)
     tuner = tune.Tuner(
-        tune.with_resources(TrialActor, dict(resources)),
+        tune.with_resources(TrialActor, dict(work.resources)),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(work),
             scheduler=StudyScheduler(work),
             num_samples=-1,  # the searcher says when it is enough
-            max_concurrent_trials=trials_at_once,
+            max_concurrent_trials=work.trials_at_once,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -149,4 +154,6 @@ def search(work: Work, *, resources: Mapping[str, float], trials_at_once: int) -
     finally:
         released = work.study.release()
         if released:
-            log.info("interrupted while trials %s ran; they go on when the sweep is resumed", released)
+            log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
+    if work.study.trials_left(work.trials) > 0:
+        raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: voxtune resume {work.directory.root}")

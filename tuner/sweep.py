@@ -76,34 +76,31 @@ def _drive(
     view: View,
     verbose: bool,
 ) -> Results:
+    """Search, confirm and report, over whatever the study holds already."""
     with library_messages(directory.log_file, verbose=verbose), connect(address, verbose=verbose) as cluster:
         if cluster.dashboard:
             view.note(f"Ray dashboard: {cluster.dashboard}")
         work = _work(config, directory, prepared, cluster)
-        resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
-        slots = _slots(config, cluster)
-        with view.watching(work.study, trials=work.trials, title=config.name):
-            search(work, resources=resources, trials_at_once=slots)
-        if work.study.trials_left(work.trials):
-            view.note(f"Interrupted. Nothing is lost; go on by: voxtune resume {directory.root}")
-        elif config.confirm.top and work.study.ranking():
-            confirm = SweepStudy.open(open_storage(config.storage, directory.journal), CONFIRM, work.study.space)
-            repeats = confirming_work(work, confirm, config.confirm)
-            with view.watching(confirm, trials=repeats.trials, title="confirm"):
-                search(repeats, resources=resources, trials_at_once=slots)
-            if prepared and prepared.split.test:
-                test_confirmed(
-                    work,
-                    repeats,
-                    dataset=prepared.dataset.root,
-                    cases=prepared.split.test,
-                    cpus=config.resources.cpus_per_trial,
-                )
-    write_report(directory)
+        try:
+            with view.watching(work.study, trials=work.trials, title=config.name):
+                search(work)
+            if config.confirm.top and work.study.ranking():
+                _confirm(work, config, prepared, view)
+        finally:
+            write_report(directory)
     results = read_results(directory)
     if results.trials["score"].isna().all():
         raise SweepFailed(f"no trial gave a result; the first error: {work.study.first_error()}; see {directory.root}")
     return results
+
+
+def _confirm(work: Work, config: SweepConfig, prepared: Prepared | None, view: View) -> None:
+    confirm = SweepStudy.open(open_storage(config.storage, work.directory.journal), CONFIRM, work.study.space)
+    repeats = confirming_work(work, confirm, config.confirm)
+    with view.watching(confirm, trials=repeats.trials, title="confirm"):
+        search(repeats)
+    if prepared and prepared.split.test:
+        test_confirmed(work, repeats, dataset=prepared.dataset.root, cases=prepared.split.test)
 
 
 def _prepare(config: SweepConfig, view: View) -> Prepared | None:
@@ -120,34 +117,32 @@ def _prepare(config: SweepConfig, view: View) -> Prepared | None:
         )
 
 
-def _slots(config: SweepConfig, cluster: Cluster) -> int:
-    slots = cluster.slots(cpus=config.resources.cpus_per_trial, gpus=config.resources.gpus_per_trial)
-    return min(slots, config.resources.trials_at_once or slots, config.search.trials)
-
-
 def _work(config: SweepConfig, directory: SweepDirectory, prepared: Prepared | None, cluster: Cluster) -> Work:
     """The search that the config describes, over its study."""
+    size = config.resources
+    slots = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
     study = SweepStudy.open(
         open_storage(config.storage, directory.journal),
         SWEEP,
         config.search_space,
         seed=config.search.seed,
-        sampler=sampler_factory(config.search, slots=_slots(config, cluster)),
+        sampler=sampler_factory(config.search, slots=slots),
     )
     if config.default and not study.trials():
         study.enqueue(config.default)
     steps = rung_steps(config.budget.first_share, config.budget.reduction)
-    threads = max(1, int(config.resources.cpus_per_trial))
     return Work(
         study=study,
         study_name=SWEEP,
         directory=directory,
         trainable=config.trainable,
-        data=prepared.training_data(threads=threads) if prepared else {},
+        data=prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if prepared else {},
         budget=config.budget.full,
         trials=config.search.trials,
         rungs=SuccessiveHalving(steps, config.budget.reduction) if config.search.stop_early else None,
         steps=steps,
+        resources={"cpu": size.cpus_per_trial, "gpu": size.gpus_per_trial},
+        trials_at_once=min(slots, size.trials_at_once or slots),
     )
 
 

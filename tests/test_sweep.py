@@ -1,0 +1,143 @@
+"""Whole sweeps of toy runs on a real local Ray: what the study, the directory and the results hold afterwards."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.errors import SweepDirectoryError, SweepFailed
+from tuner.results import read_results
+from tuner.sweep import resume_sweep, run_sweep
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TOY = {
+    "name": "toy",
+    "trainable": "trainables.toy:ToyRun",
+    "space": {
+        "learning_rate": {"float": [1e-5, 1e-1], "log": True},
+        "batch_size": {"choice": [1, 2, 4, 8]},
+    },
+    "default": {"learning_rate": 1e-2, "batch_size": 2},
+    "budget": {"unit": "steps", "maximum": 900},
+    "search": {"trials": 10},
+    "confirm": {"top": 2, "seeds": 2},
+}
+
+
+def toy(**changes) -> SweepConfig:
+    return SweepConfig.model_validate({**TOY, **changes})
+
+
+def test_sweep_confirms_resumes_with_more_trials_and_reports(tmp_path):
+    results = run_sweep(toy(), runs=tmp_path)
+    directory = SweepDirectory.find("toy", runs=tmp_path)
+
+    trials = results.trials
+    assert len(trials) == 10
+    assert trials["state"].isin(["COMPLETE", "PRUNED"]).all()
+    assert trials["stop_reason"].isin(["full budget", "stopped at rung"]).all()
+    assert trials.loc[0, ["learning_rate", "batch_size"]].tolist() == [1e-2, 2]  # the default comes first
+    assert {"COMPLETE", "PRUNED"} == set(trials["state"])
+    assert results.curves.groupby("number")["step"].max().isin([111, 333, 1000]).all()
+
+    confirmed = results.confirmed
+    complete = trials[trials["state"] == "COMPLETE"].sort_values("score", ascending=False)
+    assert set(confirmed["config"]) == set(complete["number"][:2])
+    assert sorted(confirmed["seed"].unique()) == [0, 1, 2]
+    assert results.best.basis == "confirmed"
+
+    assert yaml.safe_load(directory.best_config.read_text())["parameters"]["batch_size"] in (1, 2, 4, 8)
+    assert (directory.report / "report.md").is_file()
+    assert SweepConfig.read(directory.sweep_file).space == TOY["space"]
+    environment = json.loads(directory.environment_file.read_text())
+    assert environment["libraries"]["ray"]
+
+    with pytest.raises(SweepDirectoryError, match="exists already"):
+        run_sweep(toy(), runs=tmp_path)
+
+    more = resume_sweep(directory, trials=14)
+    assert len(more.trials) == 14
+    before = trials.set_index("number")["score"]
+    assert more.trials.set_index("number")["score"][:10].equals(before)  # finished trials are kept, not repeated
+
+
+def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path):
+    space = {**TOY["space"], "fail_at": {"choice": [0.2, 2.0]}, "fail_with": {"choice": ["nan", "bug"]}}
+    default = {**TOY["default"], "fail_at": 0.2, "fail_with": "bug"}
+    results = run_sweep(toy(space=space, default=default, confirm={"top": 0}), runs=tmp_path)
+    trials = results.trials
+    assert trials.loc[0, "state"] == "FAIL"
+    assert "a bug in the toy run" in trials.loc[0, "error"]
+    assert "Traceback" in trials.loc[0, "error"]
+    assert (trials["state"] == "COMPLETE").any()
+    # A failed trial leaves its actor alive: two processes served all trials.
+    directory = SweepDirectory.find("toy", runs=tmp_path)
+    pids = {trial.user_attrs.get("pid") for trial in read_results(directory).sweep_trials}
+    assert len(pids - {None}) <= 2
+
+
+def test_sweep_without_any_result_says_why(tmp_path):
+    config = toy(training={"fail_at": 0.0}, search={"trials": 2})
+    with pytest.raises(SweepFailed, match=r"no trial gave a result; the first error: .*nan at 11% of the budget"):
+        run_sweep(config, runs=tmp_path)
+    directory = SweepDirectory.find("toy", runs=tmp_path)
+    assert (directory.report / "report.md").is_file()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_sweep_goes_on_where_it_was(tmp_path, ending):
+    file = tmp_path / "sweep.yaml"
+    slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 6}, "confirm": {"top": 0}}
+    file.write_text(yaml.safe_dump(slow))
+    command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(tmp_path / "runs")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        directory = SweepDirectory(tmp_path / "runs" / "toy")
+        wait_for(lambda: evaluations(directory) >= 3, process)
+        process.send_signal(ending)
+        output, _ = process.communicate(timeout=60)
+    if ending == signal.SIGINT:
+        assert "voxtune resume" in output
+        assert process.returncode == 130
+        states = [trial.state for trial in read_results(directory).sweep_trials]
+        assert TrialState.RUNNING not in states
+    before = read_results(directory)
+    results = resume_sweep(directory)
+    assert len(results.trials) == 6
+    assert results.trials["state"].isin(["COMPLETE", "PRUNED"]).all()
+    for trial in before.sweep_trials:  # nothing that was reported is lost
+        after = results.sweep_trials[trial.number]
+        assert trial.intermediate_values.items() <= after.intermediate_values.items()
+        assert trial.params == after.params
+
+
+def evaluations(directory: SweepDirectory) -> int:
+    try:
+        return len(read_results(directory).curves)
+    except ValueError:  # not begun
+        return 0
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.2)
+
+
+def test_user_code_folder_named_like_ours_does_not_shadow_it(tmp_path, monkeypatch):
+    """Ray puts the driver's working directory on its workers' path."""
+    (tmp_path / "tuner").mkdir()
+    (tmp_path / "tuner" / "__init__.py").write_text("raise RuntimeError('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    results = run_sweep(toy(search={"trials": 1}, confirm={"top": 0}), runs=Path("runs"))
+    assert results.trials.loc[0, "state"] == "COMPLETE"
