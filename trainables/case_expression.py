@@ -46,15 +46,15 @@ class CaseExpression:
     def __init__(self, text: str) -> None:
         self.text = text
         if len(text) > LONGEST_EXPRESSION:
-            raise SettingError(f"groups: the expression has {len(text)} characters; at most {LONGEST_EXPRESSION}")
+            raise SettingError(f"group: the expression has {len(text)} characters; at most {LONGEST_EXPRESSION}")
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            raise SettingError(f'groups: "{text}" is not an expression: {error}') from None
+            raise SettingError(f'group: "{text}" is not an expression: {error}') from None
         for node in ast.walk(self._tree):
             if not _has_meaning(node):
                 raise SettingError(
-                    f'groups: "{text}": {_source(node)} has no meaning here; use name, number, int(), str(), '
+                    f'group: "{text}": {_source(node)} has no meaning here; use name, number, int(), str(), '
                     f"+ - * // %, [slices], {', '.join('.' + method + '()' for method in _METHODS)}"
                 )
 
@@ -68,7 +68,7 @@ class CaseExpression:
                 raise TypeError("the result must be a number or a string")
         except (TypeError, ValueError, IndexError, ArithmeticError) as error:
             raise SettingError(
-                f'groups: "{self.text}" fails for case "{case}" (number is "{names["number"]}"): {error}'
+                f'group: "{self.text}" fails for case "{case}" (number is "{names["number"]}"): {error}'
             ) from None
         return str(result)
 

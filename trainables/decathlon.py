@@ -217,7 +217,14 @@ def _read_path(entry: Mapping[str, Any], key: str, place: str) -> PurePosixPath:
 
 
 def _missing_files(cases: tuple[Case, ...]) -> Iterable[Path]:
-    return (file for case in cases for file in (case.image, case.label) if not file.is_file())
+    return (file for case in cases for file in (case.image, case.label) if not _is_file(file))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes, a folder that may not be looked into
+        return False
 
 
 def _required(content: Mapping[str, Any], key: str, *, place: str = "") -> Any:

@@ -32,7 +32,7 @@ def group_cases(names: Sequence[str], *, expression: str | None = None, file: Pa
     Raises SettingError for the expression, DatasetError for the file.
     """
     if expression is not None and file is not None:
-        raise SettingError("groups: give an expression or a file, not both")
+        raise SettingError("group: give either an expression or a file of groups, not both")
     if expression is not None:
         parsed = CaseExpression(expression)
         return {name: parsed.group(name) for name in names}
@@ -59,7 +59,7 @@ def split_cases(
     Raises SettingError if a number is out of range or there are fewer groups than needed.
     """
     if not 0 <= seed < 2**32:
-        raise SettingError(f"seed: {seed} is not from 0 to {2**32 - 1}")
+        raise SettingError(f"seed: {seed} of the split is not from 0 to {2**32 - 1}")
     if not 0 <= test_fraction < 1:
         raise SettingError(f"test_fraction: {test_fraction:g} is not from 0 up to (not including) 1")
     members: dict[str, list[str]] = {}

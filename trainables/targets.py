@@ -34,32 +34,28 @@ class Targets:
 
     def __post_init__(self) -> None:
         if not self.names or len(self.names) != len(self.members):
-            raise SettingError(f"targets: {len(self.names)} names for {len(self.members)} groups of label values")
-        most = REGION_BITS if self.regions else LARGEST_CLASS
+            raise SettingError(f"labels: {len(self.names)} names for {len(self.members)} groups of label values")
+        most, kind = (REGION_BITS, "regions") if self.regions else (LARGEST_CLASS, "classes")
         if len(self.names) > most:
-            raise SettingError(f"targets: {len(self.names)} {self._kind}; at most {most} can be stored in a byte")
+            raise SettingError(f"labels: {len(self.names)} {kind}; at most {most} can be stored in a byte")
         if len(set(self.names)) < len(self.names) or not all(self.names):
-            raise SettingError(f"targets: names must differ and not be empty, got {', '.join(map(repr, self.names))}")
+            raise SettingError(f"labels: names must differ and not be empty, got {', '.join(map(repr, self.names))}")
         users: dict[int, str] = {}
         for name, values in zip(self.names, self.members, strict=True):
             if not values:
-                raise SettingError(f"targets: {name} has no label value")
+                raise SettingError(f"labels: {name} has no label value")
             for value in values:
                 if not 1 <= value <= LARGEST_LABEL:
-                    raise SettingError(f"targets: {name} has {value}; label values are 1 to {LARGEST_LABEL}")
+                    raise SettingError(f"labels: {name} has {value}; label values are 1 to {LARGEST_LABEL}")
                 if users.get(value) == name:
-                    raise SettingError(f"targets: {name} has label {value} twice")
+                    raise SettingError(f"labels: {name} has label {value} twice")
                 if not self.regions and value in users:
                     raise SettingError(
-                        f"targets: label {value} is in {users[value]} and in {name}; only regions may share a label"
+                        f"labels: label {value} is in {users[value]} and in {name}; only regions may share a label"
                     )
                 users[value] = name
         if self.regions and len({frozenset(values) for values in self.members}) < len(self.members):
-            raise SettingError("targets: two regions are made of the same labels")
-
-    @property
-    def _kind(self) -> str:
-        return "regions" if self.regions else "classes"
+            raise SettingError("labels: two regions are made of the same labels")
 
     @property
     def channels(self) -> int:
@@ -68,7 +64,7 @@ class Targets:
 
     def encode(self, label: np.ndarray) -> np.ndarray:
         """Label values, integers of any shape, to uint8 of the same shape: class indices, or bit masks of regions."""
-        return self._codes[label]
+        return _look_up(self._codes, label)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """The way back, to uint8 (uint16 where a value is past 255) of the same shape.
@@ -77,7 +73,7 @@ class Targets:
         these regions; a set that no label value has (a network may say so) is written region by region in their order,
         each with its first value that no later region has, so that later regions win.
         """
-        return self._values[encoded]
+        return _look_up(self._values, encoded)
 
     @cached_property
     def _codes(self) -> np.ndarray:
@@ -121,7 +117,19 @@ class Targets:
                 and all(isinstance(group, list | tuple) and all(type(v) is int for v in group) for group in members)
             ):
                 return cls(names=tuple(names), members=tuple(tuple(group) for group in members), regions=regions)
-        raise SettingError(f"targets: need names, members and regions, got {dict(mapping)!r:.200}")
+        raise SettingError(f"labels: need names, members and regions, got {dict(mapping)!r:.200}")
+
+
+def _look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """`table[indices]`, plane by plane: numpy copies an index array to eight bytes a voxel."""
+    if indices.ndim < 2:
+        return table[indices]
+    if indices.flags.f_contiguous and not indices.flags.c_contiguous:  # as arrays from NIfTI files are
+        return _look_up(table, indices.T).T
+    found = np.empty(indices.shape, table.dtype)
+    for index, plane in enumerate(indices):
+        found[index] = table[plane]
+    return found
 
 
 def plan_targets(
@@ -140,8 +148,8 @@ def plan_targets(
         for value in group:
             if type(value) is not int or value not in labels:
                 known = ", ".join(f"{number} ({label})" for number, label in labels.items() if number != 0)
-                raise SettingError(f"targets: {name} has {value!r}, which is not a label of the data set: {known}")
+                raise SettingError(f"labels: {name} has {value!r}, which is not a label of the data set: {known}")
             if value == 0:
-                raise SettingError(f"targets: {name} has 0, the background, which is no target")
+                raise SettingError(f"labels: {name} has 0, the background, which is no target")
         members.append(group)
     return Targets(names=tuple(wanted), members=tuple(members), regions=regions)

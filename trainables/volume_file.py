@@ -14,6 +14,7 @@ from typing import cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
@@ -149,7 +150,7 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
         raise DatasetError(f"{path}: voxels are of type {dtype}; they must be real numbers")
     if min(image.shape, default=0) < 1:
         raise DatasetError(f"{path}: shape {_by(image.shape)} holds no voxel")
-    needed = image.header.get_data_offset() + dtype.itemsize * math.prod(image.shape)
+    needed = cast(ArrayProxy, image.dataobj).offset + dtype.itemsize * math.prod(image.shape)
     if len(data) < needed:
         raise DatasetError(f"{path}: ends too early: its header promises {needed} bytes, there are {len(data)}")
     # axes of no length, or (nearly) in one plane: no place in space, and no way back from it
@@ -163,7 +164,8 @@ def _to_image(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
     shape = file.image.shape
     if len(shape) not in (3, 4):
         raise DatasetError(f"{file.path}: shape {_by(shape)}; an image has 3 dimensions, or 4 with its channels last")
-    array = file.image.get_fdata(dtype=np.float32, caching="unchanged")
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is infinite, and told below
+        array = file.image.get_fdata(dtype=np.float32, caching="unchanged")
     # minimum and maximum carry NaN and infinity along, without an array of truth values as large as the image.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = array.size - np.count_nonzero(np.isfinite(array))

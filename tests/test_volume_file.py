@@ -1,0 +1,238 @@
+"""What a NIfTI file and a case must keep, with the message for each broken rule."""
+
+import gzip
+import hashlib
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from make_data import write_dataset, write_nifti
+
+from trainables.decathlon import Dataset, read_dataset
+from trainables.errors import DatasetError
+from trainables.volume_file import read_case, read_image, read_label, reading_memory
+
+RAMP = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+AFFINE = np.array([[-2.0, 0, 0, 10], [0, 0, 3, -5], [0, 1, 0, 7], [0, 0, 0, 1]])
+
+
+def message(read: Callable[[Path], object], path: Path) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ramp.nii.gz", "ramp.nii"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_an_image_of_three_dimensions_has_one_channel(tmp_path: Path, name: str, kind: type[nib.Nifti1Image]) -> None:
+    nib.save(kind(RAMP, AFFINE), tmp_path / name)
+    image, affine = read_image(tmp_path / name)
+    assert (image.dtype, image.shape) == (np.float32, (1, 2, 3, 4))
+    np.testing.assert_array_equal(image[0], RAMP)
+    np.testing.assert_array_equal(affine, AFFINE)
+
+
+def test_channels_come_first(tmp_path: Path) -> None:
+    image, _ = read_image(write_nifti(tmp_path / "two.nii.gz", np.stack([RAMP, RAMP + 100], axis=-1)))
+    np.testing.assert_array_equal(image, [RAMP, RAMP + 100])
+
+
+def test_intensities_are_scaled_as_the_header_says(tmp_path: Path) -> None:
+    file = nib.Nifti1Image(RAMP, AFFINE)
+    file.header.set_slope_inter(0.5, -1024)
+    nib.save(file, tmp_path / "ct.nii.gz")
+    stored = nib.load(tmp_path / "ct.nii.gz").dataobj.get_unscaled()  # type: ignore[union-attr]
+    image, _ = read_image(tmp_path / "ct.nii.gz")
+    np.testing.assert_allclose(image[0], stored * 0.5 - 1024)
+
+
+def test_big_endian_files_are_read(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(RAMP, AFFINE, nib.Nifti1Header(endianness=">")), tmp_path / "b.nii")
+    assert (tmp_path / "b.nii").read_bytes()[:4] == struct.pack(">i", 348)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.nii")[0][0], RAMP)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_labels_become_bytes(tmp_path: Path, dtype: type) -> None:
+    label, affine = read_label(write_nifti(tmp_path / "l.nii.gz", (RAMP % 3).astype(dtype), affine=AFFINE))
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, RAMP % 3)
+    np.testing.assert_array_equal(affine, AFFINE)
+
+
+def test_large_labels_and_a_last_axis_of_one(tmp_path: Path) -> None:
+    label, _ = read_label(write_nifti(tmp_path / "l.nii.gz", (RAMP * 50)[..., None]))
+    assert label.dtype == np.uint16
+    np.testing.assert_array_equal(label, RAMP * 50)
+
+
+@pytest.mark.parametrize("read", [read_image, read_label])
+def test_damaged_files(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = write_nifti(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 200, (20, 20, 20)).astype(np.uint8))
+    good = path.read_bytes()
+    inflated = gzip.decompress(good)
+    assert message(read, tmp_path / "no.nii.gz") == f"{tmp_path}/no.nii.gz: no such file"
+    assert message(read, tmp_path) == f"{tmp_path}: can't be read: Is a directory"
+    for content, expected in [
+        (good[: len(good) // 2], "ends too early (truncated gzip); copy it again"),
+        (good[:-4], "ends too early (truncated gzip); copy it again"),
+        (good[:-8] + b"\0\0\0\0" + good[-4:], "not a gzip file, or a damaged one: CRC check failed"),
+        (good[:60] + b"\xff" * 400 + good[460:], "damaged gzip: Error -3 while decompressing data"),
+        (inflated, "not a gzip file, or a damaged one: Not a gzipped file"),
+        (b"", "not a NIfTI file"),
+        (gzip.compress(b"hello"), "not a NIfTI file"),
+        (gzip.compress(b"x" * 10_000), "not a NIfTI file"),
+        (gzip.compress(inflated[:-100]), "ends too early: its header promises 8352 bytes, there are 8252"),
+        (gzip.compress(inflated[:344] + b"ni1\0" + inflated[348:]), "not a NIfTI file"),
+    ]:
+        path.write_bytes(content)
+        assert message(read, path).startswith(f"{path}: {expected}")
+
+
+@pytest.mark.parametrize("read", [read_image, read_label])
+def test_headers_that_make_no_sense(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = write_nifti(tmp_path / "a.nii", RAMP)
+    good = path.read_bytes()
+
+    def with_bytes(offset: int, form: str, *values: float) -> str:
+        packed = struct.pack("<" + form, *values)
+        path.write_bytes(good[:offset] + packed + good[offset + len(packed) :])
+        return message(read, path).removeprefix(f"{path}: ")
+
+    assert with_bytes(40, "4h", 3, 0, 3, 4) == "shape 0 x 3 x 4 holds no voxel"
+    assert with_bytes(40, "4h", 3, -2, 3, 4) == "shape -2 x 3 x 4 holds no voxel"
+    assert with_bytes(40, "4h", 3, 30000, 30000, 30000) == (
+        "ends too early: its header promises 54000000000352 bytes, there are 400"
+    )
+    assert with_bytes(70, "h", 128).startswith(
+        "voxels are of type [('R', 'u1'), ('G', 'u1'), ('B', 'u1')]; they must be"
+    )
+    assert with_bytes(70, "h", 32).startswith("voxels are of type complex64; they must be real numbers")
+    assert with_bytes(70, "h", 7777).startswith("not a readable NIfTI file: ")
+    for row in ((0.0, 0.0, 0.0, 9.0), (float("nan"), 0.0, 0.0, 9.0), (0.0, 1.0, 0.0, 0.0)):  # of y: (0, 1, 0, 0)
+        found = with_bytes(280, "4f", *row)
+        assert found == f"its affine {[list(row), [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]} gives the voxels no size"
+
+
+@pytest.mark.parametrize(
+    ("shape", "image", "label"),
+    [
+        ((4, 5), "shape 4 x 5; an image has 3 dimensions, or 4 with its channels last", "a label has 3 dimensions"),
+        ((2, 3, 4, 5), None, "shape 2 x 3 x 4 x 5; a label has 3 dimensions"),
+        ((2, 3, 4, 1, 5), "shape 2 x 3 x 4 x 1 x 5; an image has 3 dimensions", "a label has 3 dimensions"),
+    ],
+)
+def test_dimensions(tmp_path: Path, shape: tuple[int, ...], image: str | None, label: str) -> None:
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros(shape, np.uint8))
+    assert label in message(read_label, path)
+    if image is None:
+        assert read_image(path)[0].shape == (5, 2, 3, 4)
+    else:
+        assert image in message(read_image, path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_every_voxel_of_an_image_is_finite(tmp_path: Path, bad: float) -> None:
+    array = RAMP.astype(np.float32)
+    array[0, 1, 2] = array[1, 0, 0] = bad
+    path = write_nifti(tmp_path / "a.nii.gz", array)
+    assert message(read_image, path) == f"{path}: 2 of 24 voxels are NaN or infinite; all must be finite"
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_float32_cannot_hold_is_infinite(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii.gz", RAMP * 1e300)
+    assert message(read_image, path) == f"{path}: 23 of 24 voxels are NaN or infinite; all must be finite"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1.5, "1 voxels are not whole numbers, e.g. 1.5; labels must be"),
+        (np.nan, "1 voxels are not whole numbers, e.g. nan; labels must be"),
+        (-1, "-1 is no label; labels are whole numbers from 0 to 65535"),
+        (65536, "65536 is no label; labels are whole numbers from 0 to 65535"),
+        (np.inf, "inf is no label; labels are whole numbers from 0 to 65535"),
+    ],
+)
+def test_labels_are_whole_numbers(tmp_path: Path, value: float, expected: str) -> None:
+    array = np.zeros((2, 3, 4), np.float32)
+    array[1, 1, 1] = value
+    path = write_nifti(tmp_path / "l.nii.gz", array)
+    assert message(read_label, path) == f"{path}: {expected}"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return read_dataset(write_dataset(tmp_path / "Blobs", cases=1, shape=(6, 7, 8), channels=2, affine=AFFINE))
+
+
+def case_message(dataset: Dataset) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read_case(dataset, dataset.cases[0])
+    return str(caught.value)
+
+
+def test_a_good_case(dataset: Dataset) -> None:
+    (case,) = dataset.cases
+    read = read_case(dataset, case)
+    assert (read.name, read.image.shape, read.label.shape) == ("case_001", (2, 6, 7, 8), (6, 7, 8))
+    np.testing.assert_array_equal(read.affine, AFFINE)
+    label = np.asarray(nib.load(case.label).dataobj)  # type: ignore[attr-defined]
+    assert read.label_voxels == {value: int((label == value).sum()) for value in range(3)}
+    assert min(read.label_voxels.values()) > 0
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in (case.image, case.label)]
+    assert read.content_hash == hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def test_as_many_channels_as_modalities(dataset: Dataset) -> None:
+    image = dataset.cases[0].image
+    write_nifti(image, np.zeros((6, 7, 8, 3), np.float32))
+    assert case_message(dataset) == f"{image}: has 3 channels, but dataset.json declares 2 (MRI, MRI)"
+
+
+def test_image_and_label_have_one_shape(dataset: Dataset) -> None:
+    label = dataset.cases[0].label
+    write_nifti(label, np.zeros((6, 8, 7), np.uint8), affine=AFFINE)
+    assert case_message(dataset) == f"{label}: shape 6 x 8 x 7 differs from 6 x 7 x 8 of its image case_001.nii.gz"
+
+
+def test_image_and_label_lie_in_one_place(dataset: Dataset) -> None:
+    label = dataset.cases[0].label
+    moved = AFFINE.copy()
+    moved[1, 3] += 0.49 * 3  # file axis 2 runs along y, 3 mm a voxel
+    write_nifti(label, np.zeros((6, 7, 8), np.uint8), affine=moved)
+    assert read_case(dataset, dataset.cases[0]).label_voxels == {0: 336, 1: 0, 2: 0}
+    moved[1, 3] += 3
+    write_nifti(label, np.zeros((6, 7, 8), np.uint8), affine=moved)
+    assert case_message(dataset) == (
+        f"{label}: its affine puts it up to 1.49 voxels away from its image case_001.nii.gz; "
+        "at most 0.5 is taken for rounding"
+    )
+
+
+def test_a_slight_turn_counts_where_it_is_largest(dataset: Dataset) -> None:
+    turned = AFFINE.copy()
+    turned[0, 0] *= 1.2  # 5 voxels further along the axis, that is one voxel
+    write_nifti(dataset.cases[0].label, np.zeros((6, 7, 8), np.uint8), affine=turned)
+    assert "up to 1 voxels away" in case_message(dataset)
+
+
+def test_every_label_is_declared(dataset: Dataset) -> None:
+    label = dataset.cases[0].label
+    array = np.zeros((6, 7, 8), np.int16)
+    array[0, 0, :3] = 7
+    array[1, 1, 1] = 300
+    write_nifti(label, array, affine=AFFINE)
+    assert case_message(dataset) == f"{label}: 4 voxels have the label 7, 300; dataset.json declares 0, 1, 2"
+
+
+def test_memory_for_reading_is_foreseen(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((10, 20, 30, 2), np.int16))
+    assert reading_memory(path) == 10 * 20 * 30 * (2 * (2 + 2 + 4) + 10)
+    path.write_bytes(path.read_bytes()[:40])
+    assert reading_memory(path) == 0
+    assert reading_memory(tmp_path / "no.nii.gz") == 0
