@@ -44,6 +44,8 @@ class PreprocessingPlan:
             raise SettingError(f"spacing: three numbers above 0 (mm) are needed, received {self.spacing}")
         if not self.normalisation:
             raise SettingError("normalisation: one entry a channel is needed, received none")
+        if type(self.crop) is not bool:
+            raise SettingError(f"crop: must be true or false, received {self.crop!r}")
 
     @property
     def channels(self) -> int:

@@ -1,0 +1,223 @@
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.errors import ModelFileError, SettingError
+from trainables.model_file import FORMAT, Model, load_model, save_model
+from trainables.networks import NetworkConfig, build_network
+from trainables.normalisation import ChannelNormalisation
+from trainables.preprocessing import PreprocessingPlan
+from trainables.targets import Targets
+
+NETWORK = NetworkConfig(
+    architecture="unet3d", in_channels=2, out_channels=3, width=4, levels=2, strides=((2, 2, 1),), normalisation="batch"
+)
+TRAINING = {"learning_rate": 1e-3, "overlap": 0.25, "largest_component": True, "patch_size": (8, 8, 4), "x": None}
+
+
+def make_model(**changes: Any) -> Model:
+    torch.manual_seed(0)
+    parts: dict[str, Any] = {
+        "network": NETWORK,
+        "weights": build_network(NETWORK).state_dict(),
+        "plan": PreprocessingPlan(
+            spacing=(0.8, 0.8, 5),
+            normalisation=(
+                ChannelNormalisation(kind="ct", low=-50, high=200, mean=80, std=30),
+                ChannelNormalisation(kind="zscore"),
+            ),
+        ),
+        "targets": Targets(names=("liver", "tumour"), members=((1,), (2, 3)), regions=False),
+        "modalities": ("CT", "PET"),
+        "patch_size": (8, 8, 4),
+        "training": TRAINING,
+    }
+    return Model(**parts | changes)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "best" / "model.pt"
+
+
+def test_what_is_saved_is_loaded(path: Path) -> None:
+    model = make_model()
+    save_model(path, model)
+    loaded = load_model(path)
+    for name in ("network", "plan", "targets", "modalities", "patch_size", "version", "overlap", "largest_component"):
+        assert getattr(loaded, name) == getattr(model, name), name
+    assert loaded.training == {**TRAINING, "patch_size": [8, 8, 4]}
+    assert loaded.weights.keys() == model.weights.keys()
+    assert all(torch.equal(loaded.weights[name], weight) for name, weight in model.weights.items())
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_network_predicts_as_before(path: Path) -> None:
+    torch.manual_seed(1)
+    network = build_network(NETWORK)
+    with torch.no_grad():
+        for _ in range(3):  # batch norm's running statistics are part of the model
+            network(torch.randn(2, 2, 8, 8, 4))
+    save_model(path, make_model(weights=network.state_dict()))
+    image = torch.randn(1, 2, 16, 8, 4)
+    built = load_model(path).build("cpu")
+    assert not built.training
+    assert not any(parameter.requires_grad for parameter in built.parameters())
+    torch.testing.assert_close(built(image), network.eval()(image).detach())
+
+
+def test_views_do_not_take_along_what_they_are_views_of(path: Path) -> None:
+    weights = {name: torch.cat([w.reshape(-1), torch.zeros(10**6)]) for name, w in make_model().weights.items()}
+    shapes = {name: w.shape for name, w in make_model().weights.items()}
+    views = {name: w[: shapes[name].numel()].reshape(shapes[name]) for name, w in weights.items()}
+    save_model(path, make_model(weights={**views, **{k: v for k, v in make_model().weights.items() if "num_" in k}}))
+    assert path.stat().st_size < 200_000
+
+
+def test_a_failed_save_leaves_the_old_model(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(path, make_model())
+    before = path.read_bytes()
+
+    def fail(_: object, file: io.BufferedWriter) -> None:
+        file.write(b"PK half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(path, make_model())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_only_plain_types_are_kept(path: Path) -> None:
+    with pytest.raises(SettingError, match=r"training\.cache: .* is a PosixPath; only plain types"):
+        save_model(path, make_model(training={"cache": Path("x")}))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"modalities": ("CT",)},
+            "in_channels: the network has 2, the preprocessing plan 2, and there are 1 modalities",
+        ),
+        (
+            {"targets": Targets(names=("liver",), members=((1,),), regions=False)},
+            "out_channels: the network has 3, the targets need 2",
+        ),
+        ({"patch_size": (9, 8, 4)}, "patch_size: 9 is not a multiple of 2"),
+        ({"training": {"overlap": 1}}, "overlap: must be at least 0 and less than 1, got 1"),
+        ({"training": {"largest_component": "no"}}, "largest_component: must be true or false, got 'no'"),
+        ({"weights": {}}, "weights: [0-9]+ missing and 0 unknown for this network, e.g. '"),
+    ],
+)
+def test_parts_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        make_model(**changes)
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+def test_weights_of_another_network(path: Path) -> None:
+    save_model(path, make_model())
+    content = content_of(path)
+    name = next(name for name, weight in content["weights"].items() if weight.ndim == 5)
+    content["weights"][name] = content["weights"][name][:-1]
+    torch.save(content, path)
+    with pytest.raises(ModelFileError, match=rf"model\.pt: .*weights: '{name}' is float32 3x.*, this network needs"):
+        load_model(path)
+    content["weights"][name] = content_of(path)["weights"][name].double()
+    torch.save(content, path)
+    with pytest.raises(ModelFileError, match="is float64"):
+        load_model(path)
+    content["weights"]["more"] = content["weights"].pop(name)
+    torch.save(content, path)
+    with pytest.raises(ModelFileError, match="weights: 1 missing and 1 unknown"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "voxtune model 99"}, f"format: {FORMAT!r} is needed, found 'voxtune model 99'"),
+        ({"more": 1}, "keys: .* are needed, found .*'more'"),
+        ({"plan": [1]}, "plan: must be a dict, found a list"),
+        ({"plan": {}}, "'spacing'"),
+        ({"plan": {"spacing": [1, 1, "a"], "normalisation": [], "crop": True}}, "must be real number"),
+        ({"network": {"architecture": "unet3d"}}, "missing from the network's settings"),
+        ({"targets": {"names": ["a"]}}, "need names, members and regions"),
+        ({"plan": make_model().plan.to_mapping() | {"crop": "no"}}, "crop: must be true or false, received 'no'"),
+        ({"modalities": [1, 2]}, "modalities: must be names"),
+        ({"patch_size": [8, 8.0, 4]}, "patch_size: must be three whole numbers"),
+        ({"weights": {"a": 1}}, "weights: must be tensors by name"),
+        ({"training": {"a": torch.zeros(1)}}, r"training\.a: tensor"),
+    ],
+)
+def test_content_of_the_wrong_kind(path: Path, change: dict[str, Any], message: str) -> None:
+    save_model(path, make_model())
+    torch.save(content_of(path) | change, path)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"{path}: not a model that this version can use: ")
+
+
+def test_not_a_model(tmp_path: Path) -> None:
+    def message_of(content: bytes) -> str:
+        (tmp_path / "m.pt").write_bytes(content)
+        with pytest.raises(ModelFileError) as caught:
+            load_model(tmp_path / "m.pt")
+        return str(caught.value).removeprefix(f"{tmp_path / 'm.pt'}: ")
+
+    with pytest.raises(ModelFileError, match=r"none\.pt: no such file"):
+        load_model(tmp_path / "none.pt")
+    with pytest.raises(ModelFileError, match="no such file"):
+        load_model(tmp_path)
+    assert message_of(b"") == "not a voxtune model"
+    assert message_of(b"some text") == "not a voxtune model"
+    assert message_of(pickle.dumps({"format": FORMAT})) == "not a voxtune model"
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("a/b", "c")
+    assert message_of(other.getvalue()).startswith("not a voxtune model: ")
+    tensors = io.BytesIO()
+    torch.save([torch.zeros(3)], tensors)
+    assert message_of(tensors.getvalue()).startswith("not a model that this version can use: format")
+
+
+def test_a_damaged_file(path: Path) -> None:
+    save_model(path, make_model())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelFileError, match=r"model\.pt: ends too early: copied or written only in part\?"):
+        load_model(path)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    middle = largest.header_offset + largest.file_size // 2
+    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
+    with pytest.raises(ModelFileError, match=rf"damaged: the checksum of '{largest.filename}' is wrong"):
+        load_model(path)
+
+
+class Evil:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+def test_code_in_a_file_does_not_run(path: Path, tmp_path: Path) -> None:
+    save_model(path, make_model())
+    torch.save(content_of(path) | {"training": Evil(tmp_path / "ran")}, path)
+    with pytest.raises(ModelFileError, match="holds Python objects, which could run code when loaded"):
+        load_model(path)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,224 @@
+"""A trained model and all that is needed to use it, as one file that may come from anyone.
+
+The file is torch's zip archive of tensors and plain types. It is read without unpickling objects, and everything in it
+is checked before it is used.
+"""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.errors import ModelFileError, SettingError
+from trainables.networks import NetworkConfig, build_network, check_patch
+from trainables.preprocessing import PreprocessingPlan
+from trainables.targets import Targets
+
+FORMAT = "voxtune model 1"
+
+_KEYS: Mapping[str, type] = {
+    "format": str,
+    "version": str,
+    "network": dict,
+    "weights": dict,
+    "plan": dict,
+    "targets": dict,
+    "modalities": list,
+    "patch_size": list,
+    "training": dict,
+}
+
+
+def _installed_version() -> str:
+    return metadata.version("voxtune")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A trained network, how its input is made and what its output means. Raises SettingError where parts don't fit."""
+
+    network: NetworkConfig
+    weights: Mapping[str, Tensor]
+    """The network's state dict."""
+
+    plan: PreprocessingPlan
+    targets: Targets
+    modalities: tuple[str, ...]
+    """The names of the channels, in the order in which a file must have them."""
+
+    patch_size: tuple[int, int, int]
+    """Voxels along x, y, z of what the network was trained on, and of the sliding window."""
+
+    training: Mapping[str, Any]
+    """The training configuration: plain types, the flat keys of SegmentationConfig."""
+
+    version: str = field(default_factory=_installed_version)
+    """The version of voxtune that trained it."""
+
+    def __post_init__(self) -> None:
+        channels = self.plan.channels
+        if not self.network.in_channels == channels == len(self.modalities):
+            raise SettingError(
+                f"in_channels: the network has {self.network.in_channels}, the preprocessing plan {channels}, and "
+                f"there are {len(self.modalities)} modalities"
+            )
+        if self.network.out_channels != self.targets.channels:
+            raise SettingError(
+                f"out_channels: the network has {self.network.out_channels}, the targets need {self.targets.channels}"
+            )
+        check_patch(self.patch_size, self.network.strides)
+        overlap, largest = self.training.get("overlap", 0.5), self.training.get("largest_component", False)
+        if type(overlap) not in (int, float) or not 0 <= overlap < 1:
+            raise SettingError(f"overlap: must be at least 0 and less than 1, got {overlap!r}")
+        if type(largest) is not bool:
+            raise SettingError(f"largest_component: must be true or false, got {largest!r}")
+        self._check_weights()
+
+    @property
+    def overlap(self) -> float:
+        """Share of a window by which neighbouring windows overlap; 0.5 where the configuration does not say."""
+        return float(self.training.get("overlap", 0.5))
+
+    @property
+    def largest_component(self) -> bool:
+        """Whether only the largest connected piece of each target is kept."""
+        return bool(self.training.get("largest_component"))
+
+    def build(self, device: torch.device | str = "cpu") -> nn.Module:
+        """The network with its weights on `device`, ready to predict."""
+        network = build_network(self.network, device)
+        network.load_state_dict(dict(self.weights))
+        return network.eval().requires_grad_(False)
+
+    def _check_weights(self) -> None:
+        with torch.device("meta"):  # shapes only: a file may not make us fill the memory
+            expected = build_network(self.network, "meta").state_dict()
+        missing = sorted(expected.keys() - self.weights.keys())
+        strange = sorted(self.weights.keys() - expected.keys())
+        if missing or strange:
+            raise SettingError(
+                f"weights: {len(missing)} missing and {len(strange)} unknown for this network, "
+                f"e.g. {(missing or strange)[0]!r}"
+            )
+        for name, wanted in expected.items():
+            weight = self.weights[name]
+            if weight.shape != wanted.shape or weight.dtype != wanted.dtype or weight.layout != wanted.layout:
+                raise SettingError(f"weights: {name!r} is {_kind(weight)}, this network needs {_kind(wanted)}")
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Write `model` to `path`, which is whole or as it was before, whenever the process dies.
+
+    Raises SettingError when the training configuration holds more than plain types.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "format": FORMAT,
+        "version": model.version,
+        "network": model.network.to_mapping(),
+        # Cloned, so that a tensor that is a view of something larger doesn't take that along.
+        "weights": {
+            name: weight.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, weight in model.weights.items()
+        },
+        "plan": model.plan.to_mapping(),
+        "targets": model.targets.to_mapping(),
+        "modalities": list(model.modalities),
+        "patch_size": list(model.patch_size),
+        "training": _plain(model.training, "training"),
+    }
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> Model:
+    """The model in `path`, its weights on the CPU. Raises ModelFileError naming the file and what is wrong with it."""
+    content = _read(path)
+    try:
+        _check_keys(content)
+        return Model(
+            network=NetworkConfig.from_mapping(content["network"]),
+            weights=content["weights"],
+            plan=PreprocessingPlan.from_mapping(content["plan"]),
+            targets=Targets.from_mapping(content["targets"]),
+            modalities=tuple(content["modalities"]),
+            patch_size=tuple(content["patch_size"]),
+            training=content["training"],
+            version=content["version"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: not a model that this version can use: {error}") from error
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            started_whole = file.read(2) == b"PK"
+        if not zipfile.is_zipfile(path):
+            what = "ends too early: copied or written only in part?" if started_whole else "not a voxtune model"
+            raise ModelFileError(f"{path}: {what}")
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself does not compare checksums
+        if damaged is not None:
+            raise ModelFileError(f"{path}: damaged: the checksum of {damaged!r} is wrong")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise ModelFileError(
+            f"{path}: holds Python objects, which could run code when loaded; a voxtune model holds tensors and plain "
+            "types only"
+        ) from None
+    except ModelFileError:
+        raise
+    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError, ValueError) as error:
+        raise ModelFileError(f"{path}: not a voxtune model: {str(error).splitlines()[0]}") from None
+
+
+def _check_keys(content: Any) -> None:
+    """Raises ValueError unless `content` has the keys and types that `save_model` writes."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise ValueError(f"format: {FORMAT!r} is needed, found {found!r}")
+    if content.keys() != _KEYS.keys():
+        raise ValueError(f"keys: {sorted(_KEYS)} are needed, found {sorted(map(str, content))}")
+    for key, kind in _KEYS.items():
+        if type(content[key]) is not kind:
+            raise ValueError(f"{key}: must be a {kind.__name__}, found a {type(content[key]).__name__}")
+    if not all(isinstance(k, str) and type(v) is Tensor for k, v in content["weights"].items()):
+        raise ValueError("weights: must be tensors by name")
+    if not all(isinstance(name, str) for name in content["modalities"]):
+        raise ValueError(f"modalities: must be names, found {content['modalities']!r:.100}")
+    size = content["patch_size"]
+    if len(size) != 3 or not all(type(n) is int for n in size):
+        raise ValueError(f"patch_size: must be three whole numbers, found {size!r:.100}")
+    _plain(content["training"], "training")
+
+
+def _plain(value: Any, key: str) -> Any:
+    """`value` with lists for tuples. Raises SettingError where it holds anything but mappings, lists and scalars."""
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _plain(item, f"{key}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, key) for item in value]
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    raise SettingError(f"{key}: {value!r:.100} is a {type(value).__name__}; only plain types can be kept in a model")
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
