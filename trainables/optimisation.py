@@ -1,0 +1,73 @@
+"""The optimizer, and how its learning rate changes over a run."""
+
+from collections.abc import Iterable
+from math import cos, pi
+
+import torch
+from torch import nn
+
+from trainables.errors import SettingError
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "polynomial")
+_POWER = 0.9  # of the polynomial schedule: DeepLab's, and nnU-Net's
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter],
+    *,
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+    beta2: float = 0.999,
+    amsgrad: bool = False,
+    weight_decay: float = 0.0,
+    momentum: float = 0.99,
+) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD with Nesterov momentum, in torch's fastest implementation for the parameters' device.
+
+    `weight_decay` is added to the gradient by adam and sgd, and taken off the weights by adamw. So that one search
+    space can hold them all, beta2 and amsgrad are ignored by sgd, and momentum by the other two (their beta1 is 0.9).
+
+    Raises SettingError naming the value that breaks a rule.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise SettingError(f"optimizer: must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
+    _check("learning_rate", learning_rate, "more than 0", learning_rate > 0)
+    _check("beta2", beta2, "at least 0 and less than 1", 0 <= beta2 < 1)
+    _check("weight_decay", weight_decay, "at least 0", weight_decay >= 0)
+    # Nesterov's method is not defined without momentum.
+    _check("momentum", momentum, "more than 0 and less than 1", 0 < momentum < 1)
+    parameters = list(parameters)
+    fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
+    if optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=learning_rate, momentum=momentum, nesterov=True, weight_decay=weight_decay, fused=fused
+        )
+    kind = torch.optim.Adam if optimizer == "adam" else torch.optim.AdamW
+    return kind(
+        parameters, lr=learning_rate, betas=(0.9, beta2), amsgrad=amsgrad, weight_decay=weight_decay, fused=fused
+    )
+
+
+def learning_rate_factor(schedule: str, progress: float, warmup: float = 0.0) -> float:
+    """What the learning rate is multiplied by once `progress` of the budget (0 to 1) is used.
+
+    It rises in a straight line over the first `warmup` of the budget. Then it stays (`constant`), or falls to 0 at the
+    end along half a cosine (`cosine`) or as (1 - t) to the power of 0.9 (`polynomial`).
+
+    Raises SettingError for an unknown schedule and for a `warmup` outside 0 to 1.
+    """
+    if schedule not in SCHEDULES:
+        raise SettingError(f"schedule: must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+    _check("warmup", warmup, "at least 0 and less than 1", 0 <= warmup < 1)
+    if progress < warmup:
+        return progress / warmup
+    rest = min((progress - warmup) / (1 - warmup), 1.0)
+    if schedule == "cosine":
+        return (1 + cos(pi * rest)) / 2
+    return float((1 - rest) ** _POWER) if schedule == "polynomial" else 1.0
+
+
+def _check(key: str, value: float, rule: str, holds: bool) -> None:
+    if not holds:
+        raise SettingError(f"{key}: must be {rule}, got {value!r}")

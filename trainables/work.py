@@ -1,0 +1,33 @@
+"""How much work one training step of a network is, in floating-point operations."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from trainables.networks import NetworkConfig, build_network
+
+
+def training_step_flops(config: NetworkConfig, patch_size: Sequence[int], batch_size: int) -> int:
+    """FLOPs of one forward and backward pass over `batch_size` patches of `patch_size` voxels (x, y, z).
+
+    Convolutions only, two FLOPs a multiplication and addition: what torch's FlopCounterMode counts. Loss, optimizer,
+    normalisation and activation are left out; they move memory rather than calculate. Nothing of that size is
+    allocated: the network is traced on the meta device.
+    """
+    # A patch of a batch costs as much as any other, so one count serves all batch sizes.
+    return _flops_of_a_patch(config, tuple(patch_size)) * batch_size
+
+
+@lru_cache(maxsize=256)
+def _flops_of_a_patch(config: NetworkConfig, patch_size: tuple[int, ...]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = build_network(config, "meta")
+    # Two, since batch norm refuses a batch of one where the deepest level is a single voxel.
+    patches = torch.empty(2, config.in_channels, *patch_size, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        logits = network(patches)
+        levels = [logits] if isinstance(logits, torch.Tensor) else logits
+        torch.stack([level.sum() for level in levels]).sum().backward()
+    return counter.get_total_flops() // 2
