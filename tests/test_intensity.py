@@ -25,7 +25,7 @@ def test_large_values_keep_their_spread() -> None:
 
 
 def test_pooling_one_part_changes_nothing() -> None:
-    for values in (sample(0, size=5000, centre=10, spread=3), np.repeat(np.float32([1, 1, 5, 5, 5, 7]), 50)):
+    for values in (sample(0, size=5000, centre=10, spread=3), np.repeat(np.array([1, 1, 5, 5, 5, 7], np.float32), 50)):
         part = Intensity.of(values)
         pooled = Intensity.pooled([part])
         assert (pooled.voxels, pooled.mean) == (part.voxels, part.mean)
@@ -55,7 +55,7 @@ def test_whole_numbers_and_constants_pool() -> None:
 
 
 def test_quantiles_are_kept_short() -> None:
-    assert Intensity.of(np.float32([1 / 3, 1 / 3])).quantiles[0] == 0.333333
+    assert Intensity.of(np.array([1 / 3, 1 / 3], np.float32)).quantiles[0] == 0.333333
 
 
 def test_what_is_no_distribution() -> None:

@@ -11,7 +11,7 @@ from trainables.errors import SettingError
 from trainables.targets import Targets, plan_targets
 
 TUMOUR = {0: "background", 1: "edema", 2: "non-enhancing tumor", 3: "enhancing tumour"}
-NESTED = {"WT": [1, 2, 3], "TC": [2, 3], "ET": 3}
+NESTED: dict[str, int | list[int]] = {"WT": [1, 2, 3], "TC": [2, 3], "ET": 3}
 LABELS = np.array([[0, 1, 2, 3], [3, 2, 1, 0]], np.uint8)
 
 

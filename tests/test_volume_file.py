@@ -44,7 +44,7 @@ def test_intensities_are_scaled_as_the_header_says(tmp_path: Path) -> None:
     file = nib.Nifti1Image(RAMP, AFFINE)
     file.header.set_slope_inter(0.5, -1024)
     nib.save(file, tmp_path / "ct.nii.gz")
-    stored = nib.load(tmp_path / "ct.nii.gz").dataobj.get_unscaled()  # type: ignore[union-attr]
+    stored = nib.load(tmp_path / "ct.nii.gz").dataobj.get_unscaled()  # type: ignore[attr-defined]
     image, _ = read_image(tmp_path / "ct.nii.gz")
     np.testing.assert_allclose(image[0], stored * 0.5 - 1024)
 
