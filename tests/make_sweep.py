@@ -1,7 +1,9 @@
 """Plays a sweep through SweepStudy without training: made-up learning curves, judged by real rungs, for tests."""
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import optuna
 
 from search_spaces.space import SearchSpace, parse_space
 from trainables.protocol import Evaluation
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
 from tuner.rungs import FULL_BUDGET, SuccessiveHalving, rung_steps
 from tuner.study import SweepStudy
 
@@ -53,9 +57,31 @@ def evaluation(
         training_seconds=step / 10,
         evaluation_seconds=len(CASES) * step / 1000,
         metrics={"loss": 1 - score, **{f"dice_{name}": value for name, value in classes.items()}},
-        cases=cases or {name: dict(classes) for name in CASES},
+        cases=cases
+        or {
+            case: {name: value + 0.01 * offset for name, value in classes.items()}
+            for case, offset in zip(CASES, (-2, 0, 0, 2), strict=True)
+        },
         facts=FACTS,
     )
+
+
+def sweep_directory(folder: Path, *, trials: int = 16, **files: Any) -> SweepDirectory:
+    """A sweep's directory with its sweep.yaml, and `environment` and `split` as JSON where given."""
+    directory = SweepDirectory.create(folder)
+    config = {
+        "name": folder.name,
+        "trainable": "trainables.toy:ToyRun",
+        "training": {"optimizer": "adamw"},
+        "space": {name: form for name, form in SPACE.items() if name != "optimizer"},
+        "default": DEFAULT,
+        "budget": {"maximum": 1e9},
+        "search": {"trials": trials},
+    }
+    directory.sweep_file.write_text(SweepConfig.model_validate(config).to_yaml())
+    for name, content in files.items():
+        {"environment": directory.environment_file, "split": directory.split_file}[name].write_text(json.dumps(content))
+    return directory
 
 
 def play(study: SweepStudy, trials: int, *, rungs: SuccessiveHalving | None = None) -> None:

@@ -10,7 +10,7 @@
 Columns are the same for every sweep, but for the searched parameters and the classes' `dice_<class>`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -67,27 +67,12 @@ class Results:
         `score`, `dice_<class>` and the amounts are the last evaluation's; `step` (thousandths of the full budget) is 0
         and they are missing before the first. A parameter named like another column stands as `parameter_<name>`.
         """
-        facts = {name: RENAMED.get(name, name) for name in FACTS}
-        columns = [
-            *("number", "state", "stop_reason", "score", "step"),
-            *AMOUNTS,
-            *facts.values(),
-            *("seed", "started", "ended", "error"),
-        ]
-        parameters = {name: f"parameter_{name}" if name in columns else name for name in self.space.searched}
-        rows = []
-        for trial in self.sweep_trials:
-            known = trial.user_attrs
-            rows.append(
-                {"number": trial.number, "state": trial.state.name, "stop_reason": known.get("stop_reason"), "step": 0}
-                | {column: trial.params.get(name) for name, column in parameters.items()}
-                | _last_evaluation(trial)
-                | {column: known.get(name) for name, column in facts.items()}
-                | {"seed": known.get("seed"), "started": trial.datetime_start, "ended": trial.datetime_complete}
-                | {"error": known.get("error")}
-            )
-        frame = _frame(rows, [*columns[:5], *parameters.values(), *columns[5:]])
-        return frame.astype({"score": float, "started": "datetime64[us]", "ended": "datetime64[us]"})
+        return self._trial_table(self.sweep_trials)
+
+    @cached_property
+    def repeats(self) -> pd.DataFrame:
+        """The same for the trials of the confirm stage."""
+        return self._trial_table(self.confirm_trials)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -174,6 +159,25 @@ class Results:
         chosen = (cases["study"] == run.study) & (cases["number"] == run.number) & (cases["split"] == split)
         return cases[chosen].groupby("case")["dice"].mean().astype(float)
 
+    def _trial_table(self, trials: Iterable[FrozenTrial]) -> pd.DataFrame:
+        facts = {name: RENAMED.get(name, name) for name in FACTS}
+        head = ["number", "state", "stop_reason", "score", "step"]
+        tail = [*AMOUNTS, *facts.values(), "seed", "started", "ended", "error"]
+        parameters = {name: f"parameter_{name}" if name in head + tail else name for name in self.space.searched}
+        rows = []
+        for trial in trials:
+            known = trial.user_attrs
+            rows.append(
+                {"number": trial.number, "state": trial.state.name, "stop_reason": known.get("stop_reason"), "step": 0}
+                | {column: trial.params.get(name) for name, column in parameters.items()}
+                | _last_evaluation(trial)
+                | {column: known.get(name) for name, column in facts.items()}
+                | {"seed": known.get("seed"), "started": trial.datetime_start, "ended": trial.datetime_complete}
+                | {"error": known.get("error")}
+            )
+        frame = _frame(rows, [*head, *parameters.values(), *tail])
+        return frame.astype({"score": float, "started": "datetime64[us]", "ended": "datetime64[us]"})
+
 
 def read_results(directory: SweepDirectory) -> Results:
     """The results of the sweep in `directory`, from its studies. Raises StudyError if they can't be read."""
@@ -206,6 +210,12 @@ def _last_evaluation(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """The rows under `columns`, and after them what else they hold in the order in which it comes up."""
+    """The rows under `columns`, and after them what else they hold in the order in which it comes up.
+
+    Whole numbers stay whole where some are missing.
+    """
     names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
-    return pd.DataFrame(rows, columns=pd.Index(names))
+    frame = pd.DataFrame(rows, columns=pd.Index(names))
+    with_holes = [name for name in frame.columns if frame[name].dtype.kind == "f" and frame[name].isna().any()]
+    kinds = {name: {type(row[name]) for row in rows if row.get(name) is not None} for name in with_holes}
+    return frame.astype({name: "Int64" for name, kind in kinds.items() if kind == {int}})

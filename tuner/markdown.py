@@ -1,0 +1,63 @@
+"""Text for people: Markdown that shows names as they are, tables, and amounts with their units."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+
+def escape(text: object) -> str:
+    """`text` on one line, shown by Markdown as it stands, in a table's cell too."""
+    line = " ".join(str(text).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"([\\`*\[\]|~$])", r"\\\1", line)
+    # An underscore inside a word means nothing: learning_rate stays legible in the source.
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are right-aligned. Cells are Markdown already."""
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def dice(value: float | None) -> str:
+    """Four digits; empty where there is none."""
+    return "" if value is None or pd.isna(value) else f"{value:.4f}"
+
+
+def spread(values: pd.Series) -> str:
+    """Mean and standard deviation (n - 1); the mean alone of a single value."""
+    deviation = f" ± {values.std():.4f}" if len(values) > 1 else ""
+    return f"{dice(values.mean())}{deviation}"
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: `8 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    whole = round(seconds)
+    for unit, below, length in (("d", "h", 86400), ("h", "min", 3600), ("min", "s", 60)):
+        if whole >= length:
+            rest = whole % length // {"h": 3600, "min": 60, "s": 1}[below]
+            return f"{whole // length} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s" if seconds >= 1 or not seconds else f"{seconds:.1g} s"
+
+
+def amount(value: float, unit: str) -> str:
+    """A budget: `1.5 G voxels`, `200 steps`, `5 min`."""
+    if unit == "seconds":
+        return duration(value)
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor and not (unit == "steps" and factor < 1e6):
+            return f"{value / factor:.3g} {prefix} {unit}"
+    return f"{value:g} {unit}"
+
+
+def setting(value: Any) -> str:
+    """A parameter's value, four significant digits of a float."""
+    return f"{value:.4g}" if isinstance(value, float) else escape(value)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
