@@ -1,0 +1,218 @@
+"""What this machine gives to a process: cores, memory, files and devices, as kernel and torch say it.
+
+Containers, batch systems and `systemd` limit a process by control groups, which neither the number of processors nor
+the size of the memory shows. Each probe here answers one question and judges nothing; `doctor` does.
+"""
+
+import fcntl
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+GIB = 2**30
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+_UNLIMITED = 2**60
+"""Bytes; version 1 of control groups writes a number near 2**63 for `no limit`."""
+
+
+def core_limit() -> float | None:
+    """Cores' worth of time that the control groups leave to this process; None without a limit."""
+    limits = []
+    for group in _own_groups("cpu"):
+        quota, period = _read(group / "cpu.max", "max 1").split()
+        if quota == "max":  # none, or version 1
+            quota, period = _read(group / "cpu.cfs_quota_us", "-1"), _read(group / "cpu.cfs_period_us", "100000")
+        if quota.isdigit():
+            limits.append(int(quota) / int(period))
+    return min(limits, default=None)
+
+
+def usable_cores() -> int:
+    """Cores that this process may keep busy: those it may run on, within the control group's limit; at least 1."""
+    here = len(os.sched_getaffinity(0))
+    limit = core_limit()
+    return here if limit is None else max(1, min(here, int(limit)))
+
+
+def memory_gib() -> float:
+    """The machine's memory, or the control groups' limit where that is lower."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *(limit for limit, _ in _memory_groups())]) / GIB
+
+
+def available_memory_gib() -> float:
+    """Memory that a new process can have without any being swapped out."""
+    lines = _read(Path("/proc/meminfo"), "").splitlines()
+    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return max(0, min([available, *(limit - used for limit, used in _memory_groups())])) / GIB
+
+
+def shared_memory_gib() -> float | None:
+    """Free space of `/dev/shm`, where Ray's object store lies; None where there is none."""
+    folder = Path("/dev/shm")
+    return shutil.disk_usage(folder).free / GIB if folder.is_dir() else None
+
+
+def open_file_limit() -> int:
+    """How many files a process may open once it raised its own limit, as Ray does."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def disk_gib(folder: Path) -> tuple[float, float]:
+    """Free space and size of the disk on which `folder` is, or would be made."""
+    usage = shutil.disk_usage(_existing(folder))
+    return usage.free / GIB, usage.total / GIB
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """Try to write and to lock a file where `folder` is, or would be made; the system's reason if that fails."""
+    try:
+        with tempfile.TemporaryFile(dir=_existing(folder)) as file:
+            file.write(b"voxtune")
+            file.flush()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaDevice:
+    """One GPU that torch can use."""
+
+    name: str
+    memory_gib: float
+    free_gib: float
+    capability: tuple[int, int]
+    kernels: bool
+    """Whether this build of torch holds code for it."""
+
+
+def cuda_devices() -> tuple[CudaDevice, ...]:
+    """The CUDA devices that torch sees."""
+    import torch
+
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        capability = torch.cuda.get_device_capability(index)
+        devices.append(
+            CudaDevice(
+                name=torch.cuda.get_device_name(index),
+                memory_gib=total / GIB,
+                free_gib=free / GIB,
+                capability=capability,
+                kernels=_has_kernels(torch.cuda.get_arch_list(), capability),
+            )
+        )
+    return tuple(devices)
+
+
+def nvidia_driver() -> str | None:
+    """Version of the loaded NVIDIA driver; None without one."""
+    text = _read(Path("/proc/driver/nvidia/version"), "")
+    return next((word for word in text.split() if word[:1].isdigit() and "." in word), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchBuild:
+    """Which torch this is."""
+
+    version: str
+    cuda: str | None
+    """The CUDA version that it was built for; None: a build for CPUs."""
+
+    cudnn: tuple[int, int, int] | None
+
+
+def torch_build() -> TorchBuild:
+    """Versions of torch and of what came with it."""
+    import torch
+
+    number = torch.backends.cudnn.version() if torch.version.cuda else None
+    # 91002 is 9.10.2; before version 9 it was written as in 8902.
+    major = 0 if number is None else 10_000 if number >= 10_000 else 1_000
+    cudnn = None if number is None else (number // major, number % major // 100, number % 100)
+    return TorchBuild(version=torch.__version__, cuda=torch.version.cuda, cudnn=cudnn)
+
+
+def bf16_slowdown() -> float:
+    """How many times as long a 3D convolution takes in bfloat16 as in float32 on this CPU, forward and backward."""
+    import torch
+
+    convolution = torch.nn.Conv3d(16, 16, 3, padding=1)
+    image = torch.ones(1, 16, 24, 24, 24)
+
+    def seconds(*, bf16: bool) -> float:
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                convolution(image).sum().backward()
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return seconds(bf16=True) / seconds(bf16=False)
+
+
+def _own_groups(controller: str) -> Iterator[Path]:
+    """Folders of the control groups that this process is in, the innermost first, for version 1 and 2."""
+    for line in _read(_OWN_CGROUPS, "").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            root = _CGROUPS
+        elif controller in controllers.split(","):
+            root = _CGROUPS / controller
+        else:
+            continue
+        inside = root / path.lstrip("/")
+        # A container may show a path of the host here, which it can't see: its own group is then the root.
+        yield from (folder for folder in (inside, *inside.parents) if folder.is_relative_to(root) and folder.is_dir())
+
+
+def _memory_groups() -> list[tuple[int, int]]:
+    """Limit and use in bytes of each control group that limits this process's memory."""
+    groups = []
+    for group in _own_groups("memory"):
+        for limit_file, use_file in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit = _read(group / limit_file, "max")
+            if limit.isdigit() and int(limit) < _UNLIMITED:
+                groups.append((int(limit), int(_read(group / use_file, "0"))))
+    return groups
+
+
+def _has_kernels(architectures: list[str], capability: tuple[int, int]) -> bool:
+    """Whether code for `architectures` (`sm_90`, `compute_90`) runs on a device of this compute capability.
+
+    Binary code (`sm`) runs on later devices of the same major version, intermediate code (`compute`) on all later ones.
+    """
+    for architecture in architectures:
+        kind, _, digits = architecture.partition("_")
+        digits = digits.rstrip("af")
+        built = int(digits[:-1]), int(digits[-1])
+        if built <= capability and (kind == "compute" or built[0] == capability[0]):
+            return True
+    return False
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _read(path: Path, default: str) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return default
