@@ -5,11 +5,9 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from make_sweep import CASES, DEFAULT, SPACE, evaluation, open_study, play
+from make_sweep import CASES, DEFAULT, evaluation, open_study, play, sweep_directory
 
 from search_spaces.space import parse_space
-from tuner.config import SweepConfig
-from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.results import Results, read_results
 from tuner.storage import open_storage
@@ -186,15 +184,8 @@ def test_default_is_trial_0_only_if_it_was_enqueued() -> None:
     assert results_of(sampled).default is None
 
 
-def sweep_directory(folder: Path) -> SweepDirectory:
-    directory = SweepDirectory.create(folder / "heart")
-    config = SweepConfig(name="heart", trainable="a:B", space=SPACE, budget={"maximum": 9e8})  # type: ignore[arg-type]
-    directory.sweep_file.write_text(config.to_yaml())
-    return directory
-
-
 def test_reads_a_sweep_while_another_process_writes_it(tmp_path: Path) -> None:
-    directory = sweep_directory(tmp_path)
+    directory = sweep_directory(tmp_path / "heart")
     study = open_study(open_storage(None, directory.journal))
     run_one(study, {1000: 0.8})
     study.ask()
@@ -205,7 +196,7 @@ def test_reads_a_sweep_while_another_process_writes_it(tmp_path: Path) -> None:
 
 
 def test_says_that_a_sweep_has_not_begun_and_makes_no_file(tmp_path: Path) -> None:
-    directory = sweep_directory(tmp_path)
+    directory = sweep_directory(tmp_path / "heart")
     with pytest.raises(StudyError, match="sweep heart: no trial was begun yet"):
         read_results(directory)
     assert not directory.journal.exists()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
-import pandas as pd
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
@@ -57,33 +56,39 @@ def parameter_importance(results: Results) -> Importance | None:
     if len(ordered) < FEWEST_TRIALS:
         return None
     best = max(FEWEST_BEST, len(ordered) // 10)
-    measured = _divergences(ordered, best)
-    shuffled = np.random.default_rng(0)
-    by_chance = pd.DataFrame(
-        [_divergences([ordered[i] for i in shuffled.permutation(len(ordered))], best) for _ in range(SHUFFLES)]
-    )
-    total = float(measured.sum()) or 1.0
-    names = [str(name) for name in measured.sort_values(ascending=False, kind="stable").index]
+    study = _study_of(ordered)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=best / len(ordered))
+    random = np.random.default_rng(0)
+    measured = _divergences(study, evaluator, np.arange(len(ordered)))
+    shuffled = [_divergences(study, evaluator, random.permutation(len(ordered))) for _ in range(SHUFFLES)]
+    total = sum(measured.values()) or 1.0
+    names = sorted(measured, key=lambda name: -measured[name])
     return Importance(
-        shares={name: float(measured[name]) / total for name in names},
-        chance={name: float(by_chance[name].quantile(0.95)) / total for name in names},
+        shares={name: measured[name] / total for name in names},
+        chance={name: float(np.quantile([one[name] for one in shuffled], 0.95)) / total for name in names},
         trials=len(ordered),
         best=best,
     )
 
 
-def _divergences(ordered: Sequence[FrozenTrial], best: int) -> pd.Series:
-    """How far each parameter's values among the first `best` trials are from those among all."""
+def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """A study in memory of the trials' parameters, numbered by their order."""
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
         study = optuna.create_study()
-        for place, trial in enumerate(ordered):
-            study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=place))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=best / len(ordered))
-            return pd.Series(get_param_importances(study, evaluator=evaluator, normalize=False), dtype=float)
+        study.add_trials(create_trial(params=t.params, distributions=t.distributions, value=0.0) for t in trials)
     finally:
         logger.setLevel(level)
+    return study
+
+
+def _divergences(study: optuna.Study, evaluator: PedAnovaImportanceEvaluator, places: np.ndarray) -> dict[str, float]:
+    """How far each parameter's values among the best trials are from those among all; place 0 is the best."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message=".*low `target` values")  # a low place is what we mean
+        return get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: float(places[trial.number]), normalize=False
+        )

@@ -124,7 +124,7 @@ class Page:
             return
         yield "## How trials ended"
         ending = trials["stop_reason"].fillna(trials["state"].str.lower()).value_counts()
-        yield ", ".join(f"{number} {ENDINGS.get(name, escape(name))}" for name, number in ending.items()) + "."
+        yield ", ".join(f"{number} {ENDINGS.get(str(name), escape(name))}" for name, number in ending.items()) + "."
         errors = trials[trials["state"] == "FAIL"].copy()
         if len(errors):
             errors["line"] = [_last_line(error) for error in errors["error"]]

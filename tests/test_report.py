@@ -1,0 +1,325 @@
+"""Reports of played sweeps: over, under way, without a result, confirmed, with hostile names."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from make_sweep import CASES, DEFAULT, RUNGS, evaluation, open_study, play, sweep_directory
+from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from tuner.directory import SweepDirectory
+from tuner.errors import StudyError
+from tuner.importance import FEWEST_TRIALS, parameter_importance
+from tuner.markdown import amount, duration, escape
+from tuner.plots import importance_chart, learning_curves
+from tuner.report import ReportFiles, write_report
+from tuner.results import Results
+from tuner.rungs import SuccessiveHalving
+from tuner.storage import open_storage
+from tuner.study import SweepStudy
+
+
+def begun(folder: Path, *, trials: int = 16, **files: Any) -> tuple[SweepDirectory, SweepStudy]:
+    directory = sweep_directory(folder / "heart", trials=trials, **files)
+    study = open_study(open_storage(None, directory.journal))
+    study.enqueue(DEFAULT)
+    return directory, study
+
+
+def put_model(directory: SweepDirectory, study: str, number: int, content: str = "") -> None:
+    model = directory.model_file(study, number)
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_text(content or f"{study} {number}")
+
+
+def page_of(files: ReportFiles) -> str:
+    return files.page.read_text()
+
+
+def row(page: str, name: str) -> list[str]:
+    """The cells of the first table row whose first cell is `name`."""
+    line = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in line.strip("| ").split("|")]
+
+
+def finish(study: SweepStudy, score: float) -> int:
+    number = study.ask().number
+    for step in RUNGS:
+        study.report(number, step, evaluation(score, step), {})
+    study.finish(number, "full budget")
+    return number
+
+
+def test_answers_first_with_best_against_default(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    finish(study, 0.80)
+    finish(study, 0.85)
+    page = page_of(write_report(directory))
+    first, second = page.split("\n\n")[:2]
+    assert first == "# Sweep heart"
+    assert second.startswith("**Trial 1 is best: mean validation Dice 0.8500**, the highest of 2 trials.")
+    assert row(page, "**mean validation Dice**")[1:] == ["**0.8500**", "**0.8000**"]
+    assert row(page, "over 4 cases")[1] == "± 0.0163"  # of 0.83, 0.85, 0.85 and 0.87
+    assert row(page, "Posterior")[2] == "0.7800 ± 0.0163"
+    assert row(page, "worst case")[1] == "0.8300 (case_001)"
+    assert row(page, "patch_size")[2] == "32"
+    assert "2 trials took 3 min 20 s of training and 8 s of evaluation" in page
+    assert "2 reached the full budget." in page
+    assert "The sweep is not over" not in page
+
+
+def test_best_config_is_one_configuration_and_its_model(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    finish(study, 0.80)
+    number = finish(study, 0.85)
+    put_model(directory, "sweep", number, "weights")
+    files = write_report(directory)
+    assert files.best_config == directory.best_config
+    text = directory.best_config.read_text()
+    assert text.startswith("# Sweep heart, trial 1: validation Dice 0.8500\n")
+    content = yaml.safe_load(text)
+    assert list(content) == ["dataset", "preprocessing", "trainable", "parameters", "budget", "seed"]
+    assert content["parameters"] == {"optimizer": "adamw", **study.trials()[1].params}
+    assert content["budget"] == {"unit": "voxels", "maximum": 1e9}
+    assert content["seed"] == 0
+    assert files.best_model is not None
+    assert files.best_model.read_text() == "weights"
+
+
+def test_a_model_never_lies_beside_another_trials_config(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    put_model(directory, "sweep", finish(study, 0.80))
+    write_report(directory)
+    directory.forget_trial("sweep", 0)
+    assert write_report(directory).best_model == directory.best_model  # the copy stays: it is still the best
+    finish(study, 0.85)
+    assert write_report(directory).best_model is None
+    assert not directory.best_model.exists()
+
+
+def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=3)
+    scores = {"sweep:0": 0.80, "sweep:1": 0.86, "sweep:2": 0.85}
+    for score in scores.values():
+        finish(study, score)
+    confirm = open_study(open_storage(None, directory.journal), name="confirm")
+    for number, repeats in ((1, (0.80, 0.80)), (2, (0.84, 0.86))):
+        for seed, score in enumerate(repeats, start=1):
+            confirm.enqueue(study.trials()[number].params, seed=seed, of=number)
+            scores[f"confirm:{finish(confirm, score)}"] = score
+    tested = {run: {"case_9": {"Anterior": score - 0.1, "Posterior": score - 0.2}} for run, score in scores.items()}
+    del tested["sweep:0"]
+    confirm.optuna.set_user_attr("test", tested)
+    put_model(directory, "confirm", 3)
+    files = write_report(directory)
+    page = page_of(files)
+    assert "**Trial 2 is best: mean validation Dice 0.8500** over 3 seeds" in page
+    assert row(page, "**mean validation Dice**")[1:] == ["**0.8500 ± 0.0100 (3 seeds)**", "**0.8000**"]
+    assert row(page, "**mean test Dice**, 1 case")[1:] == ["0.7000", "not tested"]
+    assert row(page, "trial 2")[1:] == ["0.8500 ± 0.0100", "0.8500 (0), 0.8400 (1), 0.8600 (2)", "0.7000 ± 0.0100"]
+    assert row(page, "trial 1")[1] == "0.8200 ± 0.0346"
+    assert "3 trials and 4 repeats with other seeds took 11 min 40 s of training" in page
+    config = directory.best_config.read_text()
+    assert config.startswith("# Sweep heart, trial 2, repeated as 3 of confirm: validation Dice 0.8600\n")
+    assert yaml.safe_load(config)["seed"] == 2
+    assert directory.best_model.read_text() == "confirm 3"
+    data = json.loads(files.data.read_text())
+    assert data["best"]["dice"] == pytest.approx(0.85)
+    assert [run["test"] for run in data["best"]["runs"]] == pytest.approx([0.70, 0.69, 0.71])
+    assert data["default"]["test"] is None
+
+
+def test_reports_a_sweep_under_way(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=8)
+    number = study.ask().number
+    study.report(number, 111, evaluation(0.6, 111), {})
+    stopped = study.ask().number
+    study.report(stopped, 111, evaluation(0.5, 111), {})
+    study.finish(stopped, "stopped at rung")
+    page = page_of(write_report(directory))
+    assert "The sweep is not over: 1 of 8 trials ended." in page
+    assert "**No trial has reached the full budget.** Of 2 trials the one that came furthest is trial 0" in page
+    assert "0.6000 at 11.1% of the budget" in page
+    assert "1 stopped at a rung, 1 running." in page or "1 running, 1 stopped at a rung." in page
+    assert directory.best_config.read_text().splitlines()[0].endswith("Dice 0.6000 at 11.1 % of the budget")
+
+
+def test_reports_a_sweep_in_which_all_failed(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=3)
+    for error in ("Traceback:\n  somewhere\nValueError: too small", "Traceback:\nValueError: too small"):
+        study.finish(study.ask().number, "error", error=error)
+    study.finish(study.ask().number, "out of memory", error="OutOfMemoryError")
+    files = write_report(directory)
+    page = page_of(files)
+    assert "**No trial gave a Dice**" in page
+    assert "2 failed, 1 did not fit in memory." in page
+    assert row(page, "ValueError: too small")[1] == "0, 1"
+    assert (files.best_config, files.best_model, files.learning_curves, files.importance) == (None, None, None, None)
+    assert "learning_curves.png" not in page
+    assert "voxtune train" not in page
+    assert json.loads(files.data.read_text())["best"] is None
+    assert len(pd.read_csv(files.trials)) == 3
+
+
+def test_reports_before_the_first_trial(tmp_path: Path) -> None:
+    directory, _ = begun(tmp_path)
+    page = page_of(write_report(directory))
+    assert "**No trial gave a Dice**" in page
+    assert "1 waiting." in page
+    with pytest.raises(StudyError, match="no trial was begun yet"):
+        write_report(sweep_directory(tmp_path / "other"))
+
+
+def test_files_hold_what_the_study_holds(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path)
+    play(study, 16)
+    files = write_report(directory)
+    trials = pd.read_csv(files.trials)
+    assert list(trials["number"]) == list(range(16))
+    assert trials["score"][0] == study.trials()[0].intermediate_values[1000]
+    curves = pd.read_csv(files.curves)
+    assert len(curves) == sum(len(trial.intermediate_values) for trial in study.trials())
+    assert len(pd.read_csv(files.cases)) == 16 * len(CASES) * 2
+    data = json.loads(files.data.read_text())
+    assert data["schema"] == 1
+    assert data["ranking"][0] == data["best"]["trial"]
+    assert data["trials"][0]["learning_rate"] == DEFAULT["learning_rate"]
+    assert sum(data["importance"]["shares"].values()) == pytest.approx(1)
+    for picture in (files.learning_curves, files.importance):
+        assert picture is not None
+        assert imread(picture).shape[1] == 1800
+    assert not list(directory.root.rglob("*.tmp"))
+
+
+def test_names_and_errors_can_not_break_the_page(tmp_path: Path) -> None:
+    names = {"train": ["a"], "validation": list(CASES), "test": []}
+    environment = {
+        "dataset": {"name": "He|art\n# <script>alert(1)</script> [x](http://y) *b* `c`", "content_hash": "00"}
+    }
+    directory, study = begun(tmp_path, environment=environment, split=names)
+    number = study.ask().number
+    cases = {"case|1 <b>": {"Left | *atrium*": 0.7, "_wall_": 0.5}, "case_2": {"Left | *atrium*": 0.9, "_wall_": 0.8}}
+    study.report(number, 1000, evaluation(0.72, 1000, cases=cases), {})
+    study.finish(number, "full budget")
+    study.finish(study.ask().number, "error", error="ValueError: a | b\n| c | <i>d</i> __e__")
+    page = page_of(write_report(directory))
+    html = MarkdownIt("commonmark").enable("table").render(page)
+    for tag in ("<script", "<i>", "<b>", "<em>", "<code>c", 'href="http'):
+        assert tag not in html, tag
+    assert "He|art # &lt;script&gt;alert(1)&lt;/script&gt; [x](http://y) *b* `c`: 1 train, 4 validation cases" in html
+    assert "<td>Left | *atrium*</td>" in html
+    assert "<td>_wall_</td>" in html
+    assert "(case|1 &lt;b&gt;)" in html
+    assert "<td>| c | &lt;i&gt;d&lt;/i&gt; __e__</td>" in html
+
+
+def test_commands_name_the_directory_as_a_shell_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my runs").mkdir()
+    directory, study = begun(tmp_path / "my runs")
+    put_model(directory, "sweep", finish(study, 0.8))
+    monkeypatch.chdir(tmp_path)
+    page = page_of(write_report(directory))
+    assert "voxtune train 'my runs/heart/best/config.yaml'\n" in page
+    assert "voxtune evaluate 'my runs/heart/best/model.pt' DATASET\n" in page
+    assert "voxtune resume 'my runs/heart' --trials N\n" in page
+
+
+def played(trials: int, **options: Any) -> Results:
+    study = open_study(**options)
+    study.enqueue(DEFAULT)
+    play(study, trials)
+    return Results.from_studies(study.optuna)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in [*figure.axes[0].texts, *figure.texts]]
+
+
+def test_learning_curves_name_best_and_default_and_count_the_rungs() -> None:
+    results = played(64)
+    figure = learning_curves(results, rungs=RUNGS, budget="1 G voxels")
+    assert len(figure.axes[0].lines) >= 64
+    written = texts(figure)
+    best = results.best
+    assert best is not None
+    assert f"{best.run.score:.3f}  trial {best.number}  best" in written
+    assert any(text.endswith("trial 0  default") for text in written)
+    assert "64 trials" in written
+    labels = [text for text in figure.axes[0].texts if "  trial " in text.get_text()]
+    assert len(labels) <= 7
+    heights = sorted(text.get_position()[1] for text in labels)
+    assert min(upper - lower for lower, upper in pairwise(heights)) > 0.04
+
+
+def test_learning_curves_label_a_best_trial_that_was_stopped() -> None:
+    study = open_study()
+    number = study.ask().number
+    study.report(number, 111, evaluation(0.55, 111), {})
+    study.finish(number, "stopped at rung")
+    figure = learning_curves(Results.from_studies(study.optuna), rungs=RUNGS, budget="1 G voxels")
+    assert "0.550  trial 0  best" in texts(figure)
+    assert "0 trials" in texts(figure)
+
+
+@pytest.mark.parametrize("score", [-3.0, 0.0, 1.0, 250.0])
+def test_learning_curves_draw_scores_that_are_no_dice(score: float) -> None:
+    study = open_study()
+    finish(study, score)
+    learning_curves(Results.from_studies(study.optuna), rungs=RUNGS, budget="9 steps").canvas.draw()
+
+
+def test_importance_finds_the_parameter_that_matters_and_doubts_the_others() -> None:
+    importance = parameter_importance(played(64))
+    assert importance is not None
+    assert (importance.trials, importance.best) == (64, 6)
+    assert next(iter(importance.shares)) == "learning_rate"
+    assert sum(importance.shares.values()) == pytest.approx(1)
+    assert "learning_rate" in importance.clear
+    assert {"batch_size", "patch_size"}.isdisjoint(importance.clear)
+    written = texts(importance_chart(importance))
+    assert f"{importance.shares['learning_rate']:.0%}" in written
+
+
+def test_importance_needs_enough_trials() -> None:
+    assert parameter_importance(played(FEWEST_TRIALS - 1)) is None
+    importance = parameter_importance(played(FEWEST_TRIALS))
+    assert importance is not None
+    assert importance.best == 5
+
+
+def test_importance_of_noise_is_not_called_clear() -> None:
+    study = open_study()
+    for place in range(40):
+        number = study.ask().number
+        study.report(number, 1000, evaluation(0.5 + (place * 17 % 40) / 1000, 1000), {})
+        study.finish(number, "full budget")
+    importance = parameter_importance(Results.from_studies(study.optuna))
+    assert importance is not None
+    assert len(importance.clear) <= 1
+
+
+def test_amounts_are_told_with_two_units_at_most() -> None:
+    assert [duration(seconds) for seconds in (0, 0.04, 8.4, 59.7, 61, 3600, 12060, 190_000)] == [
+        *("0 s", "0.04 s", "8 s", "1 min", "1 min 1 s", "1 h", "3 h 21 min", "2 d 4 h")
+    ]
+    assert amount(1.5e9, "voxels") == "1.5 G voxels"
+    assert amount(2e15, "flops") == "2 P flops"
+    assert amount(20000, "steps") == "20000 steps"
+    assert amount(90, "seconds") == "1 min 30 s"
+
+
+def test_escape_leaves_plain_names_legible() -> None:
+    assert escape("learning_rate 1e-4 (case_001.nii)") == "learning_rate 1e-4 (case_001.nii)"
+    assert escape("a\n# b") == "a # b"
+
+
+def test_a_sweep_without_early_stopping_is_drawn_with_its_rungs(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    play(study, 2, rungs=SuccessiveHalving((1000,), 3))
+    assert write_report(directory).learning_curves is not None
