@@ -96,7 +96,7 @@ def _logits(
     return blended
 
 
-def _padding(shape: Sequence[int], patch_size: Sequence[int]) -> tuple[list[int], tuple[slice[int], ...]]:
+def _padding(shape: Sequence[int], patch_size: Sequence[int]) -> tuple[list[int], tuple[slice, ...]]:
     """Zeros on both sides up to the window, as torch's `pad` takes them (last axis first); where the volume then is."""
     missing = [max(window - size, 0) for size, window in zip(shape, patch_size, strict=True)]
     before = [extra // 2 for extra in missing]

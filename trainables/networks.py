@@ -1,6 +1,7 @@
 """Which 3D U-Net is trained: its settings, the levels it is made of, and the module itself.
 
-Three architectures share one set of settings: the original 3D U-Net (`unet3d.py`), MONAI's residual UNet and DynUNet.
+Four architectures share one set of settings: the original 3D U-Net (`unet3d.py`), one for little compute
+(`compact_unet.py`), MONAI's residual UNet and DynUNet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from trainables.compact_unet import CompactUNet
 from trainables.errors import SettingError
 from trainables.instance_norm import InstanceNorm
 from trainables.unet3d import UNet3D
 
 Stride = tuple[int, int, int]
 
-ARCHITECTURES = ("unet3d", "residual_unet", "dynunet")
+ARCHITECTURES = ("compact_unet", "unet3d", "residual_unet", "dynunet")
 NORMALISATIONS = ("instance", "batch", "group", "none")
-MAX_CHANNELS = {"unet3d": 256, "residual_unet": 512, "dynunet": 320}
+MAX_CHANNELS = {"compact_unet": 320, "unet3d": 256, "residual_unet": 512, "dynunet": 320}
 """Channels double from level to level up to here. 320 is nnU-Net's bound for 3D; 256 is what the deepest level of Cicek
 et al. starts with before it doubles them to 512."""
 
@@ -33,8 +35,8 @@ class NetworkConfig:
     """A network that can be built. Raises SettingError where a value breaks a rule."""
 
     architecture: str
-    """`unet3d`: Cicek et al. 2016, padded. `residual_unet`: MONAI's UNet with two residual units a level.
-    `dynunet`: MONAI's DynUNet, the network of nnU-Net."""
+    """`compact_unet`: a U-Net of half the convolutions, skips added. `unet3d`: Cicek et al. 2016, padded.
+    `residual_unet`: MONAI's UNet, two residual units a level. `dynunet`: MONAI's DynUNet, the network of nnU-Net."""
 
     in_channels: int
     out_channels: int
@@ -72,7 +74,7 @@ class NetworkConfig:
         if self.deep_supervision and self.architecture == "residual_unet":
             raise SettingError(
                 "deep_supervision: residual_unet has no outputs at its coarser levels; "
-                "use network unet3d or dynunet, or deep_supervision false"
+                "use network compact_unet, unet3d or dynunet, or deep_supervision false"
             )
         if self.deep_supervision and self.levels < 3:
             raise SettingError(
@@ -167,8 +169,9 @@ def place_network(network: nn.Module, device: torch.device | str) -> nn.Module:
 
 
 def _build(config: NetworkConfig) -> nn.Module:
-    if config.architecture == "unet3d":
-        return UNet3D(
+    if config.architecture in ("compact_unet", "unet3d"):
+        kind = CompactUNet if config.architecture == "compact_unet" else UNet3D
+        return kind(
             in_channels=config.in_channels,
             out_channels=config.out_channels,
             channels=config.channels,

@@ -1,0 +1,293 @@
+"""Trains a segmentation network from rung to rung of a budget: the run behind every trial and `voxtune train`."""
+
+import resource
+import time
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.averaging import WeightAverage
+from trainables.dice import dice_score
+from trainables.errors import NonFiniteLossError
+from trainables.inference import keep_largest_component, predict_encoded
+from trainables.losses import segmentation_loss
+from trainables.model_file import Model, save_model
+from trainables.networks import NetworkConfig, build_network, check_patch
+from trainables.optimisation import learning_rate_factor
+from trainables.patches import PatchSampler
+from trainables.precision import resolve_precision
+from trainables.protocol import Budget, Evaluation
+from trainables.segmentation_config import SegmentationConfig
+from trainables.targets import Targets
+from trainables.volumes import Volumes
+from trainables.windows import window_size
+from trainables.work import training_step_flops
+
+CHECK_EVERY = 32
+"""Steps between two looks at the loss on a GPU: each makes the host wait for it. A CPU's is looked at every step."""
+
+
+def check_parameters(
+    parameters: Mapping[str, Any], *, spacing: tuple[float, float, float], channels: int, targets: Targets
+) -> None:
+    """Raises SettingError where no run could train with `parameters` on volumes of `spacing` (mm) and `channels`.
+
+    Costs microseconds: nothing is built or read.
+    """
+    config = SegmentationConfig.from_mapping(parameters)
+    _network_config(config, spacing=spacing, channels=channels, targets=targets)
+
+
+class SegmentationRun:
+    """One network in training, and what it takes to go on; see trainables.protocol.TrainingRun.
+
+    With the same parameters, data, seed, device and number of threads a run on a CPU gives the same Dice, wherever its
+    rungs lie and however often it was interrupted in between. (A budget in seconds excepted.)
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, Any], *, data: Mapping[str, Any], budget: Budget, seed: int, device: str
+    ) -> None:
+        """`parameters`: settings of SegmentationConfig. `data`: `volumes`, the folder of preprocessed volumes; `train`
+        and `validation`, names of cases; `threads` of the CPU, None for torch's own choice.
+
+        Raises SettingError where a parameter breaks a rule or the device lacks the precision.
+        """
+        if data.get("threads"):
+            torch.set_num_threads(data["threads"])
+        self._config = config = SegmentationConfig.from_mapping(parameters)
+        self._volumes = volumes = Volumes(Path(data["volumes"]))
+        self._validation = list(data["validation"])
+        self._budget = budget
+        self._seed = seed
+        self._device = torch.device(device)
+        self._precision = resolve_precision(config.precision, self._device)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+        spacing = volumes.plan.spacing
+        self.network_config = _network_config(
+            config, spacing=spacing, channels=volumes.channels, targets=volumes.targets
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._network = build_network(self.network_config, self._device)
+        self._average = WeightAverage(self._network, config.weight_averaging) if config.weight_averaging else None
+        self._optimizer = config.build_optimizer(self._network.parameters())
+        self._scaler = self._precision.grad_scaler()
+        self._loss = segmentation_loss(config.loss, volumes.targets.regions)
+        self._sampler = PatchSampler(
+            volumes,
+            list(data["train"]),
+            patch_size=config.patch_size,
+            batch_size=config.batch_size,
+            foreground_fraction=config.foreground_fraction,
+            augmentation=config.augmentation(spacing=spacing),
+            seed=seed,
+            device=self._device,
+        )
+        self._step_cost = _step_cost(budget, config, self.network_config)
+        self._steps = 0
+        self._training_seconds = 0.0
+        self._evaluation_seconds = 0.0
+        self._mean_loss = float("nan")
+
+    def advance(self, budget: float) -> Evaluation:
+        """Train until `budget` is used, then segment the validation cases.
+
+        The score is the mean over the classes of each class's mean Dice over the cases; `dice_score` says what an
+        absent class counts. Raises NonFiniteLossError.
+        """
+        self._train(budget)
+        return self._evaluate()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A snapshot, on the CPU: training may go on without changing it."""
+        return _to_host(
+            {
+                "network": self._network.state_dict(),
+                "average": self._average.state_dict() if self._average else None,
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": self._scaler.state_dict(),
+                "sampler": self._sampler.state_dict(),
+                "steps": self._steps,
+                "training_seconds": self._training_seconds,
+                "evaluation_seconds": self._evaluation_seconds,
+                "mean_loss": self._mean_loss,
+            }
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._network.load_state_dict(state["network"])
+        if self._average:
+            self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._sampler.load_state_dict(state["sampler"])
+        self._steps = state["steps"]
+        self._training_seconds = state["training_seconds"]
+        self._evaluation_seconds = state["evaluation_seconds"]
+        self._mean_loss = state["mean_loss"]
+
+    def save_model(self, path: Path) -> None:
+        """Write the network as it was last evaluated to `path`, with all that predicting takes."""
+        model = Model(
+            network=self.network_config,
+            weights=self._evaluated_network.state_dict(),
+            plan=self._volumes.plan,
+            targets=self._volumes.targets,
+            modalities=self._volumes.modalities,
+            patch_size=self._config.patch_size,
+            training=self._config.to_mapping(),
+        )
+        save_model(path, model)
+
+    @property
+    def _evaluated_network(self) -> torch.nn.Module:
+        return self._average.network if self._average else self._network
+
+    @property
+    def _used(self) -> float:
+        """Training so far, in the budget's unit."""
+        return self._training_seconds if self._step_cost is None else self._steps * self._step_cost
+
+    def _train(self, budget: float) -> None:
+        first = self._steps
+        losses = torch.zeros((), dtype=torch.float64, device=self._device)
+        self._network.train()
+        while self._used < budget:
+            started = time.perf_counter()
+            losses += self._step()
+            self._steps += 1
+            if self._device.type == "cpu" or self._steps % CHECK_EVERY == 0:
+                self._check_finite(losses)
+            self._training_seconds += time.perf_counter() - started
+        if self._steps > first:
+            started = time.perf_counter()
+            self._check_finite(losses)
+            self._mean_loss = float(losses) / (self._steps - first)
+            self._training_seconds += time.perf_counter() - started
+
+    def _step(self) -> Tensor:
+        """One step of the optimizer. Returns the loss, on the device."""
+        # The middle of the step, so that neither the first nor the last one has a learning rate of 0.
+        progress = (self._used + (self._step_cost or 0.0) / 2) / self._budget.maximum
+        factor = learning_rate_factor(self._config.schedule, min(progress, 1.0), self._config.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._config.learning_rate * factor
+        if self._config.dropout:
+            # Seeded by step: what was drawn before, by whom, and whether the run was resumed, is then of no account.
+            torch.manual_seed(int(np.random.SeedSequence((self._seed, self._steps)).generate_state(1)[0]))
+
+        image, label = self._sampler.draw()
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._precision.autocast():
+            logits = self._network(image)
+        loss = self._loss(logits, label)
+        self._scaler.scale(loss).backward()
+        if self._config.gradient_clip:
+            self._scaler.unscale_(self._optimizer)
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.gradient_clip, foreach=True)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._average:
+            self._average.update(self._network)
+        return loss.detach()
+
+    def _check_finite(self, losses: Tensor) -> None:
+        if not torch.isfinite(losses):
+            raise NonFiniteLossError(
+                f"the loss became {float(losses)} by step {self._steps}, after {self._used:g} of "
+                f"{self._budget.maximum:g} {self._budget.unit} of training; try a lower learning_rate"
+            )
+
+    def _evaluate(self) -> Evaluation:
+        started = time.perf_counter()
+        targets = self._volumes.targets
+        cases = {name: dice_score(*self._predict(name), targets) for name in self._validation}
+        dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in targets.names}
+        self._evaluation_seconds += time.perf_counter() - started
+        return Evaluation(
+            score=float(np.mean(list(dice.values()))),
+            budget_used=self._used,
+            steps=self._steps,
+            training_seconds=self._training_seconds,
+            evaluation_seconds=self._evaluation_seconds,
+            metrics={"loss": self._mean_loss, **{f"dice_{name}": score for name, score in dice.items()}},
+            cases=cases,
+            facts={
+                "voxels": self._steps * self._config.batch_size * prod(self._config.patch_size),
+                "peak_gib": self._peak_gib(),
+                "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
+                "precision": self._precision.name,
+                "device": _device_name(self._device),
+            },
+        )
+
+    def _predict(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Prediction and truth of a validation case, both encoded, (X, Y, Z) uint8."""
+        volume = self._volumes[name]
+        prediction = predict_encoded(
+            self._evaluated_network,
+            volume.image,
+            patch_size=window_size(
+                volume.label.shape,
+                patch_size=self._config.patch_size,
+                batch_size=self._config.batch_size,
+                strides=self.network_config.strides,
+            ),
+            targets=self._volumes.targets,
+            device=self._device,
+            precision=self._precision,
+            overlap=self._config.overlap,
+        )
+        if self._config.largest_component:
+            prediction = keep_largest_component(prediction, self._volumes.targets)
+        return prediction, np.asarray(volume.label)
+
+    def _peak_gib(self) -> float:
+        """Memory at its highest: what torch held on a GPU in this run, what this process has held in RAM so far."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**30
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _network_config(
+    config: SegmentationConfig, *, spacing: tuple[float, float, float], channels: int, targets: Targets
+) -> NetworkConfig:
+    network = config.network_config(spacing=spacing, in_channels=channels, out_channels=targets.channels)
+    check_patch(config.patch_size, network.strides)
+    return network
+
+
+def _step_cost(budget: Budget, config: SegmentationConfig, network: NetworkConfig) -> float | None:
+    """What a step uses of the budget, in its unit; None where only a clock can tell."""
+    match budget.unit:
+        case "steps":
+            return 1.0
+        case "voxels":
+            return float(config.batch_size * prod(config.patch_size))
+        case "flops":
+            return float(training_step_flops(network, config.patch_size, config.batch_size))
+        case "seconds":
+            return None
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _to_host(state: Any) -> Any:
+    """A copy of nested containers with their tensors cloned to the CPU."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: _to_host(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_to_host(value) for value in state]
+    return state

@@ -1,0 +1,226 @@
+"""The settings of a segmentation training run: the flat keys that a search space or a configuration file gives values.
+
+A setting that is left out has its default. The defaults are a recipe that does well in little time on a CPU.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+import torch
+
+from trainables.augmentation import Augmentation, rotation_planes
+from trainables.errors import SettingError
+from trainables.losses import SegmentationLoss
+from trainables.networks import NetworkConfig, level_strides
+from trainables.optimisation import build_optimizer, learning_rate_factor
+from trainables.precision import PRECISIONS
+
+PatchSize = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationConfig:
+    """One way to train. Raises SettingError naming the setting, its rule and the value."""
+
+    network: str = "compact_unet"
+    """`compact_unet`, `unet3d`, `residual_unet` or `dynunet`: see NetworkConfig."""
+
+    width: int = 8
+    """Channels of the network's first level; they double from level to level."""
+
+    levels: int = 4
+    """Resolutions of the network, each half the one above."""
+
+    normalisation: str = "batch"
+    """`batch`, `instance`, `group` or `none`."""
+
+    dropout: float = 0.0
+    """Probability with which a whole channel is zeroed."""
+
+    deep_supervision: bool = False
+    """The loss sees the outputs of coarser levels too."""
+
+    patch_size: PatchSize = (32, 32, 32)
+    """Voxels along x, y and z of what the network is trained on. `from_mapping` also reads 32 and "32x48x32"."""
+
+    batch_size: int = 2
+    """Patches in a step."""
+
+    learning_rate: float = 6e-3
+    """The highest of the schedule."""
+
+    optimizer: str = "adamw"
+    """`adam`, `adamw` or `sgd` (with Nesterov momentum)."""
+
+    beta2: float = 0.99
+    """Adam's memory of squared gradients, from step to step. Lower than is usual: runs are short."""
+
+    amsgrad: bool = False
+    """Adam divides by the largest average of squared gradients so far (Reddi et al. 2018)."""
+
+    momentum: float = 0.99
+    """Of SGD."""
+
+    weight_decay: float = 1e-2
+    """How fast weights shrink; see `build_optimizer`."""
+
+    schedule: str = "cosine"
+    """Learning rate over the full budget: `constant`, `cosine` or `polynomial`."""
+
+    warmup: float = 0.05
+    """Share of the full budget over which the learning rate rises from 0."""
+
+    gradient_clip: float = 0.0
+    """The gradient's largest norm; longer ones are shortened to it. 0: off."""
+
+    loss: str = "dice_ce"
+    """`dice`, or `dice_ce`, Dice plus cross entropy."""
+
+    precision: str = "auto"
+    """`fp32`, `tf32`, `fp16`, `bf16`, or `auto`, what is fast on the device."""
+
+    foreground_fraction: float = 1.0
+    """Share of the patches that are centred on a voxel of a target."""
+
+    flips: str = ""
+    """Axes along which patches are mirrored at random, such as `x` or `xyz`."""
+
+    rotations: float = 0.0
+    """Probability of a rotation by 90, 180 or 270 degrees, in planes of equal spacing and patch size."""
+
+    intensity_scale: float = 0.1
+    """Intensities are multiplied by up to 1 ± this."""
+
+    intensity_shift: float = 0.1
+    """To intensities is added up to ± this, in units of the normalised image."""
+
+    noise: float = 0.1
+    """To intensities is added Gaussian noise of up to this standard deviation."""
+
+    weight_averaging: float = 0.99
+    """The share of its past that the running average of the weights keeps in a step; the average is what is evaluated
+    and saved. 0: off, the weights themselves are."""
+
+    overlap: float = 0.5
+    """Share of a window by which neighbours overlap, where a volume is predicted in windows of the patch's size."""
+
+    largest_component: bool = False
+    """Keep only the largest connected piece of each target in a prediction."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_type(field.name, getattr(self, field.name), type(field.default))
+        _check("batch_size", self.batch_size, "at least 1", self.batch_size >= 1)
+        _check("patch_size", patch_text(self.patch_size), "made of numbers above 0", min(self.patch_size) >= 1)
+        _check("gradient_clip", self.gradient_clip, "at least 0", self.gradient_clip >= 0)
+        _check("foreground_fraction", self.foreground_fraction, "from 0 to 1", 0 <= self.foreground_fraction <= 1)
+        for key in ("weight_averaging", "overlap"):
+            _check(key, getattr(self, key), "at least 0 and less than 1", 0 <= getattr(self, key) < 1)
+        _check("precision", self.precision, f"one of {', '.join(PRECISIONS)}", self.precision in PRECISIONS)
+        # The other settings are checked by what they are for, built here for the simplest data set.
+        self.network_config(spacing=(1.0, 1.0, 1.0), in_channels=1, out_channels=2)
+        self.augmentation(spacing=(1.0, 1.0, 1.0))
+        self.build_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        learning_rate_factor(self.schedule, 0.0, self.warmup)
+        SegmentationLoss(self.loss, regions=False)
+
+    def network_config(self, *, spacing: Sequence[float], in_channels: int, out_channels: int) -> NetworkConfig:
+        """The network for volumes of `spacing` (mm)."""
+        _check("levels", self.levels, "a whole number from 2 to 8", 2 <= self.levels <= 8)
+        return NetworkConfig(
+            architecture=self.network,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            width=self.width,
+            levels=self.levels,
+            strides=level_strides(self.levels, spacing),
+            normalisation=self.normalisation,
+            dropout=self.dropout,
+            deep_supervision=self.deep_supervision,
+        )
+
+    def augmentation(self, *, spacing: Sequence[float]) -> Augmentation:
+        """What is done to patches of volumes of `spacing` (mm)."""
+        return Augmentation(
+            flips=self.flips,
+            rotations=self.rotations,
+            planes=rotation_planes(spacing, self.patch_size),
+            intensity_scale=self.intensity_scale,
+            intensity_shift=self.intensity_shift,
+            noise=self.noise,
+        )
+
+    def build_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of a network's `parameters`."""
+        return build_optimizer(
+            parameters,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            beta2=self.beta2,
+            amsgrad=self.amsgrad,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Every setting, in plain types."""
+        return {**asdict(self), "patch_size": list(self.patch_size)}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "SegmentationConfig":
+        """Settings by name, as a configuration file or a search gives them. Raises SettingError."""
+        defaults = {field.name: field.default for field in fields(cls)}
+        for key in mapping:
+            if key not in defaults:
+                raise SettingError(f"{key}: not a setting of a segmentation run{_suggest(str(key), list(defaults))}")
+        settings = dict(mapping)
+        if "patch_size" in settings:
+            settings["patch_size"] = parse_patch_size(settings["patch_size"])
+        for key, value in settings.items():
+            if isinstance(defaults[key], float) and type(value) is int:
+                settings[key] = float(value)
+        return cls(**settings)
+
+
+def parse_patch_size(value: Any) -> PatchSize:
+    """32, "32x48x32" or [32, 48, 32] as voxels along x, y and z. Raises SettingError."""
+    parts: Any = value
+    if type(value) is int:
+        parts = [value] * 3
+    elif isinstance(value, str):
+        parts = [int(part) if part.isascii() and part.isdigit() else part for part in value.strip().split("x")]
+        if len(parts) == 1:
+            parts = parts * 3
+    if isinstance(parts, list | tuple) and len(parts) == 3 and all(type(part) is int for part in parts):
+        x, y, z = parts
+        return x, y, z
+    raise SettingError(f'patch_size: must be a whole number or three such as "32x48x32" or [32, 48, 32], got {value!r}')
+
+
+def patch_text(patch_size: Sequence[int]) -> str:
+    """`patch_size` as people write it: 32x48x32."""
+    return "x".join(map(str, patch_size))
+
+
+def _check(key: str, value: object, rule: str, holds: bool) -> None:
+    if not holds:
+        raise SettingError(f"{key}: must be {rule}, got {value!r}")
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "three whole numbers"}
+
+
+def _check_type(key: str, value: object, kind: type) -> None:
+    """`value` must be of the type of the setting's default; a whole number will do for a number, a boolean won't."""
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    _check(key, value, _KINDS[kind], fits)
+    if isinstance(value, float):
+        _check(key, value, "finite", isfinite(value))
+
+
+def _suggest(key: str, known: Sequence[str]) -> str:
+    close = get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"

@@ -1,0 +1,22 @@
+"""In how large windows a network goes over a volume that it segments."""
+
+from collections.abc import Sequence
+from math import prod
+
+from trainables.networks import Stride, patch_divisors
+
+
+def window_size(
+    shape: Sequence[int], *, patch_size: Sequence[int], batch_size: int, strides: Sequence[Stride]
+) -> tuple[int, int, int]:
+    """Voxels along x, y, z of the window for a volume of `shape`, given what the network was trained on.
+
+    The whole volume, padded to what `strides` divide, where that is no more voxels than a training batch of
+    `batch_size` patches: memory that sufficed to train holds it, and one pass costs a fraction of many overlapping
+    ones. Otherwise `patch_size`.
+    """
+    x, y, z = (-(-size // divisor) * divisor for size, divisor in zip(shape, patch_divisors(strides), strict=True))
+    if x * y * z <= batch_size * prod(patch_size):
+        return x, y, z
+    x, y, z = patch_size
+    return x, y, z
