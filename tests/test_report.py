@@ -72,6 +72,7 @@ def test_answers_first_with_best_against_default(tmp_path: Path) -> None:
     assert "2 trials took 3 min 20 s of training and 8 s of evaluation" in page
     assert "2 reached the full budget." in page
     assert "The sweep is not over" not in page
+    assert "--trials 4\n" in page
 
 
 def test_best_config_is_one_configuration_and_its_model(tmp_path: Path) -> None:
@@ -90,6 +91,7 @@ def test_best_config_is_one_configuration_and_its_model(tmp_path: Path) -> None:
     assert content["seed"] == 0
     assert files.best_model is not None
     assert files.best_model.read_text() == "weights"
+    assert "its model [best/model.pt](../best/model.pt) (seed 0)." in page_of(files)
 
 
 def test_a_model_never_lies_beside_another_trials_config(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_reports_a_sweep_under_way(tmp_path: Path) -> None:
     assert "**No trial has reached the full budget.** Of 2 trials the one that came furthest is trial 0" in page
     assert "0.6000 at 11.1% of the budget" in page
     assert "1 stopped at a rung, 1 running." in page or "1 running, 1 stopped at a rung." in page
-    assert directory.best_config.read_text().splitlines()[0].endswith("Dice 0.6000 at 11.1 % of the budget")
+    assert directory.best_config.read_text().splitlines()[0].endswith("Dice 0.6000 at 11.1% of the budget")
 
 
 def test_reports_a_sweep_in_which_all_failed(tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ def test_commands_name_the_directory_as_a_shell_needs_it(tmp_path: Path, monkeyp
     page = page_of(write_report(directory))
     assert "voxtune train 'my runs/heart/best/config.yaml'\n" in page
     assert "voxtune evaluate 'my runs/heart/best/model.pt' DATASET\n" in page
-    assert "voxtune resume 'my runs/heart' --trials N\n" in page
+    assert "voxtune resume 'my runs/heart'\n" in page
 
 
 def played(trials: int, **options: Any) -> Results:

@@ -115,7 +115,7 @@ def importance_chart(importance: Importance) -> Figure:
             figure,
             "Which parameters set the best trials apart",
             f"Best {importance.best} of {importance.trials} trials. A bar that does not pass its black mark "
-            "may be chance (95 % level).",
+            "may be chance (95% level).",
         )
     return figure
 

@@ -115,7 +115,7 @@ def best_config(config: SweepConfig, best: Best) -> str:
         "seed": run.seed,
     }
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-    share = "" if run.finished else f" at {run.step / 10:g} % of the budget"
+    share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
     return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"
 
 

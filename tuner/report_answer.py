@@ -15,10 +15,9 @@ from tuner.rungs import FULL_BUDGET
 def answer(config: SweepConfig, results: Results) -> Iterator[str]:
     """The paragraphs, in Markdown."""
     trials, best = results.trials, results.best
-    ended = int(trials["stop_reason"].notna().sum())
-    wanted = max(config.search.trials, len(trials))
-    if ended < wanted:
-        yield f"The sweep is not over: {ended} of {count(wanted, 'trial')} ended."
+    if left := trials_left(config, results):
+        wanted = max(config.search.trials, len(trials))
+        yield f"The sweep is not over: {wanted - left} of {count(wanted, 'trial')} ended."
     if best is None:
         yield "**No trial gave a Dice**, so there is no best configuration. See *How trials ended*."
         return
@@ -27,6 +26,12 @@ def answer(config: SweepConfig, results: Results) -> Iterator[str]:
     grid = " Test Dice is measured in the files' own grid." if results.tested else ""
     yield f"± is the standard deviation: over seeds in the first line, over cases in the others.{grid}"
     yield _spent(results)
+
+
+def trials_left(config: SweepConfig, results: Results) -> int:
+    """How many of the trials asked for have not ended, or not begun."""
+    ended = sum(trial.state.is_finished() for trial in results.sweep_trials)
+    return max(config.search.trials, len(results.sweep_trials)) - ended
 
 
 def budget_share(step: int) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from tuner.config import SweepConfig
 from tuner.importance import FEWEST_TRIALS, Importance
 from tuner.markdown import count, dice, duration, escape, setting, spread, table
-from tuner.report_answer import answer, budget_share
+from tuner.report_answer import answer, budget_share, trials_left
 from tuner.results import Results
 
 LEADERS = 10
@@ -47,6 +47,7 @@ class Page:
         sections = [
             f"# Sweep {escape(self.config.name)}",
             *answer(self.config, self.results),
+            *self._files(),
             *self._confirmed(),
             *self._leaderboard(),
             *self._pictures(),
@@ -56,6 +57,16 @@ class Page:
             *self._commands(),
         ]
         return "\n\n".join(sections) + "\n"
+
+    def _files(self) -> Iterator[str]:
+        best = self.results.best
+        if best is None:
+            return
+        text = "The configuration is [best/config.yaml](../best/config.yaml)"
+        if self.has_model:
+            text += f", its model [best/model.pt](../best/model.pt) (seed {best.run.seed}"
+            text += ", the run with the highest validation Dice)" if len(best.runs) > 1 else ")"
+        yield text + "."
 
     def _confirmed(self) -> Iterator[str]:
         results = self.results
@@ -172,9 +183,11 @@ class Page:
             data = shlex.quote(str(dataset.path)) if dataset else "DATASET"
             lines.append(("Dice of the best model, case by case", f"voxtune evaluate {model} {data}"))
             lines.append(("segment new images with it", f"voxtune predict {model} IMAGE... -o OUT"))
-        lines.append(
-            ("go on, where trials are left or more are wanted", f"voxtune resume {_quoted(folder)} --trials N")
-        )
+        if trials_left(self.config, self.results):
+            lines.append(("go on with the search", f"voxtune resume {_quoted(folder)}"))
+        else:
+            more = 2 * len(self.results.sweep_trials)
+            lines.append(("search on, up to more trials", f"voxtune resume {_quoted(folder)} --trials {more}"))
         lines.append(("the whole search again", f"voxtune run {_quoted(folder, 'sweep.yaml')} --name NAME"))
         yield "## Commands"
         yield "```sh\n" + "\n".join(f"# {what}\n{command}" for what, command in lines) + "\n```"
