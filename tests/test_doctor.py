@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tuner import checks_machine, checks_software, machine
 from tuner.check import Check
-from tuner.doctor import doctor, doctor_table
+from tuner.doctor import diagnose, doctor_table
 
 GPU = machine.CudaDevice(name="H100", memory_gib=80, free_gib=79, capability=(9, 0), kernels=True)
 CUDA_TORCH = machine.TorchBuild(version="2.13.0+cu130", cuda="13.0", cudnn=(9, 20, 0))
@@ -290,7 +290,7 @@ def test_ray_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_checks_in_a_table(tmp_path: Path) -> None:
-    checks = doctor(cache=tmp_path / "cache", runs=tmp_path / "runs", folder=tmp_path)
+    checks = diagnose(cache=tmp_path / "cache", runs=tmp_path / "runs", folder=tmp_path)
     assert [check.name for check in checks][:1] == ["Python"]
     assert all(check.advice for check in checks if check.status != "ok")
     assert not (tmp_path / "cache").exists()

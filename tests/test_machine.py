@@ -121,6 +121,9 @@ def test_cuda_devices_as_torch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
         get_arch_list=lambda: ["sm_90"],
     )
     monkeypatch.setattr(torch, "cuda", fake)
+    monkeypatch.setattr(machine, "_GPU_FILES", (Path("/dev/made-up"),))
+    assert machine.cuda_devices() == ()
+    monkeypatch.setattr(machine, "_GPU_FILES", (Path("/dev/null"),))
     assert machine.cuda_devices() == (
         machine.CudaDevice(name="GPU of a test", memory_gib=80, free_gib=60, capability=(9, 0), kernels=True),
     )

@@ -12,17 +12,20 @@ from rich.text import Text
 
 from tuner import checks_machine, checks_software
 from tuner.check import Check, Status
+from tuner.config import cache_folder
 
-__all__ = ["Check", "doctor", "doctor_table"]
+__all__ = ["Check", "diagnose", "doctor_table"]
 
 STYLES: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
-def doctor(*, cache: Path, runs: Path, folder: Path | None = None, start_ray: bool = False) -> list[Check]:
+def diagnose(
+    *, cache: Path | None = None, runs: Path = Path("runs"), folder: Path | None = None, start_ray: bool = False
+) -> list[Check]:
     """Look at everything that a sweep on this machine depends on.
 
     Args:
-        cache: folder of preprocessed volumes.
+        cache: folder of preprocessed volumes; None means the one that sweeps use by default.
         runs: folder of the sweeps' directories.
         folder: where `voxtune run` would be called; the current one by default.
         start_ray: whether to start Ray too, which takes some seconds.
@@ -34,7 +37,7 @@ def doctor(*, cache: Path, runs: Path, folder: Path | None = None, start_ray: bo
         checks_machine.check_memory(),
         checks_machine.check_shared_memory(),
         checks_machine.check_open_files(),
-        checks_machine.check_folder("cache", cache),
+        checks_machine.check_folder("cache", cache_folder(cache)),
         checks_machine.check_folder("runs", runs),
         checks_machine.check_temporary_disk(),
         *checks_machine.check_devices(),

@@ -18,6 +18,9 @@ GIB = 2**30
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
+_GPU_FILES = tuple(map(Path, ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
+"""One of these is there where a driver of NVIDIA, Windows (for Linux inside it) or AMD is."""
+
 _UNLIMITED = 2**60
 """Bytes; version 1 of control groups writes a number near 2**63 for `no limit`."""
 
@@ -96,7 +99,9 @@ class CudaDevice:
 
 
 def cuda_devices() -> tuple[CudaDevice, ...]:
-    """The CUDA devices that torch sees."""
+    """The GPUs that torch sees."""
+    if not any(path.exists() for path in _GPU_FILES):
+        return ()  # spares importing torch
     import torch
 
     devices = []
