@@ -66,19 +66,21 @@ def evaluation(
     )
 
 
-def sweep_directory(folder: Path, *, trials: int = 16, **files: Any) -> SweepDirectory:
+def sweep_directory(
+    folder: Path, *, trials: int = 16, changes: Mapping[str, Any] | None = None, **files: Any
+) -> SweepDirectory:
     """A sweep's directory with its sweep.yaml, and `environment` and `split` as JSON where given."""
     directory = SweepDirectory.create(folder)
     config = {
         "name": folder.name,
-        "trainable": "trainables.toy:ToyRun",
+        "dataset": {"path": "/data/Heart scans"},
         "training": {"optimizer": "adamw"},
         "space": {name: form for name, form in SPACE.items() if name != "optimizer"},
         "default": DEFAULT,
         "budget": {"maximum": 1e9},
         "search": {"trials": trials},
     }
-    directory.sweep_file.write_text(SweepConfig.model_validate(config).to_yaml())
+    directory.sweep_file.write_text(SweepConfig.model_validate({**config, **(changes or {})}).to_yaml())
     for name, content in files.items():
         {"environment": directory.environment_file, "split": directory.split_file}[name].write_text(json.dumps(content))
     return directory

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from trainables.protocol import Budget
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.importance import FEWEST_TRIALS, parameter_importance
@@ -23,6 +24,7 @@ from tuner.results import Results
 from tuner.rungs import SuccessiveHalving
 from tuner.storage import open_storage
 from tuner.study import SweepStudy
+from tuner.train import TrainConfig
 
 
 def begun(folder: Path, *, trials: int = 16, **files: Any) -> tuple[SweepDirectory, SweepStudy]:
@@ -39,7 +41,7 @@ def put_model(directory: SweepDirectory, study: str, number: int, content: str =
 
 
 def page_of(files: ReportFiles) -> str:
-    return files.page.read_text()
+    return files.markdown.read_text()
 
 
 def row(page: str, name: str) -> list[str]:
@@ -75,8 +77,14 @@ def test_answers_first_with_best_against_default(tmp_path: Path) -> None:
     assert "--trials 4\n" in page
 
 
-def test_best_config_is_one_configuration_and_its_model(tmp_path: Path) -> None:
-    directory, study = begun(tmp_path, trials=2)
+def test_best_config_can_be_trained_alone(tmp_path: Path) -> None:
+    changes = {
+        "dataset": {"path": "/data/Heart scans", "folds": None, "held_out": 0.3},
+        "preprocessing": {"spacing": [1, 1, 2]},
+        "resources": {"cpus_per_trial": 3},
+        "cache": "/cache",
+    }
+    directory, study = begun(tmp_path, trials=2, changes=changes)
     finish(study, 0.80)
     number = finish(study, 0.85)
     put_model(directory, "sweep", number, "weights")
@@ -84,14 +92,27 @@ def test_best_config_is_one_configuration_and_its_model(tmp_path: Path) -> None:
     assert files.best_config == directory.best_config
     text = directory.best_config.read_text()
     assert text.startswith("# Sweep heart, trial 1: validation Dice 0.8500\n")
-    content = yaml.safe_load(text)
-    assert list(content) == ["dataset", "preprocessing", "trainable", "parameters", "budget", "seed"]
-    assert content["parameters"] == {"optimizer": "adamw", **study.trials()[1].params}
-    assert content["budget"] == {"unit": "voxels", "maximum": 1e9}
-    assert content["seed"] == 0
+    config = TrainConfig.read(directory.best_config)
+    assert config.parameters == {"optimizer": "adamw", **study.trials()[1].params}
+    assert config.budget.full == Budget(unit="voxels", maximum=1e9)
+    assert (config.seed, config.threads) == (0, 3)
+    assert (config.dataset.path, config.dataset.held_out) == (Path("/data/Heart scans"), 0.3)
+    assert (config.preprocessing.spacing, config.cache) == ((1, 1, 2), Path("/cache"))
     assert files.best_model is not None
     assert files.best_model.read_text() == "weights"
     assert "its model [best/model.pt](../best/model.pt) (seed 0)." in page_of(files)
+
+
+def test_best_config_of_a_users_own_run_names_it(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=1, changes={"dataset": None, "trainable": "mine:Run"})
+    finish(study, 0.80)
+    put_model(directory, "sweep", 0)
+    page = page_of(write_report(directory))
+    content = yaml.safe_load(directory.best_config.read_text())
+    assert list(content) == ["preprocessing", "trainable", "parameters", "budget", "seed", "threads"]
+    assert content["trainable"] == "mine:Run"
+    assert "voxtune train" not in page
+    assert "voxtune evaluate" not in page
 
 
 def test_a_model_never_lies_beside_another_trials_config(tmp_path: Path) -> None:
@@ -131,7 +152,7 @@ def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) ->
     assert config.startswith("# Sweep heart, trial 2, repeated as 3 of confirm: validation Dice 0.8600\n")
     assert yaml.safe_load(config)["seed"] == 2
     assert directory.best_model.read_text() == "confirm 3"
-    data = json.loads(files.data.read_text())
+    data = json.loads(files.json.read_text())
     assert data["best"]["dice"] == pytest.approx(0.85)
     assert [run["test"] for run in data["best"]["runs"]] == pytest.approx([0.70, 0.69, 0.71])
     assert data["default"]["test"] is None
@@ -165,7 +186,7 @@ def test_reports_a_sweep_in_which_all_failed(tmp_path: Path) -> None:
     assert (files.best_config, files.best_model, files.learning_curves, files.importance) == (None, None, None, None)
     assert "learning_curves.png" not in page
     assert "voxtune train" not in page
-    assert json.loads(files.data.read_text())["best"] is None
+    assert json.loads(files.json.read_text())["best"] is None
     assert len(pd.read_csv(files.trials)) == 3
 
 
@@ -188,7 +209,7 @@ def test_files_hold_what_the_study_holds(tmp_path: Path) -> None:
     curves = pd.read_csv(files.curves)
     assert len(curves) == sum(len(trial.intermediate_values) for trial in study.trials())
     assert len(pd.read_csv(files.cases)) == 16 * len(CASES) * 2
-    data = json.loads(files.data.read_text())
+    data = json.loads(files.json.read_text())
     assert data["schema"] == 1
     assert data["ranking"][0] == data["best"]["trial"]
     assert data["trials"][0]["learning_rate"] == DEFAULT["learning_rate"]
@@ -223,12 +244,15 @@ def test_names_and_errors_can_not_break_the_page(tmp_path: Path) -> None:
 
 def test_commands_name_the_directory_as_a_shell_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my runs").mkdir()
-    directory, study = begun(tmp_path / "my runs")
+    directory, study = begun(tmp_path / "my runs", split={"train": ["a"], "validation": ["b"], "test": []})
     put_model(directory, "sweep", finish(study, 0.8))
     monkeypatch.chdir(tmp_path)
     page = page_of(write_report(directory))
     assert "voxtune train 'my runs/heart/best/config.yaml'\n" in page
-    assert "voxtune evaluate 'my runs/heart/best/model.pt' DATASET\n" in page
+    assert (
+        "voxtune evaluate 'my runs/heart/best/model.pt' '/data/Heart scans' "
+        "--cases 'my runs/heart/split.json' --part validation\n" in page
+    )
     assert "voxtune resume 'my runs/heart'\n" in page
 
 

@@ -18,7 +18,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from tuner.best import Best, Run
-from tuner.config import SweepConfig
+from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.files import replace_file
 from tuner.importance import Importance, parameter_importance
@@ -36,8 +36,8 @@ SCHEMA = 1
 class ReportFiles:
     """What a report consists of; None for what there was nothing to write of."""
 
-    page: Path
-    data: Path
+    markdown: Path
+    json: Path
     trials: Path
     curves: Path
     cases: Path
@@ -61,8 +61,8 @@ def write_report(directory: SweepDirectory) -> ReportFiles:
     curves = learning_curves(results, rungs=rungs, budget=budget) if results.ranking else None
     best_config, best_model = _write_best(directory, config, results.best)
     files = ReportFiles(
-        page=folder / "report.md",
-        data=folder / "report.json",
+        markdown=folder / "report.md",
+        json=folder / "report.json",
         trials=_write_table(folder / "trials.csv", results.trials),
         curves=_write_table(folder / "curves.csv", results.curves),
         cases=_write_table(folder / "cases.csv", results.cases),
@@ -81,8 +81,8 @@ def write_report(directory: SweepDirectory) -> ReportFiles:
         has_model=best_model is not None,
     )
     data = json.dumps(_plain(_data(config, results, importance)), indent=1, allow_nan=False)
-    _write_text(files.data, data + "\n")
-    _write_text(files.page, page.to_markdown())
+    _write_text(files.json, data + "\n")
+    _write_text(files.markdown, page.to_markdown())
     return files
 
 
@@ -103,17 +103,21 @@ def _write_best(directory: SweepDirectory, config: SweepConfig, best: Best | Non
 
 
 def best_config(config: SweepConfig, best: Best) -> str:
-    """The best configuration as YAML, to be trained alone by `voxtune train`."""
+    """The best configuration as YAML, for `voxtune train`; it names the trainable if that is none of ours."""
     run = best.run
     where = f"trial {best.number}" + (f", repeated as {run.number} of confirm" if run.study == "confirm" else "")
-    content = {
-        "dataset": config.dataset.model_dump(mode="json") if config.dataset else None,
-        "preprocessing": config.preprocessing.model_dump(mode="json"),
-        "trainable": config.trainable,
+    sections = {"dataset": config.dataset, "preprocessing": config.preprocessing}
+    content: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items() if section}
+    if config.trainable != SEGMENTATION:
+        content["trainable"] = config.trainable
+    content |= {
         "parameters": dict(best.parameters),
         "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
         "seed": run.seed,
+        "threads": max(1, int(config.resources.cpus_per_trial)),
     }
+    if config.cache:
+        content["cache"] = str(config.cache)
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
     return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tuner.config import SweepConfig
+from tuner.config import SEGMENTATION, SweepConfig
 from tuner.importance import FEWEST_TRIALS, Importance
 from tuner.markdown import count, dice, duration, escape, setting, spread, table
 from tuner.report_answer import answer, budget_share, trials_left
@@ -173,15 +173,15 @@ class Page:
         yield "\n".join(f"- {name}: {escape(fact)}" for name, fact in facts.items())
 
     def _commands(self) -> Iterator[str]:
-        folder = self.folder
-        dataset = self.config.dataset
+        folder, dataset = self.folder, self.config.dataset
         lines = []
-        if self.results.best:
+        if self.results.best and self.config.trainable == SEGMENTATION:
             lines.append(("train the best configuration again", f"voxtune train {_quoted(folder, 'best/config.yaml')}"))
-        if self.has_model:
-            model = _quoted(folder, "best/model.pt")
-            data = shlex.quote(str(dataset.path)) if dataset else "DATASET"
-            lines.append(("Dice of the best model, case by case", f"voxtune evaluate {model} {data}"))
+        if self.has_model and dataset:
+            model, data = _quoted(folder, "best/model.pt"), shlex.quote(str(dataset.path))
+            part = "test" if self.split.get("test") else "validation"
+            cases = f"--cases {_quoted(folder, 'split.json')} --part {part}"
+            lines.append((f"Dice of its model on the {part} cases", f"voxtune evaluate {model} {data} {cases}"))
             lines.append(("segment new images with it", f"voxtune predict {model} IMAGE... -o OUT"))
         if trials_left(self.config, self.results):
             lines.append(("go on with the search", f"voxtune resume {_quoted(folder)}"))
