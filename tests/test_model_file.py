@@ -114,6 +114,7 @@ def test_only_plain_types_are_kept(path: Path) -> None:
         ),
         ({"patch_size": (9, 8, 4)}, "patch_size: 9 is not a multiple of 2"),
         ({"training": {"overlap": 1}}, "overlap: must be at least 0 and less than 1, got 1"),
+        ({"training": {"batch_size": 0}}, "batch_size: must be a whole number above 0, got 0"),
         ({"training": {"largest_component": "no"}}, "largest_component: must be true or false, got 'no'"),
         ({"weights": {}}, "weights: [0-9]+ missing and 0 unknown for this network, e.g. '"),
     ],

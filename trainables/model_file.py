@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -74,22 +74,28 @@ class Model:
                 f"out_channels: the network has {self.network.out_channels}, the targets need {self.targets.channels}"
             )
         check_patch(self.patch_size, self.network.strides)
-        overlap, largest = self.training.get("overlap", 0.5), self.training.get("largest_component", False)
-        if type(overlap) not in (int, float) or not 0 <= overlap < 1:
-            raise SettingError(f"overlap: must be at least 0 and less than 1, got {overlap!r}")
-        if type(largest) is not bool:
-            raise SettingError(f"largest_component: must be true or false, got {largest!r}")
+        if type(self.overlap) not in (int, float) or not 0 <= self.overlap < 1:
+            raise SettingError(f"overlap: must be at least 0 and less than 1, got {self.overlap!r}")
+        if type(self.batch_size) is not int or self.batch_size < 1:
+            raise SettingError(f"batch_size: must be a whole number above 0, got {self.batch_size!r}")
+        if type(self.largest_component) is not bool:
+            raise SettingError(f"largest_component: must be true or false, got {self.largest_component!r}")
         self._check_weights()
 
     @property
+    def batch_size(self) -> int:
+        """Patches a training step, which bounds how large a volume is predicted in one piece; 1 where not said."""
+        return cast(int, self.training.get("batch_size", 1))
+
+    @property
     def overlap(self) -> float:
-        """Share of a window by which neighbouring windows overlap; 0.5 where the configuration does not say."""
-        return float(self.training.get("overlap", 0.5))
+        """Share of a window by which neighbouring windows overlap; 0.5 where not said."""
+        return cast(float, self.training.get("overlap", 0.5))
 
     @property
     def largest_component(self) -> bool:
         """Whether only the largest connected piece of each target is kept."""
-        return bool(self.training.get("largest_component"))
+        return cast(bool, self.training.get("largest_component", False))
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         """The network with its weights on `device`, ready to predict."""

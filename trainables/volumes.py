@@ -88,8 +88,8 @@ def disk_need(fingerprint: Fingerprint, plan: PreprocessingPlan, targets: Target
     """The bytes that `prepare_volumes` will write; the page cache must hold as many for trials to read at full speed.
 
     Images count two bytes a voxel and channel, or four where an intensity normalisation of `none` leaves them open. A
-    crop cuts at most as much as the fingerprint says, so this is no less than what is written, short of a volume that
-    falls back to float32.
+    crop cuts as much as the fingerprint says, so no more than this is written, up to some hundred bytes a case and a
+    volume that falls back to float32.
     """
     sample = len(targets.names) * FOREGROUND_SAMPLE * 3 * np.dtype(np.int32).itemsize
     depth = sum(4 if channel.kind == "none" else 2 for channel in plan.normalisation) + 1

@@ -1,0 +1,253 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from make_data import blob_case, write_dataset, write_nifti
+
+from trainables import prediction
+from trainables.decathlon import Dataset, read_dataset
+from trainables.errors import DatasetError, TrainableError
+from trainables.fingerprint import take_fingerprint
+from trainables.model_file import Model, load_model
+from trainables.networks import build_network
+from trainables.prediction import CaseScore, evaluate_dataset, predict_file, predict_files
+from trainables.preprocessing import plan_preprocessing
+from trainables.protocol import Budget, Evaluation
+from trainables.segmentation import SegmentationRun
+from trainables.targets import Targets, plan_targets
+from trainables.volumes import prepare_volumes
+
+TRAINING = {
+    "network": "unet3d",
+    "width": 4,
+    "levels": 2,
+    "patch_size": 16,
+    "batch_size": 2,
+    "learning_rate": 0.01,
+    "noise": 0.0,
+    "weight_averaging": 0.5,
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Labels 1 and 2; voxels of 1 x 1 x 1.2 mm whose first axis runs to the left."""
+    folder = tmp_path_factory.mktemp("prediction") / "Blobs"
+    return read_dataset(write_dataset(folder, cases=5, affine=np.diag([-1.0, 1.0, 1.2, 1.0])))
+
+
+def train(dataset: Dataset, folder: Path, *, targets: Targets, **plan: Any) -> tuple[Model, Evaluation]:
+    found = take_fingerprint(dataset)
+    planned = plan_preprocessing(found, dataset.modalities, **plan)
+    volumes = prepare_volumes(dataset, targets, planned, found, cache=folder / "cache")
+    data = {"volumes": str(volumes.folder), "train": volumes.names[:3], "validation": volumes.names[3:], "threads": 1}
+    run = SegmentationRun(TRAINING, data=data, budget=Budget(unit="steps", maximum=40), seed=0, device="cpu")
+    evaluation = run.advance(40)
+    run.save_model(folder / "model.pt")
+    return load_model(folder / "model.pt"), evaluation
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Evaluation]:
+    return train(dataset, tmp_path_factory.mktemp("trained"), targets=plan_targets(dataset.labels, None))
+
+
+@pytest.fixture(scope="module")
+def model(trained: tuple[Model, Evaluation]) -> Model:
+    return trained[0]
+
+
+def voxels_of(path: Path) -> np.ndarray:
+    image: Any = nib.load(path)
+    return np.asarray(image.dataobj)
+
+
+def plain_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
+    return 2 * np.logical_and(prediction, truth).sum() / (prediction.sum() + truth.sum())
+
+
+def test_dice_agrees_with_plain_numpy_on_the_written_files(model: Model, dataset: Dataset, tmp_path: Path) -> None:
+    rows = evaluate_dataset(model, dataset)
+    assert [(row.case, row.target) for row in rows] == [
+        (case.name, target) for case in dataset.cases for target in ("class1", "class2")
+    ]
+    outcome = predict_files(model, [case.image for case in dataset.cases], tmp_path)
+    for case, written in zip(dataset.cases, outcome.written, strict=True):
+        predicted, truth = voxels_of(written), voxels_of(case.label)
+        for value in (1, 2):
+            expected = plain_dice(predicted == value, truth == value)
+            (row,) = [row for row in rows if (row.case, row.target) == (case.name, f"class{value}")]
+            assert row.dice == pytest.approx(expected, abs=1e-6)
+            assert 0.3 < row.dice < 1  # learned, and not perfect: the comparison means something
+
+
+def test_validation_scores_come_out_again(trained: tuple[Model, Evaluation], dataset: Dataset) -> None:
+    model, evaluation = trained
+    rows = evaluate_dataset(model, dataset, ["case_005", "case_004"])
+    assert rows == [
+        CaseScore(case=case, target=target, dice=dice)
+        for case in ("case_005", "case_004")
+        for target, dice in evaluation.cases[case].items()
+    ]
+
+
+def test_label_has_the_images_grid_and_header(model: Model, tmp_path: Path) -> None:
+    image, _ = blob_case(3)
+    affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(z=0.2) @ np.diag([-1, 1, 1.2]), [-90, 12, 5])
+    file = nib.Nifti1Image(image, affine)
+    file.set_qform(affine, code=1)
+    file.set_sform(affine, code=2)
+    file.header.set_xyzt_units("mm", "sec")
+    file.header["descrip"] = b"scanner 7"
+    file.header["cal_max"] = 120
+    nib.save(file, tmp_path / "image.nii.gz")
+    output = predict_file(model, tmp_path / "image.nii.gz", tmp_path / "deep" / "label.nii.gz")
+    label: Any = nib.load(output)
+    source: Any = nib.load(tmp_path / "image.nii.gz")
+    assert label.shape == image.shape
+    assert label.get_data_dtype() == np.uint8
+    assert set(np.unique(label.dataobj)) == {0, 1, 2}
+    np.testing.assert_array_equal(label.affine, source.affine)
+    for form in ("get_sform", "get_qform"):
+        ours, theirs = (getattr(file, form)(coded=True) for file in (label, source))
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert ours[1] == theirs[1]
+    assert label.header.get_xyzt_units() == ("mm", "sec")
+    assert label.header["descrip"] == source.header["descrip"]
+    assert label.header["cal_max"] == 0
+    assert label.dataobj.slope == 1
+    assert label.dataobj.inter == 0
+    assert [path.name for path in output.parent.iterdir()] == ["label.nii.gz"]
+
+
+def test_orientation_of_the_file_does_not_matter(model: Model, dataset: Dataset, tmp_path: Path) -> None:
+    image: Any = nib.load(dataset.cases[0].image)
+    turn = nib.orientations.axcodes2ornt("SAL")
+    turned = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), turn))
+    nib.save(turned, tmp_path / "turned.nii")
+    predict_file(model, tmp_path / "turned.nii", tmp_path / "label.nii.gz")
+    predict_file(model, dataset.cases[0].image, tmp_path / "straight.nii.gz")
+    label: Any = nib.load(tmp_path / "label.nii.gz")
+    straight: Any = nib.load(tmp_path / "straight.nii.gz")
+    assert nib.aff2axcodes(label.affine) == ("S", "A", "L")
+    expected = nib.as_closest_canonical(straight)
+    np.testing.assert_array_equal(nib.as_closest_canonical(label).get_fdata(), expected.get_fdata())
+    assert straight.get_fdata().any()
+
+
+def test_resampled_and_merged_targets_come_back_in_file_values(dataset: Dataset, tmp_path: Path) -> None:
+    merged = Targets(names=("all",), members=((2, 1),), regions=False)
+    model, evaluation = train(dataset, tmp_path, targets=merged, spacing=(1.5, 1.5, 1.5))
+    outcome = predict_files(model, [dataset.cases[4].image], tmp_path / "out")
+    label = voxels_of(outcome.written[0])
+    assert label.shape == voxels_of(dataset.cases[4].label).shape == (20, 24, 18)
+    assert set(np.unique(label)) == {0, 2}
+    (row,) = evaluate_dataset(model, dataset, ["case_005"])
+    assert row.dice == pytest.approx(plain_dice(label > 0, voxels_of(dataset.cases[4].label) > 0), abs=1e-6)
+    # On the file's finer voxels the same prediction scores about the same.
+    assert row.dice == pytest.approx(evaluation.cases["case_005"]["all"], abs=0.1)
+
+
+def test_regions_are_scored_as_they_are_written(dataset: Dataset, tmp_path: Path) -> None:
+    regions = plan_targets(dataset.labels, {"whole": [1, 2], "core": 2}, regions=True)
+    model, _ = train(dataset, tmp_path, targets=regions)
+    outcome = predict_files(model, [dataset.cases[0].image], tmp_path / "out")
+    label, truth = voxels_of(outcome.written[0]), voxels_of(dataset.cases[0].label)
+    whole, core = evaluate_dataset(model, dataset, ["case_001"])
+    assert whole.dice == pytest.approx(plain_dice(label > 0, truth > 0), abs=1e-6)
+    assert core.dice == pytest.approx(plain_dice(label == 2, truth == 2), abs=1e-6)
+
+
+def test_four_dimensions_give_a_label_of_three(model: Model, tmp_path: Path) -> None:
+    network = replace(model.network, in_channels=2)
+    torch.manual_seed(0)
+    two = replace(
+        model,
+        network=network,
+        weights=build_network(network).state_dict(),
+        plan=replace(model.plan, normalisation=model.plan.normalisation * 2),
+        modalities=("T1", "T2"),
+    )
+    image, _ = blob_case(1, channels=2)
+    write_nifti(tmp_path / "image.nii.gz", image)
+    label: Any = nib.load(predict_file(two, tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"))
+    assert label.shape == (20, 24, 18)
+    assert label.header["dim"].tolist() == [3, 20, 24, 18, 1, 1, 1, 1]
+
+
+def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path: Path) -> None:
+    good = dataset.cases[0].image
+    wrong = write_nifti(tmp_path / "two channels.nii.gz", blob_case(1, channels=2)[0])
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(good.read_bytes()[:1000])
+    seen: list[tuple[int, int]] = []
+    outcome = predict_files(
+        model,
+        [wrong, tmp_path / "none.nii", broken, good],
+        tmp_path / "out",
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert outcome.written == (tmp_path / "out" / "case_001.nii.gz",)
+    assert list((tmp_path / "out").iterdir()) == list(outcome.written)
+    assert outcome.failed == {
+        wrong: "has 2 channels, the model was trained on 1 (MRI)",
+        tmp_path / "none.nii": "no such file",
+        broken: "ends too early (truncated gzip); copy it again",
+    }
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_memory_that_runs_out_is_one_images_failure(
+    model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(prediction, "predict_encoded", fail)
+    outcome = predict_files(model, [dataset.cases[0].image], tmp_path)
+    assert outcome.failed == {dataset.cases[0].image: "does not fit into memory"}
+
+
+def test_nothing_is_computed_where_a_label_exists(
+    model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "Predictor", None)
+    images = [case.image for case in dataset.cases]
+    for name in ("case_002.nii.gz", "case_004.nii.gz"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(TrainableError) as caught:
+        predict_files(model, images, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'case_002.nii.gz'}: exists already (and 1 more); nothing was computed, choose another output"
+    )
+    with pytest.raises(TrainableError, match=r"case_004\.nii\.gz: exists already; nothing"):
+        predict_file(model, images[0], tmp_path / "case_004.nii.gz")
+    assert (tmp_path / "case_002.nii.gz").read_text() == "mine"
+    same = [images[0], images[0].parent / "case_001.nii"]
+    with pytest.raises(TrainableError, match=r"case_001\.nii: its label would overwrite that of .*case_001\.nii\.gz"):
+        predict_files(model, same, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "names", "message"),
+    [
+        ({}, ["case_009"], "Blobs: has no case 'case_009'"),
+        ({"modalities": ("T1", "T2")}, None, r"declares 2 channels \(T1, T2\), the model was trained on 1 \(MRI\)"),
+        ({"labels": {0: "background", 1: "class1"}}, None, "declares no label 2, which makes the model's class2"),
+    ],
+)
+def test_data_sets_that_do_not_fit(
+    model: Model, dataset: Dataset, changes: dict[str, Any], names: list[str] | None, message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message):
+        evaluate_dataset(model, replace(dataset, **changes), names)
+
+
+def test_a_precision_that_the_device_lacks_becomes_fp32(model: Model, dataset: Dataset) -> None:
+    half = replace(model, training={**model.training, "precision": "fp16"})
+    assert evaluate_dataset(half, dataset, ["case_001"]) == evaluate_dataset(model, dataset, ["case_001"])

@@ -1,0 +1,201 @@
+"""Uses a model: labels images that were never seen, and scores it on cases whose labels are known."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from trainables.decathlon import Dataset
+from trainables.dice import dice_score
+from trainables.errors import DatasetError, SettingError, TrainableError
+from trainables.grid import restore_label
+from trainables.inference import keep_largest_component, predict_encoded
+from trainables.model_file import Model
+from trainables.precision import Precision, resolve_precision
+from trainables.preprocessing import preprocess_image
+from trainables.volume_file import read_case, read_image
+from trainables.volumes import compact
+from trainables.windows import window_size
+
+Progress = Callable[[int, int], None]
+"""Told how many files or cases are done, and how many there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionOutcome:
+    """What became of a batch of images."""
+
+    written: tuple[Path, ...]
+    """The labels' files."""
+
+    failed: Mapping[Path, str]
+    """Of each image that gave none, what was wrong with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseScore:
+    """How well one class or region of one case was found."""
+
+    case: str
+    target: str
+    dice: float
+    """0 to 1, in the voxels of the case's own file; `trainables.dice` says what an absent class scores."""
+
+
+class Predictor:
+    """A model on a device, ready to label images: `device` is by default the GPU where there is one."""
+
+    def __init__(self, model: Model, device: str | None = None) -> None:
+        self.model = model
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._precision = _precision(model, self._device)
+        self._network = model.build(self._device)
+
+    def label(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """The label (X, Y, Z), with the values of the training data's files, of `image` (C, X, Y, Z) with `affine`."""
+        model = self.model
+        preprocessed, grid = preprocess_image(image, affine, model.plan)
+        encoded = predict_encoded(
+            self._network,
+            compact(preprocessed),  # as training and validation see their volumes
+            patch_size=window_size(
+                grid.shape,
+                patch_size=model.patch_size,
+                batch_size=model.batch_size,
+                strides=model.network.strides,
+            ),
+            targets=model.targets,
+            device=self._device,
+            precision=self._precision,
+            overlap=model.overlap,
+        )
+        if model.largest_component:
+            encoded = keep_largest_component(encoded, model.targets)
+        return model.targets.decode(restore_label(encoded, grid))
+
+    def label_file(self, image: Path, output: Path) -> None:
+        """Label the NIfTI file `image` and write `output`: integers in the image's own grid, affine and header.
+
+        Raises DatasetError where the image can't be read or has other channels than the model, and OSError where the
+        output can't be written. Whatever happens, `output` is whole or not there.
+        """
+        array, affine = read_image(image)
+        modalities = self.model.modalities
+        if len(array) != len(modalities):
+            raise DatasetError(
+                f"{image}: has {len(array)} channels, the model was trained on {len(modalities)} "
+                f"({', '.join(modalities)})"
+            )
+        _write_label(self.label(array, affine), like=image, path=output)
+
+
+def predict_file(model: Model, image: Path, output: Path, *, device: str | None = None) -> Path:
+    """Label one image, as `Predictor.label_file` does. Raises TrainableError if `output` exists already."""
+    _refuse_existing([output])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    Predictor(model, device).label_file(image, output)
+    return output
+
+
+def predict_files(
+    model: Model, images: Sequence[Path], folder: Path, *, device: str | None = None, progress: Progress | None = None
+) -> PredictionOutcome:
+    """Label `images`, each into `folder` under its own name with `.nii.gz`. An image that fails holds up no other.
+
+    Raises TrainableError before anything is computed if a label exists already or two images have the same name.
+    """
+    outputs: dict[Path, Path] = {}
+    for image in images:
+        output = folder / f"{image.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz"
+        if output in outputs:
+            raise TrainableError(f"{image}: its label would overwrite that of {outputs[output]}; predict them apart")
+        outputs[output] = image
+    _refuse_existing(outputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor = Predictor(model, device)
+    written, failed = [], {}
+    for done, (output, image) in enumerate(outputs.items(), start=1):
+        try:
+            predictor.label_file(image, output)
+            written.append(output)
+        except TrainableError as error:
+            failed[image] = str(error).removeprefix(f"{image}: ")
+        except (MemoryError, torch.OutOfMemoryError):
+            failed[image] = "does not fit into memory"
+        except OSError as error:
+            failed[image] = f"its label {output} can't be written: {error.strerror}"
+        if progress is not None:
+            progress(done, len(outputs))
+    return PredictionOutcome(written=tuple(written), failed=failed)
+
+
+def evaluate_dataset(
+    model: Model,
+    dataset: Dataset,
+    names: Iterable[str] | None = None,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> list[CaseScore]:
+    """Dice of `model` on the cases `names` (default: all) of `dataset`, one row a case and target, in that order.
+
+    What is scored is what `predict_files` would write, voxel by voxel of the case's own file. Raises DatasetError for
+    an unknown case, a file that breaks a rule, other channels than the model's, or labels that the data set lacks.
+    """
+    known = {case.name: case for case in dataset.cases}
+    names = list(known if names is None else names)
+    if unknown := [name for name in names if name not in known]:
+        raise DatasetError(f"{dataset.root}: has no case {unknown[0]!r}")
+    if len(dataset.modalities) != len(model.modalities):
+        raise DatasetError(
+            f"{dataset.root}: declares {len(dataset.modalities)} channels ({', '.join(dataset.modalities)}), "
+            f"the model was trained on {len(model.modalities)} ({', '.join(model.modalities)})"
+        )
+    targets = model.targets
+    for target, values in zip(targets.names, targets.members, strict=True):
+        if missing := [value for value in values if value not in dataset.labels]:
+            raise DatasetError(f"{dataset.root}: declares no label {missing[0]}, which makes the model's {target}")
+    predictor = Predictor(model, device)
+    rows: list[CaseScore] = []
+    for done, name in enumerate(names, start=1):
+        case = read_case(dataset, known[name])
+        predicted = predictor.label(case.image, case.affine)
+        scores = dice_score(targets.encode(predicted), targets.encode(case.label), targets)
+        rows += [CaseScore(case=name, target=target, dice=dice) for target, dice in scores.items()]
+        if progress is not None:
+            progress(done, len(names))
+    return rows
+
+
+def _precision(model: Model, device: torch.device) -> Precision:
+    """The number format that the model was trained in, or fp32 where this device lacks it."""
+    try:
+        return resolve_precision(str(model.training.get("precision", "auto")), device)
+    except SettingError:
+        return resolve_precision("fp32", device)
+
+
+def _refuse_existing(outputs: Iterable[Path]) -> None:
+    if existing := [output for output in outputs if output.exists()]:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise TrainableError(f"{existing[0]}: exists already{more}; nothing was computed, choose another output")
+
+
+def _write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
+    """Write `label` (X, Y, Z) with the header of the image `like`: its sform, qform, units and description."""
+    image: Any = nib.load(like)
+    header = image.header.copy()
+    header.set_data_shape(label.shape)
+    header.set_data_dtype(label.dtype)
+    header["cal_min"] = header["cal_max"] = 0  # the image's brightness window would hide the labels
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        nib.save(type(image)(label, image.affine, header), partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
