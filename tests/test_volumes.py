@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pickle
@@ -255,6 +256,25 @@ def test_a_failure_leaves_nothing_that_looks_whole(
     with pytest.raises(DatasetError, match="broken"):
         prepare()
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+def test_a_disk_that_fills_up_is_a_clear_error(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(volumes_module.VolumeWriter, "add", fail)
+    with pytest.raises(SettingError) as caught:
+        prepare()
+    assert str(caught.value) == f"cache: {tmp_path / 'cache'} can't be written: No space left on device"
+    assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+def test_a_cache_that_is_a_file(prepare: Prepare, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("mine")
+    with pytest.raises(SettingError, match=r"cache: .*cache can't be used: "):
+        prepare()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "no index", "torn index", "older format"])
