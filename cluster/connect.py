@@ -2,12 +2,15 @@
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.shadowing import hiding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,15 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[Cl
         address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
         verbose: whether Ray's own messages reach the terminal.
 
-    Raises ClusterError if none answers.
+    Raises ClusterError if none answers, or if its workers would import something else in our packages' place.
     """
+    if files := hiding(Path.cwd()):
+        raise ClusterError(
+            f"the current folder hides voxtune's own modules from Ray's workers: {', '.join(files)}; "
+            "run from another folder, or give these another name"
+        )
+    if address not in (None, "auto"):
+        _knock(address)
     # Ray reads these when it is imported, and its workers inherit them.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -69,3 +79,14 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[Cl
         yield Cluster(dashboard=f"http://{url}" if url else None, resources=ray.cluster_resources())
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises ClusterError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"address: expected auto or HOST:PORT, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error

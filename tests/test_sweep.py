@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -132,12 +131,3 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 90) -> None:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.2)
-
-
-def test_user_code_folder_named_like_ours_does_not_shadow_it(tmp_path, monkeypatch):
-    """Ray puts the driver's working directory on its workers' path."""
-    (tmp_path / "tuner").mkdir()
-    (tmp_path / "tuner" / "__init__.py").write_text("raise RuntimeError('shadowed')")
-    monkeypatch.chdir(tmp_path)
-    results = run_sweep(toy(search={"trials": 1}, confirm={"top": 0}), runs=Path("runs"))
-    assert results.trials.loc[0, "state"] == "COMPLETE"

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterator
 from importlib import metadata
-from importlib.machinery import PathFinder
 from pathlib import Path
 from platform import python_version
 
@@ -12,13 +11,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from cluster.connect import connect
+from cluster.shadowing import OURS, hiding
 from tuner import machine
 from tuner.check import Check, note, ok, problem
 
-_OURS = Path(__file__).resolve().parents[1]
-"""The folder that holds our packages."""
-
-PACKAGES = ("tuner", "trainables", "search_spaces", "cluster")
 RAY_PATIENCE = 60
 """Seconds that a worker may take to answer."""
 
@@ -74,17 +70,12 @@ def check_convolutions() -> Check:
 
 def check_shadowing(folder: Path) -> Check:
     """Whether `folder`, which Ray puts on its workers' path, holds modules with the names of ours."""
-    hiding = []
-    for package in PACKAGES:
-        found = PathFinder.find_spec(package, [str(folder)])
-        # A folder without __init__.py (origin None) hides nothing: any real package on the path goes before it.
-        if found and found.origin and not Path(found.origin).samefile(_OURS / package / "__init__.py"):
-            hiding.append(found.origin)
-    if not hiding:
+    files = hiding(folder)
+    if not files:
         return ok("current folder", f"{folder} hides none of voxtune's packages")
     return problem(
         "current folder",
-        f"hides voxtune's own modules from Ray's workers: {', '.join(hiding)}",
+        f"hides voxtune's own modules from Ray's workers: {', '.join(files)}",
         "run sweeps from another folder, or give these another name",
     )
 
@@ -123,7 +114,7 @@ def check_ray() -> Check:
         found = f"does not work here: {type(error).__name__}: {error}"
         return problem("Ray", found, "look into session_latest/logs of Ray's folder, /tmp/ray")
     if Path(place) != Path(__file__):
-        return problem("Ray", f"its workers import another voxtune: {place}", f"they should find that of {_OURS}")
+        return problem("Ray", f"its workers import another voxtune: {place}", f"they should find that of {OURS}")
     have = " and ".join(f"{cluster.resources[kind]:g} {kind}" for kind in ("CPU", "GPU") if kind in cluster.resources)
     return ok("Ray", f"started in {seconds:.1f} s with {have}; a worker imported voxtune")
 
