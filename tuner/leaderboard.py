@@ -43,8 +43,7 @@ def _spread(confirmed: pd.DataFrame, number: int, column: str) -> str:
     """`0.8712 ± 0.0021`, or nothing for a trial that was not trained again."""
     if number not in confirmed.index:
         return ""
-    row = confirmed.astype(float).loc[number]
-    mean, std = float(row[f"{column}_mean"]), float(row[f"{column}_std"])
+    mean, std = confirmed.loc[[number], [f"{column}_mean", f"{column}_std"]].to_numpy(dtype=float)[0]
     return f"{mean:.4f}" if math.isnan(std) else f"{mean:.4f} ± {std:.4f}"
 
 
