@@ -72,7 +72,9 @@ def _convolution(in_channels: int, out_channels: int, normalisation: Normalisati
     norm = normalisation(out_channels)
     # A normalisation takes off the mean, and with it any bias.
     bias = isinstance(norm, nn.Identity)
-    layers: list[nn.Module] = [nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=bias), norm]
+    convolution = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=bias)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # keeps its scale without a normalisation, too
+    layers: list[nn.Module] = [convolution, norm]
     if dropout:
         layers.append(nn.Dropout3d(dropout))
     return nn.Sequential(*layers, nn.ReLU(inplace=True))

@@ -23,11 +23,11 @@ def training_step_flops(config: NetworkConfig, patch_size: Sequence[int], batch_
 def _flops_of_a_patch(config: NetworkConfig, patch_size: tuple[int, ...]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
-    network = build_network(config, "meta")
-    # Two, since batch norm refuses a batch of one where the deepest level is a single voxel.
-    patches = torch.empty(2, config.in_channels, *patch_size, device="meta")
+    with torch.device("meta"):
+        network = build_network(config, "meta")
+        patch = torch.empty(1, config.in_channels, *patch_size)
     with FlopCounterMode(display=False) as counter:
-        logits = network(patches)
+        logits = network(patch)
         levels = [logits] if isinstance(logits, torch.Tensor) else logits
         torch.stack([level.sum() for level in levels]).sum().backward()
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops()
