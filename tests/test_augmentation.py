@@ -5,7 +5,7 @@ import torch
 from trainables.augmentation import Augmentation, rotation_planes
 from trainables.errors import SettingError
 
-SHAPE = (64, 2, 6, 6, 4)
+SHAPE = (64, 2, 6, 6, 4)  # so that patches may be rotated in the first plane only
 
 
 def changed(augmentation: Augmentation, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -13,12 +13,11 @@ def changed(augmentation: Augmentation, seed: int = 0) -> tuple[torch.Tensor, to
     before = torch.arange(float(np.prod(SHAPE))).reshape(SHAPE)
     image = before.clone()
     label = (image[:, 0] % 251).to(torch.uint8)
-    augmentation(image, label, np.random.default_rng(seed))
-    return before, image, label
+    return before, *augmentation(image, label, np.random.default_rng(seed))
 
 
 def test_without_strengths_nothing_changes() -> None:
-    before, image, label = changed(Augmentation(planes=((0, 1),)))
+    before, image, label = changed(Augmentation())
 
     assert torch.equal(image, before)
     assert torch.equal(label, (before[:, 0] % 251).to(torch.uint8))
@@ -36,13 +35,13 @@ def test_about_half_of_the_patches_are_mirrored_along_the_axis(flips: str, axis:
 
 
 def test_label_moves_with_the_image() -> None:
-    _, image, label = changed(Augmentation(flips="xyz", rotations=1.0, planes=((0, 1),)))
+    _, image, label = changed(Augmentation(flips="xyz", rotations=1.0))
 
     assert torch.equal(label, (image[:, 0] % 251).to(torch.uint8))
 
 
 def test_rotations_reach_all_three_turns_in_the_plane() -> None:
-    before, image, _ = changed(Augmentation(rotations=1.0, planes=((0, 1),)))
+    before, image, _ = changed(Augmentation(rotations=1.0))
 
     counts = [
         sum(torch.equal(a, torch.rot90(b, turns, (1, 2))) for a, b in zip(image, before, strict=True))
@@ -54,9 +53,21 @@ def test_rotations_reach_all_three_turns_in_the_plane() -> None:
 
 
 def test_rotations_is_the_share_of_rotated_patches() -> None:
-    before, image, _ = changed(Augmentation(rotations=0.25, planes=((0, 1),)))
+    before, image, _ = changed(Augmentation(rotations=0.25))
 
     assert 8 <= sum(not torch.equal(a, b) for a, b in zip(image, before, strict=True)) <= 24
+
+
+def test_tilt_and_zoom_warp_image_and_label_alike() -> None:
+    image = torch.zeros(8, 1, 24, 24, 24)
+    image[:, :, 4:20, 8:16, 8:16] = 1
+    label = (image[:, 0] > 0).to(torch.uint8)
+
+    warped, moved = Augmentation(tilt=30.0, zoom=0.3)(image.clone(), label.clone(), np.random.default_rng(0))
+
+    assert all(not torch.equal(a, b) for a, b in zip(label, moved, strict=True))
+    inside = warped[:, 0] > 0.5
+    assert ((moved > 0) == inside).float().mean() > 0.99
 
 
 def test_intensities_are_scaled_and_shifted_by_channel_within_their_strengths() -> None:
@@ -93,7 +104,7 @@ def test_noise_has_a_spread_of_up_to_its_strength() -> None:
 
 def test_the_generator_decides_alone() -> None:
     everything = Augmentation(
-        flips="xz", rotations=0.5, planes=((0, 1),), intensity_scale=0.1, intensity_shift=0.1, noise=0.1
+        flips="xz", rotations=0.5, tilt=10.0, zoom=0.1, intensity_scale=0.1, intensity_shift=0.1, noise=0.1
     )
 
     first, again, other = changed(everything, 3), changed(everything, 3), changed(everything, 4)
@@ -116,6 +127,8 @@ def test_planes_need_equal_spacing_and_equal_patch_sizes() -> None:
         ({"flips": "xw"}, "flips: must be different letters out of xyz, or empty, got 'xw'"),
         ({"flips": "xx"}, "flips: must be different letters out of xyz, or empty, got 'xx'"),
         ({"rotations": 1.5}, "rotations: is a probability, from 0 to 1, got 1.5"),
+        ({"tilt": 200.0}, "tilt: must be from 0 (off) to 180 degrees, got 200"),
+        ({"zoom": -0.1}, "zoom: must be from 0 (off) to 1, got -0.1"),
         ({"intensity_scale": 2.0}, "intensity_scale: must be from 0 (off) to 1, got 2"),
         ({"noise": -0.1}, "noise: must be 0 (off) or more, got -0.1"),
         ({"intensity_shift": float("nan")}, "intensity_shift: must be 0 (off) or more, got nan"),

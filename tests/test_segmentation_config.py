@@ -94,10 +94,13 @@ def test_the_network_follows_the_spacing() -> None:
     assert network.normalisation == "instance"
 
 
-def test_rotations_follow_spacing_and_patch_size() -> None:
-    config = SegmentationConfig(rotations=0.5, patch_size=(32, 32, 16))
+def test_augmentation_gets_its_settings_and_the_spacing() -> None:
+    config = SegmentationConfig(rotations=0.5, tilt=20.0, zoom=0.1, noise=0.3, flips="x")
 
-    assert config.augmentation(spacing=(1.0, 1.0, 1.0)).planes == ((0, 1),)
+    augmentation = config.augmentation(spacing=(0.8, 0.8, 5.0))
+
+    assert (augmentation.rotations, augmentation.tilt, augmentation.zoom) == (0.5, 20.0, 0.1)
+    assert (augmentation.noise, augmentation.flips, augmentation.spacing) == (0.3, "x", (0.8, 0.8, 5.0))
 
 
 def test_the_optimizer_gets_its_settings() -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.errors import SettingError
+from trainables.warping import random_maps, warp
 
 AXES = "xyz"
 SPACING_TOLERANCE = 0.05
@@ -28,10 +29,16 @@ class Augmentation:
     """Axes along which a patch is mirrored, each with probability 1/2: letters out of xyz."""
 
     rotations: float = 0.0
-    """Probability of a rotation by 90, 180 or 270 degrees in each of `planes`."""
+    """Probability of a rotation by 90, 180 or 270 degrees in each of the `rotation_planes`."""
 
-    planes: tuple[tuple[int, int], ...] = ()
-    """Pairs of axes that patches may be rotated in; `rotation_planes` finds them."""
+    tilt: float = 0.0
+    """A patch is turned by up to this many degrees in each plane; see `trainables.warping`."""
+
+    zoom: float = 0.0
+    """A patch is stretched along each axis by up to about this share."""
+
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """mm between the voxels along x, y, z."""
 
     intensity_scale: float = 0.0
     """Each channel is multiplied by a number uniform from 1 less this to 1 plus this."""
@@ -47,23 +54,33 @@ class Augmentation:
             raise SettingError(f"flips: must be different letters out of {AXES}, or empty, got {self.flips!r}")
         if not 0 <= self.rotations <= 1:
             raise SettingError(f"rotations: is a probability, from 0 to 1, got {self.rotations:g}")
+        if not 0 <= self.tilt <= 180:
+            raise SettingError(f"tilt: must be from 0 (off) to 180 degrees, got {self.tilt:g}")
+        if not 0 <= self.zoom <= 1:
+            raise SettingError(f"zoom: must be from 0 (off) to 1, got {self.zoom:g}")
         if not 0 <= self.intensity_scale <= 1:
             raise SettingError(f"intensity_scale: must be from 0 (off) to 1, got {self.intensity_scale:g}")
         for key in ("intensity_shift", "noise"):
             if not 0 <= getattr(self, key) < np.inf:
                 raise SettingError(f"{key}: must be 0 (off) or more, got {getattr(self, key):g}")
 
-    def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> None:
-        """Change `image` (B, C, X, Y, Z) float32 and `label` (B, X, Y, Z) in place, each patch in its own way."""
+    def __call__(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """`image` (B, C, X, Y, Z) float32 and `label` (B, X, Y, Z), each patch changed in its own way.
+
+        What is given is overwritten.
+        """
         batch, channels = image.shape[:2]
         for axis in range(3):
             if AXES[axis] in self.flips:
                 _change(image, label, rng.random(batch) < 0.5, partial(torch.flip, dims=(axis - 3,)))
-        for plane in self.planes if self.rotations else ():
+        for plane in rotation_planes(self.spacing, label.shape[1:]) if self.rotations else ():
             axes = (plane[0] - 3, plane[1] - 3)
             turns = rng.integers(1, 4, batch) * (rng.random(batch) < self.rotations)
             for count in (1, 2, 3):
                 _change(image, label, turns == count, partial(torch.rot90, k=count, dims=axes))
+        if self.tilt or self.zoom:
+            maps = random_maps(rng, batch, tilt=self.tilt, zoom=self.zoom, spacing=self.spacing)
+            image, label = warp(image, label, maps, self.spacing)
 
         def each_channel(low: float, high: float) -> Tensor:
             drawn = torch.from_numpy(rng.uniform(low, high, (batch, channels, 1, 1, 1)).astype(np.float32))
@@ -77,6 +94,7 @@ class Augmentation:
             generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
             noise = torch.randn(image.shape, generator=generator, device=image.device)
             image.addcmul_(noise, each_channel(0, self.noise))
+        return image, label
 
 
 def rotation_planes(spacing: Sequence[float], patch_size: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -60,9 +60,8 @@ class PatchSampler:
             image[item].numpy()[:, *inside] = volume.image[:, *outside]
             label[item].numpy()[inside] = volume.label[outside]
         image, label = (t.to(self._device, non_blocking=True) for t in (image, label))
-        self._augmentation(image, label, rng)
         self._drawn += 1
-        return image, label
+        return self._augmentation(image, label, rng)
 
     def state_dict(self) -> dict[str, Any]:
         return {"drawn": self._drawn}

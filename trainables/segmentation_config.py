@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from trainables.augmentation import Augmentation, rotation_planes
+from trainables.augmentation import Augmentation
 from trainables.errors import SettingError
 from trainables.losses import SegmentationLoss
 from trainables.networks import NetworkConfig, level_strides
@@ -91,6 +91,12 @@ class SegmentationConfig:
     rotations: float = 0.0
     """Probability of a rotation by 90, 180 or 270 degrees, in planes of equal spacing and patch size."""
 
+    tilt: float = 15.0
+    """Patches are turned by up to this many degrees in each plane."""
+
+    zoom: float = 0.15
+    """Patches are stretched along each axis by up to about this share."""
+
     intensity_scale: float = 0.1
     """Intensities are multiplied by up to 1 ± this."""
 
@@ -142,12 +148,14 @@ class SegmentationConfig:
             deep_supervision=self.deep_supervision,
         )
 
-    def augmentation(self, *, spacing: Sequence[float]) -> Augmentation:
+    def augmentation(self, *, spacing: tuple[float, float, float]) -> Augmentation:
         """What is done to patches of volumes of `spacing` (mm)."""
         return Augmentation(
             flips=self.flips,
             rotations=self.rotations,
-            planes=rotation_planes(spacing, self.patch_size),
+            tilt=self.tilt,
+            zoom=self.zoom,
+            spacing=spacing,
             intensity_scale=self.intensity_scale,
             intensity_shift=self.intensity_shift,
             noise=self.noise,
