@@ -23,14 +23,14 @@ from tuner.report import ReportFiles, write_report
 from tuner.results import Results
 from tuner.rungs import SuccessiveHalving
 from tuner.storage import open_storage
-from tuner.study import SweepStudy
+from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.train import TrainConfig
 
 
 def begun(folder: Path, *, trials: int = 16, **files: Any) -> tuple[SweepDirectory, SweepStudy]:
     directory = sweep_directory(folder / "heart", trials=trials, **files)
     study = open_study(open_storage(None, directory.journal))
-    study.enqueue(DEFAULT)
+    study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
     return directory, study
 
 
@@ -258,7 +258,7 @@ def test_commands_name_the_directory_as_a_shell_needs_it(tmp_path: Path, monkeyp
 
 def played(trials: int, **options: Any) -> Results:
     study = open_study(**options)
-    study.enqueue(DEFAULT)
+    study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
     play(study, trials)
     return Results.from_studies(study.optuna)
 

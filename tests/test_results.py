@@ -11,7 +11,7 @@ from search_spaces.space import parse_space
 from tuner.errors import StudyError
 from tuner.results import Results, read_results
 from tuner.storage import open_storage
-from tuner.study import StopReason, SweepStudy
+from tuner.study import DEFAULT_ORIGIN, StopReason, SweepStudy
 
 
 def results_of(sweep: SweepStudy, confirm: SweepStudy | None = None) -> Results:
@@ -28,7 +28,7 @@ def run_one(study: SweepStudy, scores: dict[int, float], reason: StopReason = "f
 
 def test_trials_have_one_row_each_with_the_last_evaluation() -> None:
     study = open_study()
-    study.enqueue(DEFAULT)
+    study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
     run_one(study, {111: 0.5, 333: 0.7, 1000: 0.8})
     run_one(study, {111: 0.4}, "stopped at rung")
     run_one(study, {}, "out of memory")
@@ -173,9 +173,9 @@ def test_until_confirm_is_over_the_sweep_decides() -> None:
     assert results.confirmed["validation"].isna().sum() == 1
 
 
-def test_default_is_trial_0_only_if_it_was_enqueued() -> None:
+def test_default_is_the_trial_enqueued_as_such() -> None:
     enqueued, sampled = open_study(), open_study()
-    enqueued.enqueue(DEFAULT)
+    enqueued.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
     for study in (enqueued, sampled):
         run_one(study, {111: 0.6}, "stopped at rung")
     default = results_of(enqueued).default

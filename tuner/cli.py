@@ -80,8 +80,6 @@ def run(
 ) -> None:
     """Run a sweep: search, confirm the best, report."""
     from tuner.config import SweepConfig
-    from tuner.sweep import run_sweep
-    from tuner.view import View
 
     changes: dict[str, Any] = {}
     if name is not None:
@@ -91,6 +89,10 @@ def run(
     if not confirm:
         changes["confirm"] = {"top": 0}
     config = SweepConfig.read(sweep).changed(changes)
+
+    from tuner.sweep import run_sweep
+    from tuner.view import View
+
     results = run_sweep(config, runs=runs, address=address, view=View(console), verbose=verbose)
     _print_outcome(results, runs / config.name)
 
@@ -104,10 +106,12 @@ def resume(
 ) -> None:
     """Go on with a sweep that was interrupted, or with more trials."""
     from tuner.directory import SweepDirectory
+
+    directory = SweepDirectory.find(run)
+
     from tuner.sweep import resume_sweep
     from tuner.view import View
 
-    directory = SweepDirectory.find(run)
     results = resume_sweep(directory, trials=trials, address=address, view=View(console), verbose=verbose)
     _print_outcome(results, directory.root)
 

@@ -13,7 +13,7 @@ import ray
 
 from tuner.config import ConfirmConfig
 from tuner.search import Work
-from tuner.study import SweepStudy
+from tuner.study import DEFAULT_ORIGIN, SweepStudy
 
 CONFIRM = "confirm"
 
@@ -37,8 +37,12 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
 
 
 def test_confirmed(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence[str]) -> None:
-    """Evaluate the models of the confirmed configurations on the test cases, in parallel, into the confirm study."""
-    numbers = sorted({trial.user_attrs["of"] for trial in confirm.study.ranking()})
+    """Evaluate the models of the confirmed configurations on the test cases, in parallel, into the confirm study.
+
+    The default configuration's too, if it was trained to the end: what a user would have got without a search.
+    """
+    default = {trial.number for trial in sweep.study.ranking() if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
+    numbers = sorted({trial.user_attrs["of"] for trial in confirm.study.ranking()} | default)
     models = {
         **{f"{sweep.study_name}:{number}": sweep.directory.model_file(sweep.study_name, number) for number in numbers},
         **{

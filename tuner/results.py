@@ -25,6 +25,7 @@ from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.storage import open_storage
+from tuner.study import DEFAULT_ORIGIN
 
 RENAMED = {"loss": "training_loss", "precision": "precision_used", "parameters": "parameter_count"}
 """Reported names that are training parameters too, or would be taken for one, and their columns."""
@@ -148,10 +149,9 @@ class Results:
 
     @cached_property
     def default(self) -> Run | None:
-        """The run of the default configuration: trial 0, if it was enqueued rather than proposed by the sampler."""
-        if not self.sweep_trials or "fixed_params" not in self.sweep_trials[0].system_attrs:
-            return None
-        return Run.of("sweep", self.sweep_trials[0])
+        """The run of the default configuration: the trial that was enqueued as such."""
+        defaults = (trial for trial in self.sweep_trials if trial.user_attrs.get("origin") == DEFAULT_ORIGIN)
+        return next((Run.of("sweep", trial) for trial in defaults), None)
 
     def case_scores(self, run: Run, split: Literal["validation", "test"] = "validation") -> pd.Series:
         """Each case's mean Dice over its classes, by case."""

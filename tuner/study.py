@@ -33,6 +33,9 @@ StopReason = Literal["full budget", "stopped at rung", "out of memory", "error",
 
 MEMORY_CONSTRAINT = "memory"
 
+DEFAULT_ORIGIN = "default"
+"""The attribute `origin` of the trial with the sweep file's default configuration."""
+
 
 @dataclass(frozen=True)
 class Proposal:

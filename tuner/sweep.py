@@ -19,7 +19,7 @@ from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import sampler_factory
 from tuner.search import Work, search
 from tuner.storage import open_storage
-from tuner.study import SweepStudy
+from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.view import View
 
 SWEEP = "sweep"
@@ -129,7 +129,7 @@ def _work(config: SweepConfig, directory: SweepDirectory, prepared: Prepared | N
         sampler=sampler_factory(config.search, slots=slots),
     )
     if config.default and not study.trials():
-        study.enqueue(config.default)
+        study.enqueue(config.default, origin=DEFAULT_ORIGIN)
     steps = rung_steps(config.budget.first_share, config.budget.reduction)
     return Work(
         study=study,
