@@ -27,10 +27,11 @@ TRAINING = {
     "levels": 2,
     "patch_size": 16,
     "batch_size": 2,
-    "learning_rate": 0.01,
-    "noise": 0.0,
+    "learning_rate": 0.02,
+    **dict.fromkeys(("tilt", "zoom", "intensity_scale", "intensity_shift", "noise"), 0.0),
     "weight_averaging": 0.5,
 }
+STEPS = 80
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,8 @@ def train(dataset: Dataset, folder: Path, *, targets: Targets, **plan: Any) -> t
     planned = plan_preprocessing(found, dataset.modalities, **plan)
     volumes = prepare_volumes(dataset, targets, planned, found, cache=folder / "cache")
     data = {"volumes": str(volumes.folder), "train": volumes.names[:3], "validation": volumes.names[3:], "threads": 1}
-    run = SegmentationRun(TRAINING, data=data, budget=Budget(unit="steps", maximum=40), seed=0, device="cpu")
-    evaluation = run.advance(40)
+    run = SegmentationRun(TRAINING, data=data, budget=Budget(unit="steps", maximum=STEPS), seed=0, device="cpu")
+    evaluation = run.advance(STEPS)
     run.save_model(folder / "model.pt")
     return load_model(folder / "model.pt"), evaluation
 
