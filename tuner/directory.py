@@ -74,7 +74,7 @@ class SweepDirectory:
 
     @property
     def ray_results(self) -> Path:
-        """Ray Tune's own bookkeeping; nothing of ours reads it."""
+        """Ray Tune's own bookkeeping while a search runs; nothing of ours reads it."""
         return self.root / "ray"
 
     @property

@@ -16,13 +16,13 @@ def leaderboard(results: Results, *, rows: int = ROWS) -> Table:
     tested = len(confirmed) > 0 and bool(confirmed["test_mean"].notna().any())
     table = Table(title="Leaderboard", title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in ("", "trial", "Dice"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     if len(confirmed):
-        table.add_column("mean over seeds", justify="right")
+        table.add_column("mean over seeds", justify="right", no_wrap=True)
     if tested:
-        table.add_column("test", justify="right")
+        table.add_column("test", justify="right", no_wrap=True)
     for name in results.space.searched:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     best = results.best
     ranked = results.ranking
     order = sorted(ranked, key=lambda run: best is None or run.number != best.number)

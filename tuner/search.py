@@ -6,6 +6,7 @@ trial ended nor the last result of a trial that was stopped.
 """
 
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +139,8 @@ def search(work: Work) -> None:
             num_samples=-1,  # the searcher says when it is enough
             max_concurrent_trials=work.trials_at_once,
             reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
             name=work.study_name,
@@ -152,8 +155,13 @@ def search(work: Work) -> None:
     try:
         tuner.fit()
     finally:
+        shutil.rmtree(work.directory.ray_results, ignore_errors=True)
         released = work.study.release()
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
     if work.study.trials_left(work.trials) > 0:
         raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: voxtune resume {work.directory.root}")
+
+
+def _trial_name(trial: Any) -> str:
+    return f"trial-{trial.config[ASSIGNMENT].number}"
