@@ -1,0 +1,241 @@
+"""Sweep files drafted for made-up data on made-up machines: they load, they fit, and they say why."""
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+from make_data import write_dataset
+
+from trainables.errors import DatasetError, SettingError
+from trainables.segmentation_config import parse_patch_size
+from tuner import machine
+from tuner.config import SweepConfig
+from tuner.draft import draft_sweep
+from tuner.draft_text import near_path, yaml_text
+from tuner.errors import SweepConfigError
+from tuner.pace import Job, Pace
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(machine, "available_memory_gib", lambda: 20.0)
+    monkeypatch.setattr(machine, "cuda_devices", lambda: ())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def pace(voxel: float = 1e-6, evaluation: float = 0.01) -> Any:
+    """A machine that trains a voxel in as many seconds, whatever the configuration."""
+
+    def time_job(job: Job) -> list[Pace]:
+        batches = [config["batch_size"] * prod(parse_patch_size(config["patch_size"])) for config in job.configurations]
+        return [Pace(step=voxel * batch, evaluation=evaluation) for batch in batches]
+
+    return time_job
+
+
+def drafted(tmp_path: Path, dataset: Path, **options: Any) -> tuple[SweepConfig, str]:
+    """The draft as `voxtune run` would read it, and its text."""
+    folder = tmp_path / "sweeps"
+    folder.mkdir(exist_ok=True)
+    text = draft_sweep(dataset, relative_to=folder, **{"time_job": pace(), **options})
+    (folder / "sweep.yaml").write_text(text)
+    return SweepConfig.read(folder / "sweep.yaml"), text
+
+
+def test_small_data_set_on_two_cores(tmp_path: Path, small_dataset: Path) -> None:
+    config, text = drafted(tmp_path, small_dataset)
+    assert config.name == "blobs"
+    assert config.dataset is not None
+    assert config.dataset.path == small_dataset
+    assert (config.dataset.folds, config.dataset.fold) == (5, 0)
+    # 20 x 24 x 18 voxels: padded to what four levels divide.
+    assert config.space["patch_size"] == {"choice": ["24x24x24", "16x24x16"]}
+    assert config.space["batch_size"] == {"choice": [2, 4, 8]}
+    assert config.default["patch_size"] == "24x24x24"
+    assert (config.resources.cpus_per_trial, config.resources.gpus_per_trial) == (1, 0)
+    assert config.search.trials == 16
+    assert text.startswith("# Blobs: 6 cases, 1 channel (MRI), to segment class1 and class2.\n")
+    assert "The median volume has 20 x 24 x 18 voxels of 1 x 1 x 1 mm" in text
+    assert "# About 10 minutes for all trials" in text
+
+
+def test_budget_follows_the_machine(tmp_path: Path, small_dataset: Path) -> None:
+    """16 trials in 2 slots use between 7/27 and 1/2 of the full budget each (see test_expectation)."""
+    fast, _ = drafted(tmp_path, small_dataset, time_job=pace(1e-6))
+    slow, _ = drafted(tmp_path, small_dataset, time_job=pace(2e-6))
+    long, _ = drafted(tmp_path, small_dataset, minutes=20)
+    assert 585 * 2 / 16 / 0.5 / 1e-6 < fast.budget.maximum < 585 * 2 / 16 / (7 / 27) / 1e-6
+    assert fast.budget.maximum == pytest.approx(2 * slow.budget.maximum, rel=0.02)
+    assert long.budget.maximum == pytest.approx(2 * fast.budget.maximum, rel=0.05)
+
+
+def test_slow_evaluations_leave_less_for_training(tmp_path: Path, small_dataset: Path) -> None:
+    quick, _ = drafted(tmp_path, small_dataset)
+    slow, _ = drafted(tmp_path, small_dataset, time_job=pace(evaluation=10.0))
+    assert slow.budget.maximum < 0.7 * quick.budget.maximum
+
+
+def test_large_volumes_on_a_slow_machine(tmp_path: Path) -> None:
+    """The patch shrinks to 40^3 voxels, not below; then the sweep takes longer than ten minutes, and says so."""
+    dataset = write_dataset(tmp_path / "Large", cases=3, shape=(96, 96, 80), channels=4)
+    config, text = drafted(tmp_path, dataset, time_job=pace(1e-5))
+    default = parse_patch_size(config.default["patch_size"])
+    assert 40**3 <= prod(default) < 60**3
+    assert config.budget.maximum == pytest.approx(250 * 2 * prod(default), rel=0.01)
+    assert "# About 10 minutes" not in text
+    assert "makes 250 steps" in text
+
+
+def test_few_subjects_make_fewer_folds(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "Few", cases=3)
+    config, _ = drafted(tmp_path, dataset)
+    assert config.dataset is not None
+    assert config.dataset.folds == 3
+
+
+def test_pairs_are_hinted_at_not_guessed(tmp_path: Path, small_dataset: Path) -> None:
+    config, text = drafted(tmp_path, small_dataset)
+    assert config.dataset is not None
+    assert config.dataset.group is None
+    assert "  # group: (int(number) + 1) // 2\n" in text
+
+
+def test_group_that_was_given(tmp_path: Path, small_dataset: Path) -> None:
+    config, text = drafted(tmp_path, small_dataset, group="(int(number) + 1) // 2", test_fraction=0.3)
+    assert config.dataset is not None
+    assert config.dataset.group == "(int(number) + 1) // 2"
+    assert config.dataset.test_fraction == 0.3
+    # Three pairs, one of them kept for the test.
+    assert config.dataset.folds == 2
+    assert "# group:" not in text
+    assert "the same cases: 2 and 2 of them" in text
+
+
+def test_held_out_share(tmp_path: Path, small_dataset: Path) -> None:
+    config, _ = drafted(tmp_path, small_dataset, held_out=0.34)
+    assert config.dataset is not None
+    assert (config.dataset.folds, config.dataset.held_out) == (None, 0.34)
+
+
+def test_gpus_get_a_trial_each(tmp_path: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = machine.CudaDevice(name="GPU", memory_gib=80, free_gib=80, capability=(9, 0), kernels=True)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 16)
+    monkeypatch.setattr(machine, "cuda_devices", lambda: (gpu, gpu))
+    config, text = drafted(tmp_path, small_dataset, time_job=pace(1e-8))
+    assert (config.resources.cpus_per_trial, config.resources.gpus_per_trial) == (8, 1)
+    assert config.training["network"] == "dynunet"
+    assert "# Of one trial: 2 GPUs and 16 cores hold 2 trials at once." in text
+    assert "# About 60 minutes for all trials" in text
+
+
+def test_one_size_only_is_fixed_not_searched(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "Tiny", shape=(4, 4, 4))
+    config, _ = drafted(tmp_path, dataset)
+    assert "patch_size" in config.training
+    assert "patch_size" not in config.space
+
+
+def test_text_of_the_data_set_stays_in_its_place(tmp_path: Path) -> None:
+    dataset = write_dataset(
+        tmp_path / "a: folder # {with}",
+        manifest={"name": "Two\nlines: #\u2028 {x}", "labels": {"0": "background", "1": "a: {b}\nc", "2": "no"}},
+    )
+    config, text = drafted(tmp_path, dataset)
+    assert config.name == "two-lines-x"
+    assert config.dataset is not None
+    assert config.dataset.path == dataset
+    assert '  # labels: {"a: {b}\\nc": 1, no: 2}\n' in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"minutes": -1}, "voxtune new: minutes: must be above 0; got -1"),
+        ({"trials": 0}, "voxtune new: trials: Input should be greater than or equal to 1; got 0"),
+        ({"folds": 1}, "voxtune new: folds: Input should be greater than or equal to 2; got 1"),
+        ({"folds": 3, "fold": 3}, "voxtune new: sweep: fold counts from 0 and must be below folds; got fold 3 of 3"),
+        ({"test_fraction": 1.5}, "voxtune new: test_fraction: Input should be less than 1; got 1.5"),
+        ({"name": "../up"}, "name: String should match pattern"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str, tmp_path: Path, small_dataset: Path) -> None:
+    with pytest.raises(SweepConfigError) as error:
+        draft_sweep(small_dataset, relative_to=tmp_path, time_job=pace(), **options)
+    assert message in str(error.value)
+
+
+def test_minutes_that_are_too_short(tmp_path: Path, small_dataset: Path) -> None:
+    with pytest.raises(SweepConfigError) as error:
+        draft_sweep(small_dataset, relative_to=tmp_path, minutes=1, time_job=pace(evaluation=20.0))
+    assert str(error.value).startswith(
+        "minutes: 1 is too short for 16 trials on this machine: if the full budget is 50 steps, they take about "
+    )
+    assert str(error.value).endswith("evaluations of 2 cases included; give more minutes or fewer trials")
+
+
+def test_one_subject_can_not_be_split(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "One", cases=1)
+    with pytest.raises(SettingError, match="folds: 2 need as many groups of cases"):
+        draft_sweep(dataset, relative_to=tmp_path, time_job=pace())
+
+
+def test_broken_data_is_found(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "Broken")
+    manifest = json.loads((dataset / "dataset.json").read_text())
+    (dataset / manifest["training"][0]["label"]).write_bytes(b"not an image")
+    with pytest.raises(DatasetError, match=r"case_001\.nii\.gz"):
+        draft_sweep(dataset, relative_to=tmp_path, time_job=pace())
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "written"),
+    [
+        ("/data/sweeps/Heart", "/data/sweeps", "Heart"),
+        ("/data/shared/Heart", "/data/sweeps", "../shared/Heart"),
+        ("/data/Heart", "/home/me/sweeps", "/data/Heart"),
+        ("/data/Heart", "/sweeps", "/data/Heart"),
+    ],
+)
+def test_paths_are_relative_where_they_are_near(path: str, folder: str, written: str) -> None:
+    assert near_path(Path(path), Path(folder)) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("40x56x40", "40x56x40"),
+        ("../shared/data", "../shared/data"),
+        ("1e4", '"1e4"'),
+        ("true", '"true"'),
+        ("a # b", '"a # b"'),
+        ("", '""'),
+        ({"float": [1e-5, 0.1], "log": True}, "{float: [1e-05, 0.1], log: true}"),
+    ],
+)
+def test_yaml_text(value: Any, text: str) -> None:
+    assert yaml_text(value) == text
+
+
+@pytest.mark.slow
+def test_measured_on_this_machine(tmp_path: Path, small_dataset: Path) -> None:
+    config, _ = drafted(tmp_path, small_dataset, time_job=None, trials=4)
+    assert 1e5 < config.budget.maximum < 1e12
+
+
+@pytest.mark.data
+def test_hippocampus(tmp_path: Path, real_data: Path) -> None:
+    config, text = drafted(tmp_path, real_data / "Task04_Hippocampus", group="(int(number) + 1) // 2")
+    assert config.space["patch_size"]["choice"][0] == "40x56x40"
+    assert "# Hippocampus: 200 cases, 1 channel (MRI), to segment Anterior and Posterior." in text
+    assert "35 x 50 x 36 voxels of 1 x 1 x 1 mm" in text
+
+
+@pytest.mark.data
+def test_four_contrasts(tmp_path: Path, real_data: Path) -> None:
+    config, text = drafted(tmp_path, real_data / "OpenMS3_1mm")
+    assert config.dataset is not None
+    assert config.dataset.folds == 3
+    assert "4 channels (FLAIR, T1, T1POST, T2), to segment lesion." in text

@@ -1,0 +1,105 @@
+"""Writes a sweep file to start from: looks at a data set and at this machine, and explains each choice in the file."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from search_spaces.yaml_file import parse_yaml
+from trainables.decathlon import Dataset, read_dataset
+from trainables.fingerprint import cached_fingerprint
+from trainables.preprocessing import plan_preprocessing
+from trainables.split import Split, group_cases
+from trainables.targets import plan_targets
+from tuner import machine
+from tuner.calibration import TimeJob
+from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SearchConfig, SweepConfig, cache_folder, validated
+from tuner.draft_text import sweep_text
+from tuner.errors import SweepConfigError
+from tuner.pace import Pacers
+from tuner.preparation import Progress, check_space, split_dataset
+from tuner.proposal import Subject, propose
+from tuner.slots import plan_slots
+
+FOLDS = 5
+
+
+def draft_sweep(
+    dataset_folder: Path,
+    *,
+    name: str | None = None,
+    trials: int = 16,
+    minutes: float | None = None,
+    group: str | None = None,
+    groups_file: Path | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    held_out: float | None = None,
+    test_fraction: float = 0.0,
+    relative_to: Path = Path(),
+    cache: Path | None = None,
+    progress: Progress = lambda stage, done, of: None,
+    time_job: TimeJob | None = None,
+) -> str:
+    """The text of a sweep file for a data set, that fits this machine.
+
+    Args:
+        dataset_folder: holds `dataset.json`.
+        name: of the sweep; from the data set's name by default.
+        trials: how many configurations are tried.
+        minutes: how long the search may take; 10 on a CPU and 60 on GPUs by default.
+        group, groups_file, fold, held_out, test_fraction: as in the sweep file's `dataset`.
+        folds: by default 5, or as many as there are subjects where they are fewer.
+        relative_to: folder of the sweep file; the data set's path is written relative to it if it lies near.
+        cache: folder of fingerprints.
+        progress: told how many cases have been checked.
+        time_job: measures; by default processes of this machine do, one for each trial at a time.
+
+    Raises DatasetError, SettingError or SweepConfigError naming file or key, rule and value.
+    """
+    source = "voxtune new"
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise SweepConfigError(f"{source}: minutes: must be above 0; got {minutes:g}")
+    search = validated(SearchConfig, {"trials": trials}, source=source)
+    dataset = read_dataset(dataset_folder)
+    given = {"path": dataset_folder, "group": group, "groups_file": groups_file, "held_out": held_out}
+    config, split = _split(dataset, {**given, "test_fraction": test_fraction}, folds, fold, source)
+    slots = plan_slots(
+        trials=search.trials,
+        cores=machine.usable_cores(),
+        memory_gib=machine.available_memory_gib(),
+        devices=machine.cuda_devices(),
+    )
+    with ExitStack() as stack:
+        if time_job is None:  # its processes start while cases are checked
+            workers = Pacers(slots=1 if slots.gpus else slots.count, threads=slots.cpus, trainable=SEGMENTATION)
+            time_job = stack.enter_context(workers).time
+        fingerprint = cached_fingerprint(
+            dataset, cache_folder(cache), progress=lambda done, of: progress("Checking cases", done, of)
+        )
+        seen = fingerprint.subset((*split.train, *split.validation))
+        subject = Subject(
+            dataset=dataset,
+            config=config,
+            split=split,
+            seen=seen,
+            plan=plan_preprocessing(seen, dataset.modalities),
+            targets=plan_targets(dataset.labels),
+        )
+        confirmed = ConfirmConfig().top * ConfirmConfig().seeds
+        proposal = propose(subject, slots, trials=trials, minutes=minutes, time_job=time_job, confirmed=confirmed)
+    text = sweep_text(subject, slots, proposal, name=name, trials=trials, folder=relative_to)
+    written = validated(SweepConfig, parse_yaml(text), source=source)
+    check_space(written, subject.plan, subject.targets)
+    return text
+
+
+def _split(
+    dataset: Dataset, given: dict[str, Any], folds: int | None, fold: int, source: str
+) -> tuple[DatasetConfig, Split]:
+    """The data set's section of the sweep file, and the split that it gives."""
+    if folds is None and given["held_out"] is None:
+        halves = split_dataset(dataset, validated(DatasetConfig, {**given, "folds": 2}, source=source))
+        groups = group_cases(dataset.case_names, expression=given["group"], file=given["groups_file"])
+        folds = min(FOLDS, len({groups[name] for name in (*halves.train, *halves.validation)}))
+    config = validated(DatasetConfig, {**given, "folds": folds, "fold": fold}, source=source)
+    return config, split_dataset(dataset, config)

@@ -1,0 +1,242 @@
+"""The words of a drafted sweep file: each value, and in a line or two what it means and where it comes from."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainables.networks import level_strides, patch_divisors
+from trainables.segmentation_config import SegmentationConfig
+from tuner.config import ConfirmConfig, absolute_path
+from tuner.expectation import duration
+from tuner.proposal import Proposal, Subject
+from tuner.slots import Slots
+
+SHOWN = ("normalisation", "optimizer", "weight_decay", "schedule", "loss", "precision", "weight_averaging")
+"""Settings of the recipe that are written even where they have their defaults, for the user to change."""
+
+HEAD = """\
+# {dataset}: {cases} cases, {channels}, to segment {targets}.
+# The median volume has {shape} voxels of {spacing} mm; {foreground:.2g} % of the voxels are labelled.
+# Written by `voxtune new` for a machine with {cores}. What each key means: voxtune schema
+
+# The sweep goes to the folder runs/{name}.
+name: {name}
+
+# What is learned from. All trials train and validate on the same cases: {train} and {validation} of them.
+dataset:
+  path: {path}
+{group}{split}  # Share of the cases that the search never sees, for an honest Dice of the best at the end.
+  test_fraction: {test_fraction:g}
+  # Each label is a class. To learn fewer, or to merge some (Name: [1, 2]), say which:
+  # labels: {labels}
+
+# Done to each volume once, before the first trial, and kept for later sweeps.
+preprocessing:
+  # Size of the voxels in mm: the median of the data set ({spacing}), or three numbers [x, y, z].
+  spacing: median
+  # By modality: {normalisation}.
+  normalisation: auto
+
+# The same in all trials. Settings that are not named have their defaults.
+training:
+{training}
+
+# What is searched: move a setting from here to `training` to fix it, and the other way round.
+space:
+{space}
+"""
+
+NOTES = {
+    "learning_rate": "The highest of the schedule.",
+    "width": "Channels of the network's first level; each level has twice as many as the one above.",
+    "batch_size": "Patches in a step. The most, of the largest patches, take some {batch_gib:.1f} GiB of {gib:.0f}.",
+    "patch_size": "Voxels along x, y, z: multiples of {divisors}, for {levels} levels.\nThe largest {largest}.",
+}
+
+TAIL = """\
+
+# The first trial, so that no sweep ends below a sensible default.
+default:
+{default}
+
+# How much training a trial gets that is never stopped, in voxels seen: fair to all patch and batch sizes.
+# Timed here with {slots} at once: the first trial makes {steps} steps of it in {training_time}, and an evaluation
+# takes {evaluation:.1f} s. At a ninth and at a third of it the best third of the trials goes on (ASHA).
+budget:
+  unit: voxels
+  maximum: {maximum}
+  reduction: 3
+
+# About {search_time} for all trials, then {confirm_time} to confirm the best.
+search:
+  trials: {trials}
+  # tpe learns from the trials before; random does not.
+  sampler: tpe
+  # Seeds the proposals and every trial's training.
+  seed: 0
+
+# Of one trial: {division}.
+resources:
+  cpus_per_trial: {cpus}
+  gpus_per_trial: {gpus}
+
+# The best few are trained again with other seeds before one is called best.
+confirm:
+  top: {top}
+  seeds: {seeds}
+"""
+
+GROUP_HINT = """\
+  # Are several cases of one person? Keep them on one side. If case 1 and 2, 3 and 4, ... belong together:
+  # group: (int(number) + 1) // 2
+"""
+
+
+def sweep_text(
+    subject: Subject, slots: Slots, proposal: Proposal, *, name: str | None, trials: int, folder: Path
+) -> str:
+    """The sweep file as it will lie in `folder`."""
+    config, plan, names = subject.config, subject.plan, subject.targets.names
+    shape = " x ".join(map(str, subject.median_shape))
+    spacing = " x ".join(f"{mm:.3g}" for mm in plan.spacing)
+    kinds = ", ".join(
+        f"{channel.kind} for {modality}"
+        for modality, channel in zip(subject.dataset.modalities, plan.normalisation, strict=True)
+    )
+    head = HEAD.format(
+        dataset=_line(subject.dataset.name),
+        cases=len(subject.dataset.cases),
+        channels=_line(_counted(plan.channels, "channel") + f" ({', '.join(subject.dataset.modalities)})"),
+        targets=_line(" and ".join(filter(None, (", ".join(names[:-1]), names[-1])))),
+        shape=shape,
+        spacing=spacing,
+        foreground=100 * (1 - subject.seen.class_frequencies[0]),
+        cores=_line(_hardware(slots)),
+        name=yaml_text(name or _slug(subject.dataset.name)),
+        train=len(subject.split.train),
+        validation=len(subject.split.validation),
+        path=yaml_text(near_path(config.path, folder)),
+        group=_group(subject, folder),
+        split=_split(subject),
+        test_fraction=config.test_fraction,
+        labels=yaml_text({label: value for value, label in subject.dataset.labels.items() if value}),
+        normalisation=_line(kinds),
+        training=_lines({**{key: _default(key) for key in SHOWN}, **proposal.training}),
+        space=_space(subject, slots, proposal),
+    )
+    tail = TAIL.format(
+        default=_lines(proposal.default),
+        steps=proposal.steps,
+        training_time=duration(proposal.maximum * proposal.cost.seconds_per_voxel),
+        evaluation=proposal.cost.evaluation_seconds,
+        slots=_counted(min(slots.count, trials), "trial"),
+        maximum=_million(proposal.maximum),
+        search_time=duration(proposal.seconds),
+        confirm_time=duration(proposal.confirm_seconds),
+        trials=trials,
+        division=_division(slots),
+        cpus=slots.cpus,
+        gpus=slots.gpus,
+        top=ConfirmConfig().top,
+        seeds=ConfirmConfig().seeds,
+    )
+    return head + tail
+
+
+def near_path(path: Path, folder: Path) -> str:
+    """`path` relative to `folder` if it lies in it or beside it, else absolute."""
+    path, folder = absolute_path(path, Path.cwd()), absolute_path(folder, Path.cwd())
+    beside = folder.parent if folder.parent != Path(folder.anchor) else folder
+    return os.path.relpath(path, folder) if path.is_relative_to(beside) else str(path)
+
+
+def yaml_text(value: Any) -> str:
+    """A value in one line of YAML 1.2."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{yaml_text(key)}: {yaml_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(yaml_text, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in ("true", "false", "null"):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+_PLAIN = re.compile(r"[A-Za-z/_]([\w ./-]*[\w./-])?|\.\.?/[\w./-]*|\d+x\d+x\d+")
+"""Text that needs no quotes."""
+
+
+def _slug(name: str) -> str:
+    """The data set's name as the name of a folder."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:100] or "sweep"
+
+
+def _line(text: str) -> str:
+    """Text from a data set, kept from leaving its comment."""
+    return " ".join(re.sub(r"[^ -~\u00a0-\ud7ff]", " ", text).split())
+
+
+def _lines(settings: Mapping[str, Any]) -> str:
+    return "\n".join(f"  {key}: {yaml_text(value)}" for key, value in settings.items())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _group(subject: Subject, folder: Path) -> str:
+    """The key that keeps a person's cases together; a hint where names are numbered and no key was given."""
+    config = subject.config
+    if config.group is not None:
+        return (
+            f"  # Cases with the same value are of one person: kept on one side.\n  group: {yaml_text(config.group)}\n"
+        )
+    if config.groups_file is not None:
+        return f"  # Says whose each case is.\n  groups_file: {yaml_text(near_path(config.groups_file, folder))}\n"
+    numbered = all(re.search(r"\d", name) for name in subject.dataset.case_names)
+    return GROUP_HINT if numbered and len(subject.dataset.cases) > 2 else ""
+
+
+def _split(subject: Subject) -> str:
+    config = subject.config
+    if config.folds is None:
+        return f"  # This share of the cases validates.\n  folds: null\n  held_out: {config.held_out:g}\n"
+    return f"  # One fold validates, counted from 0.\n  folds: {config.folds}\n  fold: {config.fold}\n"
+
+
+def _space(subject: Subject, slots: Slots, proposal: Proposal) -> str:
+    """The searched parameters, each below what there is to say of it."""
+    divisors = patch_divisors(level_strides(proposal.training["levels"], subject.plan.spacing))
+    covers = all(side >= size for side, size in zip(proposal.largest_patch, subject.median_shape, strict=True))
+    facts = {
+        "batch_gib": proposal.batch_gib,
+        "gib": slots.memory_gib,
+        "divisors": " x ".join(map(str, divisors)),
+        "levels": proposal.training["levels"],
+        "largest": "holds the median volume whole" if covers else "is what this machine has memory and time for",
+    }
+    lines = []
+    for key, form in proposal.space.items():
+        lines += [f"  # {line}" for line in NOTES.get(key, "").format(**facts).splitlines()]
+        lines.append(f"  {key}: {yaml_text(form)}")
+    return "\n".join(lines)
+
+
+def _default(key: str) -> Any:
+    return getattr(SegmentationConfig(), key)
+
+
+def _million(voxels: float) -> str:
+    """`110e6`: digits to read, and a number in YAML."""
+    return f"{voxels / 1e6:g}e6"
+
+
+def _hardware(slots: Slots) -> str:
+    cores = _counted(slots.count * slots.cpus, "core")
+    return f"{_counted(slots.count, 'GPU')} and {cores}" if slots.gpus else cores
+
+
+def _division(slots: Slots) -> str:
+    return f"{_hardware(slots)} hold {_counted(slots.count, 'trial')} at once"

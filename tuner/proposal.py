@@ -1,0 +1,233 @@
+"""What a sweep of a data set could be on this machine: what is searched, from where on, with which budget."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any
+
+from trainables.decathlon import Dataset
+from trainables.fingerprint import Fingerprint
+from trainables.preprocessing import PreprocessingPlan
+from trainables.resampling import Shape, resampled_shape
+from trainables.segmentation_config import patch_text
+from trainables.split import Split
+from trainables.targets import Targets
+from tuner.calibration import (
+    CONFIGURATIONS,
+    CPU_VOXELS,
+    Rate,
+    TimeJob,
+    measure_rates,
+    random_configurations,
+    trial_cost,
+)
+from tuner.config import DatasetConfig
+from tuner.errors import SweepConfigError
+from tuner.expectation import SweepShape, TrialCost, duration, expected_seconds, fitting_maximum
+from tuner.patch_plan import PatchSize, fitting_levels, fitting_voxels, plan_batches, plan_patches
+from tuner.recipe import CPU, GPU, Recipe
+from tuner.slots import Slots
+
+BATCH = 2
+"""Of the first trial; nnU-Net's least for 3D patches."""
+
+ENOUGH_STEPS = 600
+"""The first trial's patch is the largest that leaves it so many steps: a small network learns a small organ in them."""
+
+FEW_STEPS = 250
+"""The largest patch that is searched leaves so many, unless it would have to be smaller than SMALL_PATCH for it."""
+
+LEAST_STEPS = 50
+"""With fewer at the full budget there is nothing to compare; the first rung has a ninth of them."""
+
+SMALL_PATCH = {"cpu": 40**3, "cuda": 96**3}
+"""Voxels. A sweep takes longer than is usual rather than to look at the data through a smaller window."""
+
+MINUTES = {"cpu": 10.0, "cuda": 60.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A data set as a sweep would see it."""
+
+    dataset: Dataset
+    config: DatasetConfig
+    split: Split
+    seen: Fingerprint
+    """Of the cases that train and validate."""
+
+    plan: PreprocessingPlan
+    targets: Targets
+
+    @property
+    def median_shape(self) -> Shape:
+        """Voxels of the preprocessed volumes."""
+        return self.seen.median_shape(self.plan.spacing)
+
+    @property
+    def validation_shapes(self) -> list[Shape]:
+        cases = self.seen.subset(self.split.validation).cases
+        return [resampled_shape(case.cropped_shape, case.spacing, self.plan.spacing) for case in cases]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """The parts of a sweep file that depend on data and machine together."""
+
+    training: Mapping[str, Any]
+    space: Mapping[str, Any]
+    default: Mapping[str, Any]
+    largest_patch: PatchSize
+    maximum: float
+    """The full budget in voxels, rounded to three digits."""
+
+    steps: int
+    """How many the first trial makes of it."""
+
+    seconds: float
+    """What the search is expected to take."""
+
+    confirm_seconds: float
+    """What training six of the first trial's kind again takes."""
+
+    cost: TrialCost
+    """Of the first trial."""
+
+    batch_gib: float
+    """What the largest batch takes, by the estimate of `patch_plan`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Says what trials with given patch sizes take, from rates that were measured."""
+
+    subject: Subject
+    sweep: SweepShape
+    rates: list[Rate]
+    """The first trial's, then others'."""
+
+    def costs(self, patches: Sequence[PatchSize], default: PatchSize) -> list[TrialCost]:
+        """Of the first trial, with the patch size `default`, then of others with each of `patches`."""
+
+        def cost(rate: Rate, patch: PatchSize) -> TrialCost:
+            return trial_cost(rate, patch, spacing=self.subject.plan.spacing, validation=self.subject.validation_shapes)
+
+        return [cost(self.rates[0], default), *(cost(rate, patch) for rate in self.rates for patch in patches)]
+
+    def maximum(self, patches: Sequence[PatchSize], default: PatchSize, seconds: float) -> float:
+        return fitting_maximum(self.sweep, self.costs(patches, default), seconds)
+
+    def seconds(self, patches: Sequence[PatchSize], default: PatchSize, maximum: float) -> float:
+        return expected_seconds(self.sweep, self.costs(patches, default), maximum)
+
+
+def propose(
+    subject: Subject, slots: Slots, *, trials: int, minutes: float | None, time_job: TimeJob, confirmed: int
+) -> Proposal:
+    """Plan patches and batches, time some training, and choose the budget with which the search takes `minutes`.
+
+    Without `minutes` it is 10 on a CPU and 60 on GPUs, or more where that would leave the first trial fewer than
+    FEW_STEPS steps. `confirmed` trainings follow the search. Raises SweepConfigError where `minutes` are too short.
+    """
+    recipe = GPU if slots.gpus else CPU
+    spacing = subject.plan.spacing
+    levels = fitting_levels(subject.median_shape, spacing, most=recipe.levels)
+    memory_voxels = fitting_voxels(slots.memory_gib, width=recipe.width, half=slots.device == "cuda")
+    training = {"network": recipe.network, "levels": levels, **recipe.training}
+
+    def patches_up_to(voxels: float) -> list[PatchSize]:
+        return plan_patches(subject.median_shape, spacing, levels=levels, most_voxels=voxels)
+
+    timed = patches_up_to(memory_voxels / BATCH if slots.gpus else min(memory_voxels, CPU_VOXELS) / BATCH)
+    clock = Clock(
+        subject=subject,
+        sweep=SweepShape(trials=trials, slots=min(slots.count, trials)),
+        rates=_measure(subject, slots, recipe, training, timed, time_job),
+    )
+
+    patches, default, maximum = _affordable(clock, slots, patches_up_to, memory_voxels / BATCH, minutes)
+    batches = plan_batches(prod(patches[0]), min(memory_voxels, maximum / (2 * LEAST_STEPS)))
+    batch = min(BATCH, batches[-1])
+    cost = clock.costs(patches, default)[0]
+    sizes: dict[str, tuple[Sequence[Any], Any]] = {
+        "batch_size": (batches, batch),
+        "patch_size": ([patch_text(patch) for patch in patches], patch_text(default)),
+    }
+    searched = {key: size for key, size in sizes.items() if len(size[0]) > 1}
+    fixed = {key: value for key, (_, value) in sizes.items() if key not in searched}
+    return Proposal(
+        training={**training, **fixed},
+        space={**recipe.space, **{key: {"choice": choices} for key, (choices, _) in searched.items()}},
+        default={**recipe.default, **{key: value for key, (_, value) in searched.items()}},
+        largest_patch=patches[0],
+        maximum=maximum,
+        steps=int(maximum / (batch * prod(default))),
+        seconds=clock.seconds(patches, default, maximum),
+        confirm_seconds=_confirm_seconds(cost, maximum, slots, confirmed),
+        cost=cost,
+        batch_gib=batches[-1] * prod(patches[0]) / memory_voxels * slots.memory_gib,
+    )
+
+
+def _affordable(
+    clock: Clock,
+    slots: Slots,
+    patches_up_to: Callable[[float], list[PatchSize]],
+    most_voxels: float,
+    minutes: float | None,
+) -> tuple[list[PatchSize], PatchSize, float]:
+    """The patch sizes to search, the first trial's, and the full budget in voxels, rounded to three digits."""
+    seconds = 60 * (minutes or MINUTES[slots.device])
+    smallest = 0 if minutes else SMALL_PATCH[slots.device]
+
+    patches = patches_up_to(most_voxels)
+    while clock.maximum(patches, patches[0], seconds) < FEW_STEPS * BATCH * prod(patches[0]):
+        smaller = patches_up_to(0.9 * prod(patches[0]))
+        if not smallest <= prod(smaller[0]) < prod(patches[0]):
+            break
+        patches = smaller
+
+    large = [patch for patch in patches if prod(patch) >= smallest] or patches[:1]
+    maximum = clock.maximum(patches, large[0], seconds)
+    default = next((patch for patch in large if maximum >= ENOUGH_STEPS * BATCH * prod(patch)), large[-1])
+    maximum = clock.maximum(patches, default, seconds)
+    least = (LEAST_STEPS if minutes else FEW_STEPS) * BATCH * prod(default)
+    if maximum < least and minutes:
+        raise SweepConfigError(
+            f"minutes: {minutes:g} is too short for {clock.sweep.trials} trials on this machine: if the full budget is "
+            f"{LEAST_STEPS} steps, they take about {duration(clock.seconds(patches, default, least))}, evaluations of "
+            f"{len(clock.subject.split.validation)} cases included; give more minutes or fewer trials"
+        )
+    return patches, default, float(f"{max(maximum, least):.2e}")
+
+
+def _confirm_seconds(cost: TrialCost, maximum: float, slots: Slots, confirmed: int) -> float:
+    """What as many trainings like the first trial take that go all the way, each with three evaluations."""
+    rounds = ceil(confirmed / slots.count)
+    return rounds * (maximum * cost.seconds_per_voxel + 3 * cost.evaluation_seconds)
+
+
+def _measure(
+    subject: Subject,
+    slots: Slots,
+    recipe: Recipe,
+    training: Mapping[str, Any],
+    patches: list[PatchSize],
+    time_job: TimeJob,
+) -> list[Rate]:
+    """Rates of the first trial and of random others, with patches that do not take long to time."""
+    x, y, z = (min(whole, part) for whole, part in zip(subject.median_shape, patches[0], strict=True))
+    base = {**training, **recipe.default, "batch_size": BATCH, "patch_size": patch_text(patches[0])}
+    variants = {
+        **recipe.space,
+        **({"patch_size": {"choice": list(map(patch_text, patches))}} if len(patches) > 1 else {}),
+    }
+    return measure_rates(
+        random_configurations(variants, base, CONFIGURATIONS),
+        shape=(x, y, z),
+        plan=subject.plan,
+        targets=subject.targets,
+        device=slots.device,
+        threads=slots.cpus,
+        time_job=time_job,
+    )

@@ -1,0 +1,46 @@
+"""What `voxtune new` proposes to train and to search: a recipe for a CPU and one for GPUs.
+
+The settings that a recipe does not name keep the defaults of SegmentationConfig, which are made for CPUs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What does not follow from the data set."""
+
+    network: str
+    width: int
+    levels: int
+    """At most; small volumes have room for fewer."""
+
+    space: Mapping[str, Any]
+    """What is searched besides batch_size and patch_size, in the YAML form."""
+
+    default: Mapping[str, Any]
+    """The first trial's values of that."""
+
+    training: Mapping[str, Any]
+    """Other settings in which it differs from the defaults."""
+
+
+CPU = Recipe(
+    network="compact_unet",
+    width=8,
+    levels=4,
+    space={"learning_rate": {"float": [2e-3, 2e-2], "log": True}, "width": {"choice": [8, 12]}},
+    default={"learning_rate": 6e-3, "width": 8},
+    training={},
+)
+
+GPU = Recipe(
+    network="dynunet",
+    width=32,
+    levels=5,
+    space={"learning_rate": {"float": [1e-4, 1e-2], "log": True}},
+    default={"learning_rate": 1e-3},
+    training={"normalisation": "instance", "beta2": 0.999, "weight_averaging": 0.999},
+)
