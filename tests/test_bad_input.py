@@ -1,0 +1,205 @@
+"""Bad input, as a user meets it: exit code 2, one clear message, before Ray starts, nothing written."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+from make_data import write_dataset, write_nifti
+
+from tuner import cli, sweep
+
+SWEEP = {
+    "name": "blobs",
+    "dataset": {"path": "Blobs", "folds": 3},
+    "cache": "cache",
+    "space": {
+        "learning_rate": {"float": [1e-3, 1e-2], "log": True},
+        "patch_size": {"choice": [16, "16x24x16"]},
+    },
+    "training": {"levels": 3},
+    "budget": {"unit": "steps", "maximum": 9},
+}
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return write_dataset(tmp_path / "Blobs")
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys, data):
+    """Runs the sweep file with changes; returns the message that it was refused with."""
+
+    def no_ray(*_, **__):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(sweep, "connect", no_ray)
+    monkeypatch.chdir(tmp_path)
+
+    def run(changes: dict | None = None) -> str:
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, **(changes or {})}))
+        monkeypatch.setattr(sys, "argv", ["voxtune", "run", "sweep.yaml"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        assert ended.value.code == 2, captured
+        assert "Traceback" not in captured.err
+        assert not (tmp_path / "runs").exists()
+        return captured.err
+
+    return run
+
+
+def rewrite(data: Path, number: int = 2, *, image=None, label=None) -> None:
+    name = f"case_{number:03d}.nii.gz"
+    for folder, array in (("imagesTr", image), ("labelsTr", label)):
+        if array is not None:
+            write_nifti(data / folder / name, array)
+
+
+def read(data: Path, folder: str, number: int = 2) -> np.ndarray:
+    return np.asarray(nib.load(data / folder / f"case_{number:03d}.nii.gz").dataobj)
+
+
+def manifest(data: Path, **changes) -> None:
+    file = data / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_the_untouched_sweep_gets_as_far_as_ray(refused):
+    with pytest.raises(AssertionError, match="Ray was started"):
+        refused()
+
+
+def test_no_dataset_json(refused, data):
+    (data / "dataset.json").unlink()
+    assert "dataset.json" in refused()
+
+
+def test_dataset_json_that_is_no_json(refused, data):
+    (data / "dataset.json").write_text("{")
+    message = refused()
+    assert "dataset.json" in message
+    assert "JSON" in message
+
+
+def test_missing_file(refused, data):
+    (data / "imagesTr" / "case_002.nii.gz").unlink()
+    assert "case_002.nii.gz" in refused()
+
+
+def test_truncated_gzip(refused, data):
+    file = data / "imagesTr" / "case_002.nii.gz"
+    file.write_bytes(file.read_bytes()[:-200])
+    assert "case_002.nii.gz" in refused()
+
+
+def test_not_nifti(refused, data):
+    with gzip.open(data / "labelsTr" / "case_003.nii.gz", "wb") as file:
+        file.write(b"hello" * 1000)
+    assert "case_003.nii.gz" in refused()
+
+
+def test_image_and_label_of_different_shape(refused, data):
+    rewrite(data, label=read(data, "labelsTr")[:-1])
+    message = refused()
+    assert "case_002" in message
+    assert "19" in message
+    assert "20" in message
+
+
+def test_nan_voxels(refused, data):
+    image = read(data, "imagesTr").copy()
+    image[0, 0, 0] = np.nan
+    rewrite(data, image=image)
+    message = refused()
+    assert "case_002" in message
+    assert "NaN" in message
+
+
+def test_undeclared_label(refused, data):
+    label = read(data, "labelsTr").copy()
+    label[0, 0, 0] = 7
+    rewrite(data, label=label)
+    message = refused()
+    assert "case_002" in message
+    assert "7" in message
+
+
+def test_label_that_is_not_integral(refused, data):
+    label = read(data, "labelsTr").astype(np.float32)
+    label[0, 0, 0] = 0.5
+    rewrite(data, label=label)
+    message = refused()
+    assert "case_002" in message
+    assert "0.5" in message
+
+
+def test_mixed_channel_counts(refused, data):
+    image = read(data, "imagesTr")
+    rewrite(data, image=np.stack([image, image], axis=-1))
+    message = refused()
+    assert "case_002" in message
+    assert "channel" in message
+
+
+def test_fewer_cases_than_folds(refused):
+    message = refused({"dataset": {**SWEEP["dataset"], "folds": 7}})
+    assert "folds" in message
+    assert "7" in message
+    assert "6" in message
+
+
+def test_path_that_leaves_the_folder(refused, data):
+    manifest(data, training=[{"image": "../secret.nii.gz", "label": "./labelsTr/case_001.nii.gz"}], numTraining=1)
+    assert "../secret.nii.gz" in refused()
+
+
+def test_contradicting_number_of_cases(refused, data):
+    manifest(data, numTraining=8)
+    message = refused()
+    assert "numTraining" in message
+    assert "8" in message
+    assert "6" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bugdet": {}}, ["bugdet", "unknown key", "'budget'"]),
+        ({"search": {"trials": "many"}}, ["search.trials", "integer", "'many'"]),
+        ({"budget": {"unit": "epochs", "maximum": 9}}, ["budget.unit", "epochs", "voxels"]),
+        ({"space": {"patch_size": 16}}, ["nothing to search"]),
+        ({"space": {}}, ["space"]),
+        ({"space": {"learning_rate": {"float": [1e-2, 1e-3]}}}, ["space.learning_rate", "0.01"]),
+        ({"space": {"patch_size": {"choice": [16, 18]}}}, ["patch_size", "18", "multiple of 4"]),
+        ({"space": {"learning_rat": {"float": [1e-3, 1e-2]}}}, ["learning_rat", "learning_rate"]),
+        ({"training": {"levels": 3, "precision": "fp8"}}, ["training", "precision", "fp8"]),
+        ({"dataset": {**SWEEP["dataset"], "group": "__import__('os')"}}, ["group"]),
+        ({"dataset": {**SWEEP["dataset"], "labels": {"organ": [1, 9]}}}, ["labels", "9"]),
+    ],
+)
+def test_bad_sweep_files(refused, changes, words):
+    message = refused(changes)
+    for word in words:
+        assert word in message
+
+
+def test_sweep_directory_that_exists(tmp_path, monkeypatch, capsys, data):
+    kept = tmp_path / "runs" / "blobs" / "kept.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("precious")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
+    monkeypatch.setattr(sys, "argv", ["voxtune", "run", "sweep.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "exists already" in capsys.readouterr().err
+    assert [path.name for path in kept.parent.iterdir()] == ["kept.txt"]
+    assert kept.read_text() == "precious"
