@@ -1,6 +1,7 @@
 """From a volume to its segmentation: sliding windows, test-time flips, and the largest component of each class."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain, combinations
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from trainables.errors import SettingError
 from trainables.precision import Precision
+from trainables.single_sample import SingleSampleConvolution
 from trainables.targets import Targets
 
 _SPATIAL = (2, 3, 4)
@@ -83,13 +85,10 @@ def _logits(
     """Logits (1, K, X, Y, Z) in fp32 of a volume at least as large as the window."""
 
     def forward(windows: Tensor) -> Tensor:
-        count = len(windows)
-        if count == 1 and windows.device.type == "cpu":
-            # torch convolves a single, small sample without oneDNN, up to 10 times as slowly as two.
-            windows = windows.expand(2, -1, -1, -1, -1)
-        with precision.autocast():
+        on_cpu = windows.device.type == "cpu"
+        with precision.autocast(), SingleSampleConvolution() if on_cpu else nullcontext():
             logits: Tensor = network(windows)
-        return logits[:count].float()
+        return logits.float()
 
     if tuple(volume.shape[2:]) == tuple(patch_size):
         return forward(volume)

@@ -43,7 +43,7 @@ class UNet3D(nn.Module):
         )
         self.pool = nn.ModuleList(nn.MaxPool3d(stride) for stride in strides)
         self.grow = nn.ModuleList(
-            nn.ConvTranspose3d(deeper, deeper, kernel_size=stride, stride=stride)
+            nn.ConvTranspose3d(deeper, deeper, kernel_size=stride, stride=stride, bias=False)
             for deeper, stride in zip(skips[1:], strides, strict=True)
         )
         self.up = nn.ModuleList(block(skip + deeper, skip, skip) for skip, deeper in pairwise(skips))

@@ -1,0 +1,210 @@
+"""Segmenting volumes: windows, padding, flips and components, with networks whose answer is known."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.errors import SettingError
+from trainables.inference import keep_largest_component, predict_encoded
+from trainables.networks import NetworkConfig, build_network, level_strides
+from trainables.precision import Precision, resolve_precision
+from trainables.targets import Targets
+
+CLASSES = Targets(names=("a", "b"), members=((1,), (2,)), regions=False)
+REGIONS = Targets(names=("whole", "core"), members=((1, 2), (2,)), regions=True)
+FP32 = resolve_precision("fp32", "cpu")
+
+
+class Recording(nn.Module):
+    """Maps an image to logits by a function, and notes what it was given."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.windows: list[Tensor] = []
+
+    def forward(self, windows: Tensor) -> Tensor:
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        self.windows.append(windows)
+        return self.function(windows)
+
+
+def _by_value(windows: Tensor) -> Tensor:
+    """Logits that are highest for class 1 where the first channel is about 1, for class 2 where it is about 2."""
+    values = torch.arange(3.0).view(1, 3, 1, 1, 1)
+    return -(windows[:, :1] - values).square()
+
+
+def _image(*size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 3, (1, *size)).astype(np.float16)
+
+
+def _predict(network: nn.Module, image: np.ndarray, *, targets: Targets = CLASSES, **options: object) -> np.ndarray:
+    options = {"patch_size": (8, 8, 8), "device": "cpu", "precision": FP32, **options}
+    return predict_encoded(network, image, targets=targets, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(8, 8, 8), (5, 8, 3), (19, 13, 8), (20, 5, 9), (1, 1, 1)])
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_every_voxel_gets_its_class(size: tuple[int, ...], overlap: float) -> None:
+    image = _image(*size)
+    encoded = _predict(Recording(_by_value), image, overlap=overlap, window_batch=3)
+    assert encoded.dtype == np.uint8
+    assert np.array_equal(encoded, image[0])
+
+
+def test_a_small_volume_is_padded_with_zeros_and_seen_once() -> None:
+    network = Recording(_by_value)
+    _predict(network, np.ones((1, 5, 8, 3), np.float32))
+    (window,) = network.windows
+    assert window.shape == (1, 1, 8, 8, 8)
+    assert window.sum() == 5 * 8 * 3
+    assert window[0, 0, 1:6, :, 2:5].min() == 1
+
+
+def test_windows_overlap_as_asked_and_come_in_batches() -> None:
+    network = Recording(_by_value)
+    _predict(network, _image(16, 8, 8), overlap=0.5, window_batch=2)
+    assert [len(windows) for windows in network.windows] == [2, 1]  # at 0, 4 and 8
+    network = Recording(_by_value)
+    _predict(network, _image(16, 8, 8), overlap=0.0, window_batch=2)
+    assert [len(windows) for windows in network.windows] == [2]
+
+
+def test_the_middle_of_a_window_counts_more_than_its_border() -> None:
+    def by_window(windows: Tensor) -> Tensor:
+        # The first window says class 1 everywhere, the last class 2.
+        says_two = windows.amax((1, 2, 3, 4)) > 1
+        logits = torch.zeros(len(windows), 3, *windows.shape[2:])
+        logits[~says_two, 1] = 1
+        logits[says_two, 2] = 1
+        return logits
+
+    image = np.zeros((1, 12, 8, 8), np.float32)
+    image[0, -1] = 2
+    encoded = _predict(Recording(by_window), image, overlap=0.5)
+    # Windows from 0 to 8 and from 4 to 12 meet at 6. (In the windows' corners MONAI's weights are all the same.)
+    assert np.unique(encoded[:6, 2:6, 2:6]).tolist() == [1]
+    assert np.unique(encoded[6:, 2:6, 2:6]).tolist() == [2]
+
+
+def test_regions_are_bits() -> None:
+    def logits(windows: Tensor) -> Tensor:
+        return torch.cat([windows - 0.5, windows - 1.5], dim=1)
+
+    image = _image(11, 8, 9)
+    assert np.array_equal(
+        _predict(Recording(logits), image, targets=REGIONS), np.array([0, 1, 3])[image[0].astype(int)]
+    )
+
+
+def test_flips_average_over_eight_views() -> None:
+    def leaning(windows: Tensor) -> Tensor:
+        # A network that finds class 1 in the lower half of x only: right in one view, wrong in the other.
+        logits = _by_value(windows)
+        logits[:, 1, 4:] -= 0.6
+        return logits
+
+    image = np.ones((1, 8, 8, 8), np.float32) * 0.8
+    one_view = _predict(Recording(leaning), image)
+    assert one_view[:4].min() == 1
+    assert one_view[4:].max() == 0
+    network = Recording(leaning)
+    assert np.unique(_predict(network, image, flips=True)).tolist() == [1]
+    assert len(network.windows) == 8
+
+
+def test_flips_see_the_volume_mirrored_along_every_axis() -> None:
+    image = np.arange(8**3, dtype=np.float32).reshape(1, 8, 8, 8)
+    network = Recording(_by_value)
+    _predict(network, image, flips=True)
+    first_voxels = {int(windows[0, 0, 0, 0, 0]) for windows in network.windows}
+    assert first_voxels == {x * 64 + y * 8 + z for x in (0, 7) for y in (0, 7) for z in (0, 7)}
+
+
+def test_half_precision_windows_are_added_up_in_fp32() -> None:
+    def small_lead(windows: Tensor) -> Tensor:
+        assert torch.is_autocast_enabled("cpu")
+        logits = torch.zeros(len(windows), 3, *windows.shape[2:], dtype=torch.bfloat16)
+        logits[:, 1] = 256.0
+        logits[:, 2] = 257.0  # bf16 holds it as 256 or 258: what matters is that blending keeps the lead
+        return logits
+
+    precision = Precision(name="bf16", device=torch.device("cpu"))
+    image = np.zeros((1, 20, 11, 9), np.float32)
+    with_lead = float(torch.tensor(257.0, dtype=torch.bfloat16)) > 256
+    encoded = _predict(Recording(small_lead), image, precision=precision)
+    assert np.unique(encoded).tolist() == [2 if with_lead else 1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_left_in_the_mode_it_was_in(training: bool) -> None:
+    network = Recording(_by_value).train(training)
+    _predict(network, _image(8, 8, 8))
+    assert network.training is training
+
+    def fails(windows: Tensor) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    network = Recording(fails).train(training)
+    with pytest.raises(RuntimeError):
+        _predict(network, _image(8, 8, 8))
+    assert network.training is training
+
+
+def test_a_real_network_sees_a_volume_whole_or_in_windows() -> None:
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        architecture="compact_unet",
+        in_channels=2,
+        out_channels=3,
+        width=4,
+        levels=3,
+        strides=level_strides(3, (1, 1, 1)),
+        deep_supervision=True,
+    )
+    network = build_network(config)
+    image = np.random.default_rng(0).standard_normal((2, 14, 9, 8), dtype=np.float32)
+    whole = _predict(network, image, patch_size=(16, 12, 8))
+    with torch.inference_mode():
+        padded = nn.functional.pad(torch.from_numpy(image)[None], [0, 0, 1, 2, 1, 1])
+        expected = network.eval()(padded)[0, :, 1:-1, 1:-2].argmax(0)
+    assert np.array_equal(whole, expected.numpy())
+    assert _predict(network, image).shape == (14, 9, 8)
+
+
+@pytest.mark.parametrize("overlap", [1.0, -0.1])
+def test_an_overlap_out_of_range(overlap: float) -> None:
+    with pytest.raises(SettingError) as error:
+        _predict(Recording(_by_value), _image(8, 8, 8), overlap=overlap)
+    assert str(error.value) == f"overlap: must be at least 0 and less than 1, got {overlap}"
+
+
+def test_the_largest_piece_of_each_class_stays() -> None:
+    encoded = np.zeros((9, 4, 4), np.uint8)
+    encoded[0:2, 0, 0] = 1
+    encoded[2, 1, 1] = 1  # touches the piece above at a corner
+    encoded[5:7, 0, 0] = 1
+    encoded[8, 3, 3] = 2
+    before = encoded.copy()
+    cleaned = keep_largest_component(encoded, CLASSES)
+    expected = before.copy()
+    expected[5:7] = 0
+    assert np.array_equal(cleaned, expected)
+    assert np.array_equal(encoded, before)
+
+
+def test_a_region_loses_its_small_pieces_and_the_others_keep_theirs() -> None:
+    encoded = np.zeros((9, 1, 1), np.uint8)
+    encoded[:, 0, 0] = [3, 1, 3, 3, 0, 2, 0, 0, 1]
+    cleaned = keep_largest_component(encoded, REGIONS)
+    assert cleaned[:, 0, 0].tolist() == [1, 1, 3, 3, 0, 0, 0, 0, 0]
+
+
+def test_nothing_to_keep() -> None:
+    nothing = np.zeros((3, 3, 3), np.uint8)
+    assert np.array_equal(keep_largest_component(nothing, CLASSES), nothing)
