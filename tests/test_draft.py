@@ -59,17 +59,17 @@ def test_small_data_set_on_two_cores(tmp_path: Path, small_dataset: Path) -> Non
     assert config.search.trials == 16
     assert text.startswith("# Blobs: 6 cases, 1 channel (MRI), to segment class1 and class2.\n")
     assert "The median volume has 20 x 24 x 18 voxels of 1 x 1 x 1 mm" in text
-    assert "# About 10 minutes for all trials" in text
+    assert "# Up to 10 minutes for all trials" in text
 
 
 def test_budget_follows_the_machine(tmp_path: Path, small_dataset: Path) -> None:
-    """16 trials in 2 slots use between 7/27 and 1/2 of the full budget each (see test_expectation)."""
+    """16 trials in 2 slots use from 7/27 to 0.55 of the full budget each, waiting at the end included."""
     fast, _ = drafted(tmp_path, small_dataset, time_job=pace(1e-6))
     slow, _ = drafted(tmp_path, small_dataset, time_job=pace(2e-6))
     long, _ = drafted(tmp_path, small_dataset, minutes=20)
-    assert 585 * 2 / 16 / 0.5 / 1e-6 < fast.budget.maximum < 585 * 2 / 16 / (7 / 27) / 1e-6
+    assert 585 * 2 / 16 / 0.55 / 1e-6 < fast.budget.maximum < 585 * 2 / 16 / (7 / 27) / 1e-6
     assert fast.budget.maximum == pytest.approx(2 * slow.budget.maximum, rel=0.02)
-    assert long.budget.maximum == pytest.approx(2 * fast.budget.maximum, rel=0.05)
+    assert long.budget.maximum == pytest.approx(2 * fast.budget.maximum, rel=0.06)
 
 
 def test_slow_evaluations_leave_less_for_training(tmp_path: Path, small_dataset: Path) -> None:
@@ -85,7 +85,7 @@ def test_large_volumes_on_a_slow_machine(tmp_path: Path) -> None:
     default = parse_patch_size(config.default["patch_size"])
     assert 40**3 <= prod(default) < 60**3
     assert config.budget.maximum == pytest.approx(250 * 2 * prod(default), rel=0.01)
-    assert "# About 10 minutes" not in text
+    assert "# Up to 10 minutes" not in text
     assert "makes 250 steps" in text
 
 
@@ -128,7 +128,7 @@ def test_gpus_get_a_trial_each(tmp_path: Path, small_dataset: Path, monkeypatch:
     assert (config.resources.cpus_per_trial, config.resources.gpus_per_trial) == (8, 1)
     assert config.training["network"] == "dynunet"
     assert "# Of one trial: 2 GPUs and 16 cores hold 2 trials at once." in text
-    assert "# About 60 minutes for all trials" in text
+    assert "# Up to 60 minutes for all trials" in text
 
 
 def test_one_size_only_is_fixed_not_searched(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ budget:
   maximum: {maximum}
   reduction: 3
 
-# About {search_time} for all trials, then {confirm_time} to confirm the best.
+# Up to {search_time} for all trials, then {confirm_time} to confirm the best.
 search:
   trials: {trials}
   # tpe learns from the trials before; random does not.

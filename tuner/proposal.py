@@ -23,7 +23,7 @@ from tuner.calibration import (
 )
 from tuner.config import DatasetConfig
 from tuner.errors import SweepConfigError
-from tuner.expectation import SweepShape, TrialCost, duration, expected_seconds, fitting_maximum
+from tuner.expectation import SweepShape, TrialCost, duration, fitting_maximum, likely_seconds
 from tuner.patch_plan import PatchSize, fitting_levels, fitting_voxels, plan_batches, plan_patches
 from tuner.recipe import CPU, GPU, Recipe
 from tuner.slots import Slots
@@ -31,7 +31,7 @@ from tuner.slots import Slots
 BATCH = 2
 """Of the first trial; nnU-Net's least for 3D patches."""
 
-ENOUGH_STEPS = 600
+ENOUGH_STEPS = 800
 """The first trial's patch is the largest that leaves it so many steps: a small network learns a small organ in them."""
 
 FEW_STEPS = 250
@@ -85,7 +85,7 @@ class Proposal:
     """How many the first trial makes of it."""
 
     seconds: float
-    """What the search is expected to take."""
+    """What the search likely takes at most."""
 
     confirm_seconds: float
     """What training six of the first trial's kind again takes."""
@@ -118,7 +118,7 @@ class Clock:
         return fitting_maximum(self.sweep, self.costs(patches, default), seconds)
 
     def seconds(self, patches: Sequence[PatchSize], default: PatchSize, maximum: float) -> float:
-        return expected_seconds(self.sweep, self.costs(patches, default), maximum)
+        return likely_seconds(self.sweep, self.costs(patches, default), maximum)
 
 
 def propose(
@@ -216,7 +216,8 @@ def _measure(
     time_job: TimeJob,
 ) -> list[Rate]:
     """Rates of the first trial and of random others, with patches that do not take long to time."""
-    x, y, z = (min(whole, part) for whole, part in zip(subject.median_shape, patches[0], strict=True))
+    # Larger than a patch where the data are, so that windows and their blending are timed too.
+    x, y, z = (min(whole, part + part // 2) for whole, part in zip(subject.median_shape, patches[0], strict=True))
     base = {**training, **recipe.default, "batch_size": BATCH, "patch_size": patch_text(patches[0])}
     variants = {
         **recipe.space,
