@@ -40,7 +40,7 @@ FEW_STEPS = 250
 LEAST_STEPS = 50
 """With fewer at the full budget there is nothing to compare; the first rung has a ninth of them."""
 
-SMALL_PATCH = {"cpu": 40**3, "cuda": 96**3}
+SMALL_PATCH = {"cpu": 32**3, "cuda": 96**3}
 """Voxels. A sweep takes longer than is usual rather than to look at the data through a smaller window."""
 
 MINUTES = {"cpu": 10.0, "cuda": 60.0}
@@ -98,7 +98,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clock:
+class Timetable:
     """Says what trials with given patch sizes take, from rates that were measured."""
 
     subject: Subject
@@ -132,23 +132,23 @@ def propose(
     recipe = GPU if slots.gpus else CPU
     spacing = subject.plan.spacing
     levels = fitting_levels(subject.median_shape, spacing, most=recipe.levels)
-    memory_voxels = fitting_voxels(slots.memory_gib, width=recipe.width, half=slots.device == "cuda")
+    memory_voxels = fitting_voxels(slots.memory_gib, width=recipe.most_width, half=slots.device == "cuda")
     training = {"network": recipe.network, "levels": levels, **recipe.training}
 
     def patches_up_to(voxels: float) -> list[PatchSize]:
         return plan_patches(subject.median_shape, spacing, levels=levels, most_voxels=voxels)
 
     timed = patches_up_to(memory_voxels / BATCH if slots.gpus else min(memory_voxels, CPU_VOXELS) / BATCH)
-    clock = Clock(
+    timetable = Timetable(
         subject=subject,
         sweep=SweepShape(trials=trials, slots=min(slots.count, trials)),
         rates=_measure(subject, slots, recipe, training, timed, time_job),
     )
 
-    patches, default, maximum = _affordable(clock, slots, patches_up_to, memory_voxels / BATCH, minutes)
+    patches, default, maximum = _affordable(timetable, slots, patches_up_to, memory_voxels / BATCH, minutes)
     batches = plan_batches(prod(patches[0]), min(memory_voxels, maximum / (2 * LEAST_STEPS)))
     batch = min(BATCH, batches[-1])
-    cost = clock.costs(patches, default)[0]
+    cost = timetable.costs(patches, default)[0]
     sizes: dict[str, tuple[Sequence[Any], Any]] = {
         "batch_size": (batches, batch),
         "patch_size": ([patch_text(patch) for patch in patches], patch_text(default)),
@@ -162,7 +162,7 @@ def propose(
         largest_patch=patches[0],
         maximum=maximum,
         steps=int(maximum / (batch * prod(default))),
-        seconds=clock.seconds(patches, default, maximum),
+        seconds=timetable.seconds(patches, default, maximum),
         confirm_seconds=_confirm_seconds(cost, maximum, slots, confirmed),
         cost=cost,
         batch_gib=batches[-1] * prod(patches[0]) / memory_voxels * slots.memory_gib,
@@ -170,7 +170,7 @@ def propose(
 
 
 def _affordable(
-    clock: Clock,
+    timetable: Timetable,
     slots: Slots,
     patches_up_to: Callable[[float], list[PatchSize]],
     most_voxels: float,
@@ -181,22 +181,23 @@ def _affordable(
     smallest = 0 if minutes else SMALL_PATCH[slots.device]
 
     patches = patches_up_to(most_voxels)
-    while clock.maximum(patches, patches[0], seconds) < FEW_STEPS * BATCH * prod(patches[0]):
+    while timetable.maximum(patches, patches[0], seconds) < FEW_STEPS * BATCH * prod(patches[0]):
         smaller = patches_up_to(0.9 * prod(patches[0]))
         if not smallest <= prod(smaller[0]) < prod(patches[0]):
             break
         patches = smaller
 
     large = [patch for patch in patches if prod(patch) >= smallest] or patches[:1]
-    maximum = clock.maximum(patches, large[0], seconds)
+    maximum = timetable.maximum(patches, large[0], seconds)
     default = next((patch for patch in large if maximum >= ENOUGH_STEPS * BATCH * prod(patch)), large[-1])
-    maximum = clock.maximum(patches, default, seconds)
+    maximum = timetable.maximum(patches, default, seconds)
     least = (LEAST_STEPS if minutes else FEW_STEPS) * BATCH * prod(default)
     if maximum < least and minutes:
+        needed = duration(timetable.seconds(patches, default, least))
         raise SweepConfigError(
-            f"minutes: {minutes:g} is too short for {clock.sweep.trials} trials on this machine: if the full budget is "
-            f"{LEAST_STEPS} steps, they take about {duration(clock.seconds(patches, default, least))}, evaluations of "
-            f"{len(clock.subject.split.validation)} cases included; give more minutes or fewer trials"
+            f"minutes: {minutes:g} is too short for {timetable.sweep.trials} trials on this machine: if the full budget "
+            f"is {LEAST_STEPS} steps, they take about {needed}, evaluations of "
+            f"{len(timetable.subject.split.validation)} cases included; give more minutes or fewer trials"
         )
     return patches, default, float(f"{max(maximum, least):.2e}")
 

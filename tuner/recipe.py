@@ -13,7 +13,9 @@ class Recipe:
     """What does not follow from the data set."""
 
     network: str
-    width: int
+    most_width: int
+    """The largest width that is trained: memory is planned for it."""
+
     levels: int
     """At most; small volumes have room for fewer."""
 
@@ -29,7 +31,7 @@ class Recipe:
 
 CPU = Recipe(
     network="compact_unet",
-    width=8,
+    most_width=12,
     levels=4,
     space={"learning_rate": {"float": [2e-3, 2e-2], "log": True}, "width": {"choice": [8, 12]}},
     default={"learning_rate": 6e-3, "width": 8},
@@ -38,9 +40,9 @@ CPU = Recipe(
 
 GPU = Recipe(
     network="dynunet",
-    width=32,
+    most_width=32,
     levels=5,
     space={"learning_rate": {"float": [1e-4, 1e-2], "log": True}},
     default={"learning_rate": 1e-3},
-    training={"normalisation": "instance", "beta2": 0.999, "weight_averaging": 0.999},
+    training={"width": 32, "normalisation": "instance", "beta2": 0.999, "weight_averaging": 0.999},
 )
