@@ -31,7 +31,7 @@ from tuner.slots import Slots
 BATCH = 2
 """Of the first trial; nnU-Net's least for 3D patches."""
 
-ENOUGH_STEPS = 800
+ENOUGH_STEPS = 650
 """The first trial's patch is the largest that leaves it so many steps: a small network learns a small organ in them."""
 
 FEW_STEPS = 250
@@ -195,8 +195,8 @@ def _affordable(
     if maximum < least and minutes:
         needed = duration(timetable.seconds(patches, default, least))
         raise SweepConfigError(
-            f"minutes: {minutes:g} is too short for {timetable.sweep.trials} trials on this machine: if the full budget "
-            f"is {LEAST_STEPS} steps, they take about {needed}, evaluations of "
+            f"minutes: {minutes:g} is too short for {timetable.sweep.trials} trials on this machine: if the full "
+            f"budget is {LEAST_STEPS} steps, they take about {needed}, evaluations of "
             f"{len(timetable.subject.split.validation)} cases included; give more minutes or fewer trials"
         )
     return patches, default, float(f"{max(maximum, least):.2e}")
