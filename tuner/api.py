@@ -1,0 +1,29 @@
+"""The names for scripts and notebooks: `from tuner.api import ...`.
+
+config = SweepConfig.read(Path("sweep.yaml"))
+results = run_sweep(config, view=View())
+results.trials.sort_values("score")      # pandas DataFrames: trials, curves, cases, confirmed
+results.best.parameters
+"""
+
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.draft import draft_sweep
+from tuner.report import write_report
+from tuner.results import Results, read_results
+from tuner.sweep import resume_sweep, run_sweep
+from tuner.train import train_config
+from tuner.view import View
+
+__all__ = [
+    "Results",
+    "SweepConfig",
+    "SweepDirectory",
+    "View",
+    "draft_sweep",
+    "read_results",
+    "resume_sweep",
+    "run_sweep",
+    "train_config",
+    "write_report",
+]
