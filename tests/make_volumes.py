@@ -18,13 +18,18 @@ def write_volumes(
     *,
     classes: int = 2,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    regions: bool = False,
 ) -> Volumes:
-    """`cases`: image (C, X, Y, Z) and label (X, Y, Z) of each name, written as they are."""
+    """`cases`: image (C, X, Y, Z) and label (X, Y, Z) of each name, written as they are.
+
+    With `regions` the label is a bit mask, and region i is made of the label values from i + 1 on.
+    """
     folder.mkdir(parents=True)
     channels = len(next(iter(cases.values()))[0])
     with VolumeWriter(folder) as writer:
         for name, (image, label) in cases.items():
-            voxels = tuple(np.argwhere(label == target + 1).astype(np.int32) for target in range(classes))
+            members = [label & (1 << t) != 0 if regions else label == t + 1 for t in range(classes)]
+            voxels = tuple(np.argwhere(member).astype(np.int32) for member in members)
             writer.add(name, Volume(image.astype(np.float32), label.astype(np.uint8), voxels))
         writer.finish(
             plan=PreprocessingPlan(
@@ -33,8 +38,8 @@ def write_volumes(
             ),
             targets=Targets(
                 names=tuple(f"class{c + 1}" for c in range(classes)),
-                members=tuple((c + 1,) for c in range(classes)),
-                regions=False,
+                members=tuple(tuple(range(c + 1, classes + 1 if regions else c + 2)) for c in range(classes)),
+                regions=regions,
             ),
             modalities=["MRI"] * channels,
         )

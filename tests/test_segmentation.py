@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from make_volumes import write_blobs
+from make_volumes import write_blobs, write_volumes
 
 from trainables.errors import NonFiniteLossError, SettingError
 from trainables.inference import predict_encoded
@@ -176,6 +176,17 @@ def test_the_saved_model_is_what_was_evaluated(volumes: Volumes, tmp_path: Path)
         for value, target in ((1, "class1"), (2, "class2")):
             p, t = predicted == value, volume.label == value
             assert scores[target] == pytest.approx(2 * (p & t).sum() / (p.sum() + t.sum()), abs=1e-9)
+
+
+def test_regions_that_overlap_are_learned_and_scored(volumes: Volumes, tmp_path: Path) -> None:
+    masks = np.array([0, 0b01, 0b11], np.uint8)  # region 1 is the whole blob, region 2 its second half
+    cases = {name: (np.array(volumes[name].image), masks[volumes[name].label]) for name in volumes.names}
+    nested = write_volumes(tmp_path / "nested", cases, regions=True)
+
+    evaluation = start(nested, maximum=80, learning_rate=0.02).advance(80)
+
+    assert evaluation.metrics["dice_class1"] > 0.85
+    assert evaluation.metrics["dice_class2"] > 0.7
 
 
 def test_check_parameters_lets_good_ones_pass() -> None:
