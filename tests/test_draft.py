@@ -54,6 +54,7 @@ def test_small_data_set_on_two_cores(tmp_path: Path, small_dataset: Path) -> Non
     # 20 x 24 x 18 voxels: padded to what four levels divide.
     assert config.space["patch_size"] == {"choice": ["24x24x24", "16x24x16"]}
     assert config.space["batch_size"] == {"choice": [2, 4, 8]}
+    assert config.training["network"] == "compact_unet"
     assert config.default["patch_size"] == "24x24x24"
     assert (config.resources.cpus_per_trial, config.resources.gpus_per_trial) == (1, 0)
     assert config.search.trials == 16

@@ -72,8 +72,8 @@ def test_memory_of_the_original_unet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most_voxels", "batches"),
-    [(500, [1]), (1000, [1]), (2500, [1, 2]), (4000, [1, 2, 4]), (9000, [2, 4, 8]), (1e9, [2, 4, 8])],
+    ("fitting", "useful", "batches"),
+    [(2, 100, [2]), (3.9, 100, [2]), (4, 100, [2, 4]), (100, 100, [2, 4, 8]), (100, 7.9, [2, 4]), (100, 1, [2, 4])],
 )
-def test_batches_that_fit(most_voxels: float, batches: list[int]) -> None:
-    assert plan_batches(1000, most_voxels) == batches
+def test_batches(fitting: float, useful: float, batches: list[int]) -> None:
+    assert plan_batches(fitting=fitting, useful=useful) == batches

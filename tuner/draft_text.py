@@ -14,8 +14,13 @@ from tuner.expectation import duration
 from tuner.proposal import Proposal, Subject
 from tuner.slots import Slots
 
-SHOWN = ("normalisation", "optimizer", "weight_decay", "schedule", "loss", "precision", "weight_averaging")
-"""Settings of the recipe that are written even where they have their defaults, for the user to change."""
+SHOWN = {
+    "The network.": ("network", "width", "levels", "normalisation"),
+    "How it learns.": ("loss", "optimizer", "weight_decay", "schedule", "weight_averaging", "precision"),
+    "How patches are changed at random: tilted by up to so many degrees, scaled by up to that share, and mirrored\n"
+    "along axes such as x or xyz, which harms where left and right differ.": ("tilt", "zoom", "flips"),
+}
+"""Settings that are written even where they have their defaults, for the user to change, below what is said of them."""
 
 HEAD = """\
 # {dataset}: {cases} cases, {channels}, to segment {targets}.
@@ -51,7 +56,7 @@ space:
 
 NOTES = {
     "learning_rate": "The highest of the schedule.",
-    "width": "Channels of the network's first level; each level has twice as many as the one above.",
+    "tilt": "Patches are tilted at random by up to so many degrees.",
     "batch_size": "Patches in a step. The most, of the largest patches, take some {batch_gib:.1f} GiB of {gib:.0f}.",
     "patch_size": "Voxels along x, y, z: multiples of {divisors}, for {levels} levels.\nThe largest {largest}.",
 }
@@ -124,7 +129,7 @@ def sweep_text(
         test_fraction=config.test_fraction,
         labels=yaml_text({label: value for value, label in subject.dataset.labels.items() if value}),
         normalisation=_line(kinds),
-        training=_lines({**{key: _default(key) for key in SHOWN}, **proposal.training}),
+        training=_training(proposal),
         space=_space(subject, slots, proposal),
     )
     tail = TAIL.format(
@@ -224,8 +229,15 @@ def _space(subject: Subject, slots: Slots, proposal: Proposal) -> str:
     return "\n".join(lines)
 
 
-def _default(key: str) -> Any:
-    return getattr(SegmentationConfig(), key)
+def _training(proposal: Proposal) -> str:
+    """The fixed settings, those of the proposal first where SHOWN does not place them."""
+    defaults = SegmentationConfig().to_mapping()
+    placed = {key for keys in SHOWN.values() for key in keys}
+    lines = [_lines({key: value}) for key, value in proposal.training.items() if key not in placed]
+    for comment, keys in SHOWN.items():
+        settings = {key: proposal.training.get(key, defaults[key]) for key in keys if key not in proposal.space}
+        lines += [f"  # {line}" for line in comment.splitlines()] + [_lines(settings)]
+    return "\n".join(lines)
 
 
 def _million(voxels: float) -> str:

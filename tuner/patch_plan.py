@@ -61,10 +61,14 @@ def fitting_voxels(memory_gib: float, *, width: int, half: bool) -> float:
     return memory_gib * 2**30 / (BYTES_PER_VOXEL * width * WORKSPACE * (0.5 if half else 1.0))
 
 
-def plan_batches(patch_voxels: int, most_voxels: float) -> list[int]:
-    """Batch sizes that fit, up to three of 1, 2, 4, 8."""
-    fitting = [batch for batch in (1, 2, 4, 8) if batch == 1 or batch * patch_voxels <= most_voxels]
-    return fitting[-3:]
+def plan_batches(*, fitting: float, useful: float) -> list[int]:
+    """Which of the batch sizes 2, 4 and 8 to search: two at least where memory holds them, then those not too large.
+
+    Args:
+        fitting: how many of the largest patches memory holds.
+        useful: the largest batch with which the first trial's patch still has steps enough.
+    """
+    return [batch for batch in (2, 4, 8) if batch == 2 or (batch <= fitting and batch <= max(4, useful))]
 
 
 def _covering(median_shape: Sequence[int], levels: int, spacing: Sequence[float]) -> PatchSize:

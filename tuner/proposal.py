@@ -35,7 +35,8 @@ ENOUGH_STEPS = 650
 """The first trial's patch is the largest that leaves it so many steps: a small network learns a small organ in them."""
 
 FEW_STEPS = 250
-"""The largest patch that is searched leaves so many, unless it would have to be smaller than SMALL_PATCH for it."""
+"""The largest patch that is searched leaves so many, unless it would have to be smaller than SMALL_PATCH for it; and so
+does the largest batch, with the first trial's patch."""
 
 LEAST_STEPS = 50
 """With fewer at the full budget there is nothing to compare; the first rung has a ninth of them."""
@@ -146,11 +147,10 @@ def propose(
     )
 
     patches, default, maximum = _affordable(timetable, slots, patches_up_to, memory_voxels / BATCH, minutes)
-    batches = plan_batches(prod(patches[0]), min(memory_voxels, maximum / (2 * LEAST_STEPS)))
-    batch = min(BATCH, batches[-1])
+    batches = plan_batches(fitting=memory_voxels / prod(patches[0]), useful=maximum / (FEW_STEPS * prod(default)))
     cost = timetable.costs(patches, default)[0]
     sizes: dict[str, tuple[Sequence[Any], Any]] = {
-        "batch_size": (batches, batch),
+        "batch_size": (batches, BATCH),
         "patch_size": ([patch_text(patch) for patch in patches], patch_text(default)),
     }
     searched = {key: size for key, size in sizes.items() if len(size[0]) > 1}
@@ -161,7 +161,7 @@ def propose(
         default={**recipe.default, **{key: value for key, (_, value) in searched.items()}},
         largest_patch=patches[0],
         maximum=maximum,
-        steps=int(maximum / (batch * prod(default))),
+        steps=int(maximum / (BATCH * prod(default))),
         seconds=timetable.seconds(patches, default, maximum),
         confirm_seconds=_confirm_seconds(cost, maximum, slots, confirmed),
         cost=cost,

@@ -31,11 +31,11 @@ class Recipe:
 
 CPU = Recipe(
     network="compact_unet",
-    most_width=12,
+    most_width=8,
     levels=4,
-    space={"learning_rate": {"float": [2e-3, 2e-2], "log": True}, "width": {"choice": [8, 12]}},
-    default={"learning_rate": 6e-3, "width": 8},
-    training={},
+    space={"learning_rate": {"float": [2e-3, 2e-2], "log": True}, "tilt": {"float": [0, 30]}},
+    default={"learning_rate": 6e-3, "tilt": 15},
+    training={"width": 8},
 )
 
 GPU = Recipe(
