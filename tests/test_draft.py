@@ -204,6 +204,12 @@ def test_paths_are_relative_where_they_are_near(path: str, folder: str, written:
     assert near_path(Path(path), Path(folder)) == written
 
 
+def test_of_many_classes_some_are_told(tmp_path: Path) -> None:
+    labels = {str(value): "background" if value == 0 else f"organ {value}" for value in range(12)}
+    _, text = drafted(tmp_path, write_dataset(tmp_path / "Organs", manifest={"labels": labels}))
+    assert "organ 6, organ 7 and 4 more.\n" in text.splitlines(keepends=True)[0]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -1,5 +1,7 @@
 """Timing by worker processes, with a run that trains nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from tuner.pace import Job, Pacers, time_job
@@ -18,6 +20,15 @@ def test_workers_time_each_configuration() -> None:
     assert 0 < slow.step <= 0.001 + 1e-9
     assert 0 < fast.step <= 0.001 + 1e-9
     assert slow.evaluation == 0
+
+
+def test_the_current_folder_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tuner", "trainables"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not ours')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with Pacers(slots=1, threads=1, trainable=TOY) as workers:
+        assert len(workers.time(job({}))) == 1
 
 
 def test_a_failing_run_shows_its_error() -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from tuner.slots import Slots
 SHOWN = {
     "The network.": ("network", "width", "levels", "normalisation"),
     "How it learns.": ("loss", "optimizer", "weight_decay", "schedule", "weight_averaging", "precision"),
-    "How patches are changed at random: tilted by up to so many degrees, scaled by up to that share, and mirrored\n"
-    "along axes such as x or xyz, which harms where left and right differ.": ("tilt", "zoom", "flips"),
+    "How patches are changed at random: `tilt` in degrees, `zoom` as a share of the size, `flips` along axes such as\n"
+    "x or xyz, which harm where left and right differ.": ("tilt", "zoom", "flips"),
 }
 """Settings that are written even where they have their defaults, for the user to change, below what is said of them."""
 
@@ -115,7 +115,7 @@ def sweep_text(
         dataset=_line(subject.dataset.name),
         cases=len(subject.dataset.cases),
         channels=_line(_counted(plan.channels, "channel") + f" ({', '.join(subject.dataset.modalities)})"),
-        targets=_line(" and ".join(filter(None, (", ".join(names[:-1]), names[-1])))),
+        targets=_line(_listed(names)),
         shape=shape,
         spacing=spacing,
         foreground=100 * (1 - subject.seen.class_frequencies[0]),
@@ -189,6 +189,12 @@ def _lines(settings: Mapping[str, Any]) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a, b and c`; of many the first ones."""
+    shown = [*names] if len(names) <= 8 else [*names[:7], f"{len(names) - 7} more"]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def _group(subject: Subject, folder: Path) -> str:

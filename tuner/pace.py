@@ -58,10 +58,11 @@ class Pacers:
         self._workers: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
+        # Not the current folder (-P; an empty entry would mean it too): it may hold a `tuner` of the user's own.
+        folders = [str(Path(__file__).parents[1]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = {
             **os.environ,
-            # Not the current folder: it may hold a `tuner` of the user's own.
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(folders),
             "OMP_NUM_THREADS": str(self._threads),
         }
         for _ in range(self._slots):
