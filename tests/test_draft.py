@@ -81,7 +81,7 @@ def test_slow_evaluations_leave_less_for_training(tmp_path: Path, small_dataset:
 
 def test_large_volumes_on_a_slow_machine(tmp_path: Path) -> None:
     """The patch shrinks to 32^3 voxels, not below; then the sweep takes longer than ten minutes, and says so."""
-    dataset = write_dataset(tmp_path / "Large", cases=3, shape=(96, 96, 80), channels=4)
+    dataset = write_dataset(tmp_path / "Large", cases=3, shape=(64, 72, 64))
     config, text = drafted(tmp_path, dataset, time_job=pace(1e-5))
     default = parse_patch_size(config.default["patch_size"])
     assert 32**3 <= prod(default) < 40**3
