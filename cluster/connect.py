@@ -38,11 +38,12 @@ class Cluster:
 
 
 @contextmanager
-def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[Cluster]:
+def connect(address: str | None = None, *, cores: int | None = None, verbose: bool = False) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start Ray on this machine and end it afterwards.
 
     Args:
         address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
+        cores: of a cluster started here; by default Ray counts them, blind to CPU affinity and nested groups.
         verbose: whether Ray's own messages reach the terminal.
 
     Raises ClusterError if none answers, or if its workers would import something else in our packages' place.
@@ -67,6 +68,7 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[Cl
     try:
         context = ray.init(
             address=address or "local",
+            num_cpus=None if address else cores,
             include_dashboard=None if address else True,
             log_to_driver=verbose,
             logging_level=logging.INFO if verbose else logging.ERROR,

@@ -1,12 +1,14 @@
 """What a sweep ran on: versions, machine and code, so that its figures can be read later."""
 
-import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from tuner import machine
 
 LIBRARIES = ("voxtune", "torch", "ray", "optuna", "monai", "nibabel", "numpy", "pandas")
 
@@ -18,25 +20,12 @@ def describe_environment() -> dict[str, Any]:
         "libraries": {name: _version(name) for name in LIBRARIES},
         "system": platform.platform(),
         "processor": processor(),
-        "cores": usable_cores(),
-        "memory_gib": round(memory_gib(), 1),
-        "devices": devices(),
+        "cores": machine.usable_cores(),
+        "memory_gib": round(machine.memory_gib(), 1),
+        "devices": [asdict(device) for device in machine.cuda_devices()],
         "revision": _revision(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def memory_gib() -> float:
-    """The machine's memory, or the control group's limit where that is lower."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(machine, int(text) if text.isdigit() else machine) / 2**30
 
 
 def processor() -> str:
@@ -47,17 +36,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def devices() -> list[dict[str, Any]]:
-    """The CUDA devices: name and memory in GiB."""
-    import torch
-
-    return [
-        {"name": torch.cuda.get_device_name(index), "memory_gib": round(free_total[1] / 2**30, 1)}
-        for index in range(torch.cuda.device_count())
-        for free_total in [torch.cuda.mem_get_info(index)]
-    ]
 
 
 def _version(name: str) -> str | None:

@@ -159,7 +159,7 @@ class Page:
         known = self.environment
         if not known:
             return
-        devices = ", ".join(f"{d['name']} ({d['memory_gib']} GiB)" for d in known.get("devices", []))
+        devices = ", ".join(f"{d['name']} ({d['memory_gib']:.0f} GiB)" for d in known.get("devices", []))
         libraries = ", ".join(f"{name} {version}" for name, version in known.get("libraries", {}).items() if version)
         machine = f"{known.get('processor')}, {known.get('cores')} cores, {known.get('memory_gib')} GiB"
         yield "## Environment"

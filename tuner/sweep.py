@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cluster.connect import Cluster, connect
+from tuner import machine
 from tuner.config import SweepConfig, cache_folder
 from tuner.confirm import CONFIRM, confirming_work, test_confirmed
 from tuner.directory import SweepDirectory
@@ -77,7 +78,11 @@ def _drive(
     verbose: bool,
 ) -> Results:
     """Search, confirm and report, over whatever the study holds already."""
-    with library_messages(directory.log_file, verbose=verbose), connect(address, verbose=verbose) as cluster:
+    cores = machine.usable_cores()
+    with (
+        library_messages(directory.log_file, verbose=verbose),
+        connect(address, cores=cores, verbose=verbose) as cluster,
+    ):
         if cluster.dashboard:
             view.note(f"Ray dashboard: {cluster.dashboard}")
         work = _work(config, directory, prepared, cluster)
