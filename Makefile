@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 demo: $(READY)  ## a sweep of 8 trials on a generated data set
 	rm -rf demo
 	$(BIN)/voxtune phantom demo/heart --task heart --cases 12
-	$(BIN)/voxtune new demo/heart -o demo/sweep.yaml --trials 8 --minutes 1.5
+	$(BIN)/voxtune new demo/heart -o demo/sweep.yaml --trials 8 --minutes 3
 	$(BIN)/voxtune run demo/sweep.yaml --name demo --runs demo/runs --no-confirm
 
 test: $(READY)  ## all tests

@@ -17,6 +17,7 @@ from tuner.slots import Slots
 SHOWN = {
     "The network.": ("network", "width", "levels", "normalisation"),
     "How it learns.": ("loss", "optimizer", "weight_decay", "schedule", "weight_averaging", "precision"),
+    "Share of the patches that are centred on a target; the others lie anywhere.": ("foreground_fraction",),
     "How patches are changed at random: `tilt` in degrees, `zoom` as a share of the size, `flips` along axes such as\n"
     "x or xyz, which harm where left and right differ.": ("tilt", "zoom", "flips"),
 }

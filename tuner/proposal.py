@@ -44,6 +44,13 @@ LEAST_STEPS = 50
 SMALL_PATCH = {"cpu": 32**3, "cuda": 96**3}
 """Voxels. A sweep takes longer than is usual rather than to look at the data through a smaller window."""
 
+FOREGROUND_FRACTION = 0.5
+"""Share of the patches centred on a target where a patch shows little of a volume: with all of them, networks label
+what they never saw (0.82 against 0.87 after a minute on phantom hearts). Where a patch holds LARGE_SHARE of the median
+volume it shows enough of the rest, and the setting keeps its default."""
+
+LARGE_SHARE = 0.25
+
 MINUTES = {"cpu": 10.0, "cuda": 60.0}
 
 
@@ -155,6 +162,8 @@ def propose(
     }
     searched = {key: size for key, size in sizes.items() if len(size[0]) > 1}
     fixed = {key: value for key, (_, value) in sizes.items() if key not in searched}
+    if prod(default) < LARGE_SHARE * prod(subject.median_shape):
+        fixed["foreground_fraction"] = FOREGROUND_FRACTION
     return Proposal(
         training={**training, **fixed},
         space={**recipe.space, **{key: {"choice": choices} for key, (choices, _) in searched.items()}},
