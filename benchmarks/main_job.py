@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--group")
     parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--minutes", type=float, default=9.5)
+    parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--folder", type=Path, required=True, help="where the sweep is run; new or empty")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -72,8 +72,9 @@ def main() -> None:
         "seconds_evaluating": float(results.trials["evaluation_seconds"].sum()),
         "validation_cases": split["validation"],
         "trials": json.loads(results.trials.drop(columns=["error"]).to_json(orient="records")),
-        "sweep": config,
-        "environment": describe_environment(),
+        # Without the folders of the machine that it ran on.
+        "sweep": {**config, "dataset": {**config["dataset"], "path": dataset.name}},
+        "environment": {**describe_environment(), "command": command(given)},
     }
     report(found)
     RESULTS.mkdir(exist_ok=True)
@@ -81,6 +82,14 @@ def main() -> None:
     file = RESULTS / f"main_job-{dataset.name}-{time.strftime('%Y-%m-%d')}-{machine}.json"
     file.write_text(json.dumps(found, indent=1, default=str) + "\n")
     print(f"written: {file}")
+
+
+def command(given: argparse.Namespace) -> str:
+    """What was typed, without folders."""
+    group = f" --group '{given.group}'" if given.group else ""
+    return (
+        f"python benchmarks/main_job.py {given.dataset.name}{group} --trials {given.trials} --minutes {given.minutes:g}"
+    )
 
 
 def timed(*arguments: object, folder: Path) -> tuple[float, dict[str, float]]:
