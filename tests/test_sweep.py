@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 
+import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
 
+from cluster.errors import ClusterError
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.errors import SweepDirectoryError, SweepFailed
+from tuner.errors import StudyError, SweepDirectoryError, SweepFailed
 from tuner.results import read_results
 from tuner.sweep import resume_sweep, run_sweep
 
@@ -90,6 +92,22 @@ def test_sweep_without_any_result_says_why(tmp_path):
         run_sweep(config, runs=tmp_path)
     directory = SweepDirectory.find("toy", runs=tmp_path)
     assert (directory.report / "report.md").is_file()
+
+
+def test_database_holds_each_sweep_by_its_name(tmp_path):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    config = toy(storage=url, search={"trials": 2}, confirm={"top": 0})
+    results = run_sweep(config, runs=tmp_path)
+    assert len(results.trials) == 2
+    assert optuna.get_all_study_names(url) == ["toy/sweep"]
+    with pytest.raises(StudyError, match=r"holds a study 'toy/sweep' already; choose another --name"):
+        run_sweep(config, runs=tmp_path / "elsewhere")
+
+
+def test_a_trial_too_large_for_the_cluster_leaves_no_directory(tmp_path):
+    with pytest.raises(ClusterError, match="asks for 999 CPU"):
+        run_sweep(toy(resources={"cpus_per_trial": 999}), runs=tmp_path)
+    assert not (tmp_path / "toy").exists()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])

@@ -38,8 +38,11 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A sweep's directory
 def new(
     dataset: Annotated[Path, typer.Argument(help="Folder with a Decathlon-style dataset.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sweep file to write.")] = Path("sweep.yaml"),
+    name: Annotated[str | None, typer.Option(help="Of the sweep; the data set's by default.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Configurations to try.")] = 16,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="How long the search may take, about.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="What four of five searches end within; 10, with GPUs 60.")
+    ] = None,
     group: Annotated[
         str | None, typer.Option(help="Subject of a case, e.g. '(int(number) + 1) // 2': never on both sides.")
     ] = None,
@@ -57,6 +60,7 @@ def new(
     with view.preparing():
         text = draft_sweep(
             dataset,
+            name=name,
             trials=trials,
             minutes=minutes,
             group=group,
@@ -191,11 +195,12 @@ def phantom(
     task: Annotated[str, typer.Option(help="heart, spleen or brain.")] = "heart",
     cases: Annotated[int, typer.Option(min=1)] = 12,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    size: Annotated[float, typer.Option(help="Voxels along each axis, as a factor: 0.25 to 4.")] = 1.0,
 ) -> None:
     """Generate a data set with organ-like labels, to try things on."""
     from trainables.phantom import write_phantom
 
-    folder = write_phantom(output, task=task, cases=cases, seed=seed)
+    folder = write_phantom(output, task=task, cases=cases, seed=seed, size=size)
     console.print(f"Wrote {cases} cases to {folder}. Next: voxtune new {folder}", highlight=False, soft_wrap=True)
 
 
@@ -256,7 +261,7 @@ def main() -> None:
         console.print(Text(str(interruption)), soft_wrap=True)
         sys.exit(130)
     except KeyboardInterrupt:
-        _complain("interrupted before the sweep began; nothing was left behind")
+        _complain("interrupted")
         sys.exit(130)
 
 

@@ -13,9 +13,8 @@ import ray
 
 from tuner.config import ConfirmConfig
 from tuner.search import Work
+from tuner.storage import CONFIRM
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
-
-CONFIRM = "confirm"
 
 
 def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> Work:

@@ -24,7 +24,7 @@ from tuner.best import Best, Run, choose_best, ranking, runs_of
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
-from tuner.storage import open_storage
+from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
 from tuner.study import DEFAULT_ORIGIN
 
 RENAMED = {"loss": "training_loss", "precision": "precision_used", "parameters": "parameter_count"}
@@ -181,16 +181,19 @@ class Results:
 
 def read_results(directory: SweepDirectory) -> Results:
     """The results of the sweep in `directory`, from its studies. Raises StudyError if they can't be read."""
-    url = SweepConfig.read(directory.sweep_file).storage
+    config = SweepConfig.read(directory.sweep_file)
     unbegun = StudyError(f"sweep {directory.name}: no trial was begun yet")
-    if url is None and not directory.journal.is_file():
+    if config.storage is None and not directory.journal.is_file():
         raise unbegun  # opening the storage would make the file
-    storage = open_storage(url, directory.journal)
+    storage = open_storage(config.storage, directory.journal)
     known = optuna.get_all_study_names(storage)
-    if "sweep" not in known:
+    sweep, confirm = (stored_name(study, config.name, config.storage) for study in (SWEEP, CONFIRM))
+    if sweep not in known:
         raise unbegun
-    confirm = optuna.load_study(study_name="confirm", storage=storage) if "confirm" in known else None
-    return Results.from_studies(optuna.load_study(study_name="sweep", storage=storage), confirm)
+    return Results.from_studies(
+        optuna.load_study(study_name=sweep, storage=storage),
+        optuna.load_study(study_name=confirm, storage=storage) if confirm in known else None,
+    )
 
 
 def _evaluations(trial: FrozenTrial) -> list[dict[str, Any]]:

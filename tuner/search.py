@@ -18,7 +18,6 @@ from ray.tune.search import Searcher
 from trainables.protocol import Budget
 from tuner.actor import ASSIGNMENT, Assignment, TrialActor, TrialReport
 from tuner.directory import SweepDirectory
-from tuner.errors import SweepInterrupted
 from tuner.rungs import SuccessiveHalving
 from tuner.study import StopReason, SweepStudy
 
@@ -125,7 +124,7 @@ class StudyScheduler(FIFOScheduler):
 def search(work: Work) -> None:
     """Run trials until the study holds `work.trials`. Leaves no trial RUNNING.
 
-    Raises SweepInterrupted if the user stopped it before.
+    Raises KeyboardInterrupt if the user stopped it before.
     """
     work.study.release()
     if work.rungs:
@@ -160,7 +159,7 @@ def search(work: Work) -> None:
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
     if work.study.trials_left(work.trials) > 0:
-        raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: voxtune resume {work.directory.root}")
+        raise KeyboardInterrupt  # Ray Tune took it and ended in order
 
 
 def _trial_name(trial: Any) -> str:

@@ -8,6 +8,17 @@ from optuna.storages.journal import JournalFileBackend
 
 from tuner.errors import StudyError
 
+SWEEP = "sweep"
+"""The study of the search itself."""
+
+CONFIRM = "confirm"
+"""The study of its best configurations, trained again with other seeds."""
+
+
+def stored_name(study: str, sweep: str, url: str | None) -> str:
+    """The name of a sweep's study in its storage: a database, unlike a journal, may hold many sweeps."""
+    return study if url is None else f"{sweep}/{study}"
+
 
 def open_storage(url: str | None, journal: Path) -> BaseStorage:
     """Open the storage at `url`, or the journal file if there is none.

@@ -1,16 +1,20 @@
 """A sweep from its config to its report."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import optuna
+
 from cluster.connect import Cluster, connect
+from cluster.errors import ClusterError
 from tuner import machine
 from tuner.config import SweepConfig, cache_folder
-from tuner.confirm import CONFIRM, confirming_work, test_confirmed
+from tuner.confirm import confirming_work, test_confirmed
 from tuner.directory import SweepDirectory
 from tuner.environment import describe_environment
-from tuner.errors import SweepFailed
+from tuner.errors import StudyError, SweepFailed, SweepInterrupted
 from tuner.files import replace_file
 from tuner.preparation import Prepared, check_space, prepare
 from tuner.quiet import library_messages
@@ -19,11 +23,9 @@ from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import sampler_factory
 from tuner.search import Work, search
-from tuner.storage import open_storage
+from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.view import View
-
-SWEEP = "sweep"
 
 
 def run_sweep(
@@ -41,14 +43,20 @@ def run_sweep(
         view: where progress is shown; nowhere by default.
         verbose: whether Ray's and Optuna's messages reach the terminal.
 
-    Raises a UserError before anything is started, or SweepFailed if no trial gave a result.
+    Raises a UserError, TrainableError or ClusterError before a trial starts, and leaves nothing then; SweepFailed if
+    no trial gave a result; SweepInterrupted if the user stopped it.
     """
     view = view or View(quiet=True)
     SweepDirectory.check_free(runs / config.name)
+    _check_unused(config, runs)
     prepared = _prepare(config, view)
     directory = SweepDirectory.create(runs / config.name)
     _write_set_up(directory, config, prepared)
-    return _drive(config, directory, prepared, address=address, view=view, verbose=verbose)
+    try:
+        return _drive(config, directory, prepared, address=address, view=view, verbose=verbose)
+    except ClusterError:  # no trial was begun
+        shutil.rmtree(directory.root)
+        raise
 
 
 def resume_sweep(
@@ -91,6 +99,8 @@ def _drive(
                 search(work)
             if config.confirm.top and work.study.ranking():
                 _confirm(work, config, prepared, view)
+        except KeyboardInterrupt:
+            raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: voxtune resume {directory.root}") from None
         finally:
             write_report(directory)
     results = read_results(directory)
@@ -100,12 +110,25 @@ def _drive(
 
 
 def _confirm(work: Work, config: SweepConfig, prepared: Prepared | None, view: View) -> None:
-    confirm = SweepStudy.open(open_storage(config.storage, work.directory.journal), CONFIRM, work.study.space)
+    confirm = SweepStudy.open(
+        open_storage(config.storage, work.directory.journal),
+        stored_name(CONFIRM, config.name, config.storage),
+        work.study.space,
+    )
     repeats = confirming_work(work, confirm, config.confirm)
     with view.watching(confirm, trials=repeats.trials, title="confirm"):
         search(repeats)
     if prepared and prepared.split.test:
         test_confirmed(work, repeats, dataset=prepared.dataset.root, cases=prepared.split.test)
+
+
+def _check_unused(config: SweepConfig, runs: Path) -> None:
+    """Raises StudyError if the database holds a sweep of this name already: a new one must not mix with it."""
+    if config.storage is None:
+        return
+    name = stored_name(SWEEP, config.name, config.storage)
+    if name in optuna.get_all_study_names(open_storage(config.storage, runs)):
+        raise StudyError(f"storage: {config.storage} holds a study {name!r} already; choose another --name")
 
 
 def _prepare(config: SweepConfig, view: View) -> Prepared | None:
@@ -128,7 +151,7 @@ def _work(config: SweepConfig, directory: SweepDirectory, prepared: Prepared | N
     slots = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
     study = SweepStudy.open(
         open_storage(config.storage, directory.journal),
-        SWEEP,
+        stored_name(SWEEP, config.name, config.storage),
         config.search_space,
         seed=config.search.seed,
         sampler=sampler_factory(config.search, slots=slots),
