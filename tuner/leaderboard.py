@@ -5,6 +5,7 @@ import math
 import pandas as pd
 from rich.table import Table
 
+from tuner.cells import cell
 from tuner.results import Results
 
 ROWS = 8
@@ -22,7 +23,7 @@ def leaderboard(results: Results, *, rows: int = ROWS) -> Table:
     if tested:
         table.add_column("test", justify="right", no_wrap=True)
     for name in results.space.searched:
-        table.add_column(name, justify="right")
+        table.add_column(cell(name), justify="right")
     best = results.best
     ranked = results.ranking
     order = sorted(ranked, key=lambda run: best is None or run.number != best.number)
@@ -35,7 +36,7 @@ def leaderboard(results: Results, *, rows: int = ROWS) -> Table:
         if tested:
             cells.append(_spread(confirmed, run.number, "test"))
         parameters = results.sweep_trials[run.number].params
-        table.add_row(*cells, *(_short(parameters.get(name, "")) for name in results.space.searched))
+        table.add_row(*cells, *(cell(parameters.get(name, "")) for name in results.space.searched))
     return table
 
 
@@ -45,7 +46,3 @@ def _spread(confirmed: pd.DataFrame, number: int, column: str) -> str:
         return ""
     mean, std = confirmed.loc[[number], [f"{column}_mean", f"{column}_std"]].to_numpy(dtype=float)[0]
     return f"{mean:.4f}" if math.isnan(std) else f"{mean:.4f} ± {std:.4f}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

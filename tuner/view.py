@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from tuner.cells import cell, short
 from tuner.rungs import FULL_BUDGET
 from tuner.study import SweepStudy
 
@@ -111,7 +112,7 @@ class _LiveTable:
         done = finished - self._finished_before
         if done and finished < self._trials:
             parts.append(f"about {clock(elapsed / done * (self._trials - finished))} left")
-        return Text("  ".join(parts), style="bold")
+        return Text("  ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
 
 class _Lines:
@@ -144,12 +145,10 @@ def trial_table(study: SweepStudy, *, rows: int = ROWS) -> Table:
     """The running trials, then the best of the others, with what was searched."""
     searched = list(study.space.searched)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("trial", justify="right")
-    table.add_column("state", no_wrap=True)
-    for name in searched:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("budget", justify="right")
-    table.add_column("Dice", justify="right")
+    for heading in ("trial", "state", "budget", "Dice"):
+        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    for name in searched:  # these give way in a narrow terminal: cut, never wrapped
+        table.add_column(cell(name), justify="right")
     trials = study.trials()
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     others = sorted((trial for trial in trials if trial.state.is_finished()), key=_rank)
@@ -159,9 +158,9 @@ def trial_table(study: SweepStudy, *, rows: int = ROWS) -> Table:
         table.add_row(
             str(trial.number),
             Text(status, style=STATE_STYLES.get(status, "")),
-            *(_short(trial.params.get(name, "")) for name in searched),
             f"{step / FULL_BUDGET:.0%}" if step else "",
             f"{trial.intermediate_values[step]:.4f}" if step else "",
+            *(cell(trial.params.get(name, "")) for name in searched),
             style="bold" if best and trial.number == best[0] else "",
         )
     hidden = len(trials) - table.row_count
@@ -203,8 +202,4 @@ def _rank(trial: FrozenTrial) -> tuple[int, float]:
 
 
 def _values(parameters: Mapping[str, Any], study: SweepStudy) -> str:
-    return ", ".join(f"{name} {_short(parameters[name])}" for name in study.space.searched if name in parameters)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return ", ".join(f"{name} {short(parameters[name])}" for name in study.space.searched if name in parameters)
