@@ -35,7 +35,7 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
     )
 
 
-def test_confirmed(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence[str]) -> None:
+def score_on_test_cases(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence[str]) -> None:
     """Evaluate the models of the confirmed configurations on the test cases, in parallel, into the confirm study.
 
     The default configuration's too, if it was trained to the end: what a user would have got without a search.

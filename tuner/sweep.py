@@ -11,7 +11,7 @@ from cluster.connect import Cluster, connect
 from cluster.errors import ClusterError
 from tuner import machine
 from tuner.config import SweepConfig, cache_folder
-from tuner.confirm import confirming_work, test_confirmed
+from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
 from tuner.environment import describe_environment
 from tuner.errors import StudyError, SweepFailed, SweepInterrupted
@@ -119,7 +119,7 @@ def _confirm(work: Work, config: SweepConfig, prepared: Prepared | None, view: V
     with view.watching(confirm, trials=repeats.trials, title="confirm"):
         search(repeats)
     if prepared and prepared.split.test:
-        test_confirmed(work, repeats, dataset=prepared.dataset.root, cases=prepared.split.test)
+        score_on_test_cases(work, repeats, dataset=prepared.dataset.root, cases=prepared.split.test)
 
 
 def _check_unused(config: SweepConfig, runs: Path) -> None:
