@@ -1,8 +1,8 @@
 # `make demo` and `make test` work on a fresh machine: each sets up .venv by itself.
-# Python 3.11 or newer is needed; PYTHON=/path/to/python chooses one.
+# Python 3.11.4 or newer is needed; PYTHON=/path/to/python chooses one.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
@@ -35,7 +35,7 @@ clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "voxtune needs Python 3.11 or newer; say which: make PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "voxtune needs Python 3.11.4 or newer; say which: make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		echo "installing Debian's python3-venv"; \
 		apt-get update -q && apt-get install -qy python3-venv || \

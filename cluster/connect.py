@@ -32,9 +32,12 @@ class Cluster:
                     f"resources: a trial asks for {need:g} {kind}, but the cluster has {have[kind]:g}; "
                     f"lower {kind.lower()}s_per_trial, or connect to a larger cluster by --address"
                 )
+        by_cpu = _times(have["CPU"], cpus)
+        if not gpus:
+            return by_cpu
         # Whole trials on each GPU: three trials of 0.4 GPU do not fit on one.
-        by_gpu = have["GPU"] // gpus if gpus >= 1 else have["GPU"] * (1 // gpus) if gpus else float("inf")
-        return int(min(have["CPU"] // cpus, by_gpu))
+        by_gpu = _times(have["GPU"], gpus) if gpus >= 1 else int(have["GPU"]) * _times(1.0, gpus)
+        return min(by_cpu, by_gpu)
 
 
 @contextmanager
@@ -81,6 +84,11 @@ def connect(address: str | None = None, *, cores: int | None = None, verbose: bo
         yield Cluster(dashboard=f"http://{url}" if url else None, resources=ray.cluster_resources())
     finally:
         ray.shutdown()
+
+
+def _times(have: float, need: float) -> int:
+    """How often `need` goes into `have`; 0.2 goes into 1 five times, whatever floats say."""
+    return int(have / need + 1e-6)
 
 
 def _knock(address: str) -> None:

@@ -180,6 +180,8 @@ def test_contradicting_number_of_cases(refused, data):
         ({"space": {"patch_size": {"choice": [16, 18]}}}, ["patch_size", "18", "multiple of 4"]),
         ({"space": {"learning_rat": {"float": [1e-3, 1e-2]}}}, ["learning_rat", "learning_rate"]),
         ({"training": {"levels": 3, "precision": "fp8"}}, ["training", "precision", "fp8"]),
+        ({"training": {"levels": 3, "precision": "fp16"}}, ["training", "precision", "fp16"]),
+        ({"budget": {"unit": "steps", "maximum": float("inf")}}, ["budget.maximum", "finite"]),
         ({"dataset": {**SWEEP["dataset"], "group": "__import__('os')"}}, ["group"]),
         ({"dataset": {**SWEEP["dataset"], "labels": {"organ": [1, 9]}}}, ["labels", "9"]),
     ],

@@ -9,7 +9,18 @@ from cluster.shadowing import OURS, hiding
 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "slots"),
-    [(1, 0, 8), (2, 0, 4), (3, 0, 2), (0.5, 0, 16), (1, 1, 4), (1, 0.5, 8), (1, 0.4, 8), (3, 0.5, 2), (2, 2, 2)],
+    [
+        (1, 0, 8),
+        (2, 0, 4),
+        (3, 0, 2),
+        (0.5, 0, 16),
+        (1, 1, 4),
+        (1, 0.5, 8),
+        (1, 0.4, 8),
+        (0.1, 0.2, 20),
+        (3, 0.5, 2),
+        (2, 2, 2),
+    ],
 )
 def test_slots_are_limited_by_cores_and_whole_devices(cpus, gpus, slots):
     cluster = Cluster(dashboard=None, resources={"CPU": 8.0, "GPU": 4.0})

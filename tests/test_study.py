@@ -187,3 +187,13 @@ def test_optuna_own_reader_sees_the_study(tmp_path):
     study.finish(number, "full budget")
     loaded = optuna.load_study(study_name="sweep", storage=open_storage(None, tmp_path / "study.journal"))
     assert loaded.best_value == 0.8
+
+
+def test_trial_that_reported_the_full_budget_is_finished_though_its_driver_died(storage, study):
+    number = study.ask().number
+    study.report(number, 1000, evaluation(0.9), {})
+    again = SweepStudy.open(storage, "sweep", SPACE)
+    again.finish_reached(1000)
+    (trial,) = again.trials()
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.9)
+    assert trial.user_attrs["stop_reason"] == "full budget"

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.errors import TrainingError
+from trainables.errors import TrainableError, TrainingError
 from trainables.protocol import Budget, Evaluation, TrainingRun
 from tuner.files import replace_file
 
@@ -37,6 +37,9 @@ class Assignment:
     data: dict[str, Any]
     budget: Budget
     seed: int
+    device: str
+    """`cuda` if the trial has a share of a GPU, else `cpu`."""
+
     steps: tuple[int, ...]
     """The thousandths of the full budget at which it evaluates, ascending; it goes on after `steps_done` of them."""
 
@@ -106,18 +109,18 @@ class TrialActor(tune.Trainable):
         folder = Path(self._assignment.folder)
         folder.mkdir(parents=True, exist_ok=True)
         assert self._run is not None
-        if last:
-            (folder / "state.pt").unlink(missing_ok=True)
-        else:
+        if not last:
             state = self._run.state_dict()
             replace_file(folder / "state.pt", lambda path: torch.save(state, path))
         save_model = getattr(self._run, "save_model", None)
         if save_model is not None:
             save_model(folder / "model.pt")
+        if last:
+            (folder / "state.pt").unlink(missing_ok=True)
 
     def _failure(self, step: int, error: Exception) -> TrialReport:
         self._run = None
-        expected = isinstance(error, TrainingError | torch.OutOfMemoryError)
+        expected = isinstance(error, TrainingError | TrainableError | torch.OutOfMemoryError)
         return TrialReport(
             number=self._assignment.number,
             step=step,
@@ -140,7 +143,7 @@ def build_run(assignment: Assignment) -> TrainingRun:
         data=assignment.data,
         budget=assignment.budget,
         seed=assignment.seed,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=assignment.device,
     )
     state = Path(assignment.folder) / "state.pt"
     if assignment.steps_done and state.is_file():

@@ -260,9 +260,10 @@ def main() -> None:
     except SweepInterrupted as interruption:
         console.print(Text(str(interruption)), soft_wrap=True)
         sys.exit(130)
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        sys.exit(130)
+    except SystemExit as ending:
+        if ending.code == 130:  # what Typer makes of Ctrl-C
+            _complain("interrupted")
+        raise
 
 
 def _complain(message: str) -> None:

@@ -22,7 +22,7 @@ SectionT = TypeVar("SectionT", bound="Section")
 class Section(BaseModel):
     """A part of a configuration file: unknown keys are errors, values are checked, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class DatasetConfig(Section):

@@ -97,11 +97,14 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
     """
     if config.trainable != SEGMENTATION:
         return
-    from trainables.segmentation import check_parameters  # torch takes seconds to import
+    from trainables.precision import resolve_precision  # torch takes seconds to import
+    from trainables.segmentation import check_parameters
 
     for name, parameters in _probes(config.search_space, config.default):
         try:
             check_parameters(parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
+            if not config.resources.gpus_per_trial:
+                resolve_precision(parameters.get("precision", "auto"), "cpu")
         except SettingError as error:
             where = "training" if name in config.training else "space"
             raise SweepConfigError(f"{where}: {error}") from None

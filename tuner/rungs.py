@@ -30,7 +30,7 @@ def rung_steps(first_share: float, reduction: float) -> tuple[int, ...]:
     while share >= first_share * (1 - 1e-6) and round(share * FULL_BUDGET) >= 1:
         steps.append(round(share * FULL_BUDGET))
         share /= reduction
-    return tuple(reversed(steps))
+    return tuple(sorted(set(steps)))
 
 
 @dataclass

@@ -7,6 +7,8 @@ trial ended nor the last result of a trial that was stopped.
 
 import logging
 import shutil
+import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +76,7 @@ class StudySearcher(Searcher):
             data=dict(work.data),
             budget=work.budget,
             seed=proposal.seed,
+            device="cuda" if work.resources.get("gpu") else "cpu",
             steps=work.steps,
             steps_done=proposal.steps_done,
             folder=str(work.directory.trial_folder(work.study_name, proposal.number)),
@@ -126,6 +129,7 @@ def search(work: Work) -> None:
 
     Raises KeyboardInterrupt if the user stopped it before.
     """
+    work.study.finish_reached(work.steps[-1])
     work.study.release()
     if work.rungs:
         for trial in work.study.trials():
@@ -151,14 +155,18 @@ def search(work: Work) -> None:
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
     try:
         tuner.fit()
     finally:
+        if threading.current_thread() is threading.main_thread():  # Tune leaves its own behind
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         shutil.rmtree(work.directory.ray_results, ignore_errors=True)
         released = work.study.release()
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
-    if work.study.trials_left(work.trials) > 0:
+    if released or work.study.trials_left(work.trials) > 0:
         raise KeyboardInterrupt  # Ray Tune took it and ended in order
 
 

@@ -155,6 +155,17 @@ class SweepStudy:
         else:
             self.optuna.tell(trial, state=TrialState.FAIL)
 
+    def finish_reached(self, last_step: int) -> None:
+        """Complete the trials whose driver died after they reported at `last_step` and before it said so."""
+        for trial in self.trials(TrialState.RUNNING, TrialState.WAITING):
+            if last_step in trial.intermediate_values:
+                # Optuna's storage, because a trial of another process has no public handle.
+                storage = self.optuna._storage
+                storage.set_trial_user_attr(trial._trial_id, "stop_reason", "full budget")
+                storage.set_trial_user_attr(trial._trial_id, "feasible", True)
+                value = trial.intermediate_values[last_step]
+                storage.set_trial_state_values(trial._trial_id, state=TrialState.COMPLETE, values=[value])
+
     def release(self, numbers: Iterable[int] | None = None) -> list[int]:
         """Put running trials (all of them, by default) back into the queue. Returns their numbers.
 

@@ -88,6 +88,7 @@ def _drive(
     """Search, confirm and report, over whatever the study holds already."""
     cores = machine.usable_cores()
     with (
+        directory.owned(),
         library_messages(directory.log_file, verbose=verbose),
         connect(address, cores=cores, verbose=verbose) as cluster,
     ):

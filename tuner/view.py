@@ -36,8 +36,8 @@ class View:
         self._stages: dict[str, Any] = {}
 
     def note(self, text: str) -> None:
-        """One line of news. `text` may hold Rich markup."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """One line of news."""
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ class _LiveTable:
     """One table, drawn in place."""
 
     def __init__(self, console: Console, study: SweepStudy, trials: int, title: str) -> None:
-        self._study, self._trials, self._title = study, trials, title
+        self._console, self._study, self._trials, self._title = console, study, trials, title
         self._started = time.monotonic()
         self._finished_before = len(_finished(study))
         self._live = Live(self._draw(), console=console, auto_refresh=False)
@@ -98,7 +98,7 @@ class _LiveTable:
         self._live.update(self._draw(), refresh=True)
 
     def _draw(self) -> Group:
-        return Group(trial_table(self._study), self._summary())
+        return Group(self._summary(), trial_table(self._study, rows=max(5, min(ROWS, self._console.height - 5))))
 
     def _summary(self) -> Text:
         elapsed = time.monotonic() - self._started
