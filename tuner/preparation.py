@@ -13,7 +13,7 @@ from trainables.fingerprint import Fingerprint, cached_fingerprint
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing
 from trainables.split import Split, group_cases, split_cases
 from trainables.targets import Targets, plan_targets
-from trainables.volumes import Volumes, prepare_volumes
+from trainables.volumes import Volumes, disk_need, memory_need, prepare_volumes
 from tuner.config import SEGMENTATION, DatasetConfig, PreprocessingConfig, SweepConfig
 from tuner.errors import SweepConfigError
 
@@ -60,11 +60,13 @@ def prepare(
     cache: Path,
     check: Callable[[PreprocessingPlan, Targets], None],
     progress: Progress,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Prepared:
     """Read, check, split and preprocess a data set.
 
     Args:
         cache: folder of fingerprints and preprocessed volumes.
+        tell: told what preprocessing will take, before it begins.
         check: tries the training parameters once it is known what is trained on, before the long part.
 
     Raises DatasetError, SettingError or SweepConfigError: nothing has been started or overwritten then.
@@ -79,6 +81,11 @@ def prepare(
         seen, dataset.modalities, spacing=preprocessing.spacing, normalisation=preprocessing.normalisation
     )
     check(plan, targets)
+    disk, memory = disk_need(fingerprint, plan, targets), memory_need(fingerprint, plan)
+    tell(
+        f"{len(dataset.cases)} cases; preprocessed they take {_size(disk)} in {cache}, shared by all trials; "
+        f"preparing one takes up to {_size(memory)} of memory"
+    )
     volumes = prepare_volumes(
         dataset,
         targets,
@@ -88,6 +95,11 @@ def prepare(
         progress=lambda done, of: progress("Preprocessing", done, of),
     )
     return Prepared(dataset=dataset, split=split, fingerprint=fingerprint, volumes=volumes)
+
+
+def _size(number: int) -> str:
+    """Bytes for people."""
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
 
 
 def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:

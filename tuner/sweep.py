@@ -143,6 +143,7 @@ def _prepare(config: SweepConfig, view: View) -> Prepared | None:
             cache=cache_folder(config.cache),
             check=lambda plan, targets: check_space(config, plan, targets),
             progress=view.progress,
+            tell=view.note,
         )
 
 

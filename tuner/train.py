@@ -84,6 +84,7 @@ def train_config(
             cache=cache_folder(config.cache),
             check=check,
             progress=view.progress,
+            tell=view.note,
         )
     run = SegmentationRun(
         config.parameters,
