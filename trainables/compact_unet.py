@@ -1,12 +1,11 @@
 """A 3D U-Net for little compute: as few and as narrow convolutions at full resolution as still find the borders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-Normalisation = Callable[[int], nn.Module]
-Stride = tuple[int, int, int]
+from trainables.unet3d import Normalisation, Stride
 
 
 class CompactUNet(nn.Module):

@@ -9,10 +9,9 @@ and drives it from rung to rung with `advance`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 BudgetUnit = Literal["voxels", "flops", "seconds", "steps"]
-BUDGET_UNITS: tuple[str, ...] = get_args(BudgetUnit)
 
 
 @dataclass(frozen=True, kw_only=True)

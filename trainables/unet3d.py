@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 Normalisation = Callable[[int], nn.Module]
+"""Makes the normalisation of a number of channels."""
+
+Stride = tuple[int, int, int]
 
 
 class UNet3D(nn.Module):
@@ -25,7 +28,7 @@ class UNet3D(nn.Module):
         in_channels: int,
         out_channels: int,
         channels: Sequence[int],
-        strides: Sequence[tuple[int, int, int]],
+        strides: Sequence[Stride],
         normalisation: Normalisation,
         dropout: float = 0.0,
         deep_supervision: bool = False,

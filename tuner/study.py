@@ -29,7 +29,7 @@ from trainables.protocol import Evaluation
 from tuner.errors import StudyError
 from tuner.rungs import FULL_BUDGET
 
-StopReason = Literal["full budget", "stopped at rung", "out of memory", "error", "interrupted"]
+StopReason = Literal["full budget", "stopped at rung", "out of memory", "error"]
 
 MEMORY_CONSTRAINT = "memory"
 
