@@ -7,7 +7,6 @@ from tuner.expectation import (
     START_SECONDS,
     SweepShape,
     TrialCost,
-    duration,
     fitting_maximum,
     likely_seconds,
 )
@@ -56,10 +55,3 @@ def test_maximum_that_fits() -> None:
 def test_nothing_fits_where_evaluations_take_longer() -> None:
     slow = TrialCost(seconds_per_voxel=1e-6, evaluation_seconds=100)
     assert fitting_maximum(SweepShape(trials=16, slots=2), [slow], 600) == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(40, "40 s"), (600, "10 minutes"), (5400, "90 minutes"), (12600, "3.5 hours")]
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

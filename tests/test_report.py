@@ -17,7 +17,7 @@ from trainables.protocol import Budget
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.importance import FEWEST_TRIALS, parameter_importance
-from tuner.markdown import amount, duration, escape
+from tuner.markdown import amount, escape
 from tuner.plots import importance_chart, learning_curves
 from tuner.report import ReportFiles, write_report
 from tuner.results import Results
@@ -330,10 +330,7 @@ def test_importance_of_noise_is_not_called_clear() -> None:
     assert len(importance.clear) <= 1
 
 
-def test_amounts_are_told_with_two_units_at_most() -> None:
-    assert [duration(seconds) for seconds in (0, 0.04, 8.4, 59.7, 61, 3600, 12060, 190_000)] == [
-        *("0 s", "0.04 s", "8 s", "1 min", "1 min 1 s", "1 h", "3 h 21 min", "2 d 4 h")
-    ]
+def test_amounts_are_told_in_their_unit() -> None:
     assert amount(1.5e9, "voxels") == "1.5 G voxels"
     assert amount(2e15, "flops") == "2 P flops"
     assert amount(20000, "steps") == "20000 steps"

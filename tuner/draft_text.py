@@ -10,7 +10,7 @@ from typing import Any
 from trainables.networks import level_strides, patch_divisors
 from trainables.segmentation_config import SegmentationConfig
 from tuner.config import ConfirmConfig, absolute_path
-from tuner.expectation import duration
+from tuner.durations import about
 from tuner.proposal import Proposal, Subject
 from tuner.slots import Slots
 
@@ -136,12 +136,12 @@ def sweep_text(
     tail = TAIL.format(
         default=_lines(proposal.default),
         steps=proposal.steps,
-        training_time=duration(proposal.maximum * proposal.cost.seconds_per_voxel),
+        training_time=about(proposal.maximum * proposal.cost.seconds_per_voxel),
         evaluation=proposal.cost.evaluation_seconds,
         slots=_counted(min(slots.count, trials), "trial"),
         maximum=_million(proposal.maximum),
-        search_time=duration(proposal.seconds),
-        confirm_time=duration(proposal.confirm_seconds),
+        search_time=about(proposal.seconds),
+        confirm_time=about(proposal.confirm_seconds),
         trials=trials,
         division=_division(slots),
         cpus=slots.cpus,

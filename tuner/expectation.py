@@ -71,13 +71,6 @@ def fitting_maximum(shape: SweepShape, costs: Sequence[TrialCost], seconds: floa
     return maximum
 
 
-def duration(seconds: float) -> str:
-    """For people, in two digits: `40 s`, `12 minutes`, `3.5 hours`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 100 * 60 else f"{seconds / 3600:.2g} hours"
-
-
 def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: int) -> float:
     """The duration of one sweep."""
     rng = np.random.default_rng(seed)

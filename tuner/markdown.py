@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from tuner.durations import duration
+
 
 def escape(text: object) -> str:
     """`text` on one line, shown by Markdown as it stands, in a table's cell too."""
@@ -31,16 +33,6 @@ def spread(values: pd.Series) -> str:
     """Mean and standard deviation (n - 1); the mean alone of a single value."""
     deviation = f" ± {values.std():.4f}" if len(values) > 1 else ""
     return f"{dice(values.mean())}{deviation}"
-
-
-def duration(seconds: float) -> str:
-    """Two units at most: `8 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
-    whole = round(seconds)
-    for unit, below, length in (("d", "h", 86400), ("h", "min", 3600), ("min", "s", 60)):
-        if whole >= length:
-            rest = whole % length // {"h": 3600, "min": 60, "s": 1}[below]
-            return f"{whole // length} {unit}" + (f" {rest} {below}" if rest else "")
-    return f"{whole} s" if seconds >= 1 or not seconds else f"{seconds:.1g} s"
 
 
 def amount(value: float, unit: str) -> str:

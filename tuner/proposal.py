@@ -22,8 +22,9 @@ from tuner.calibration import (
     trial_cost,
 )
 from tuner.config import DatasetConfig
+from tuner.durations import about
 from tuner.errors import SweepConfigError
-from tuner.expectation import SweepShape, TrialCost, duration, fitting_maximum, likely_seconds
+from tuner.expectation import SweepShape, TrialCost, fitting_maximum, likely_seconds
 from tuner.patch_plan import PatchSize, fitting_levels, fitting_voxels, plan_batches, plan_patches
 from tuner.recipe import CPU, GPU, Recipe
 from tuner.slots import Slots
@@ -202,7 +203,7 @@ def _affordable(
     maximum = timetable.maximum(patches, default, seconds)
     least = (LEAST_STEPS if minutes else FEW_STEPS) * BATCH * prod(default)
     if maximum < least and minutes:
-        needed = duration(timetable.seconds(patches, default, least))
+        needed = about(timetable.seconds(patches, default, least))
         raise SweepConfigError(
             f"minutes: {minutes:g} is too short for {timetable.sweep.trials} trials on this machine: if the full "
             f"budget is {LEAST_STEPS} steps, they take about {needed}, evaluations of "

@@ -7,7 +7,8 @@ import pandas as pd
 
 from tuner.best import Best, Run, runs_of
 from tuner.config import SweepConfig
-from tuner.markdown import count, dice, duration, escape, setting, spread, table
+from tuner.durations import duration
+from tuner.markdown import count, dice, escape, setting, spread, table
 from tuner.results import Results
 from tuner.rungs import FULL_BUDGET
 

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from tuner.config import SEGMENTATION, SweepConfig
+from tuner.durations import duration
 from tuner.importance import FEWEST_TRIALS, Importance
-from tuner.markdown import count, dice, duration, escape, setting, spread, table
+from tuner.markdown import count, dice, escape, setting, spread, table
 from tuner.report_answer import answer, budget_share, trials_left
 from tuner.results import Results
 
