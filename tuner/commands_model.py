@@ -1,0 +1,75 @@
+"""The commands around one model: train it, score it, use it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuner.terminal import complain, console, say
+
+app = typer.Typer()
+
+PANEL = "Models"
+
+DICE_FILE = Path("dice.csv")
+
+ModelFile = Annotated[Path, typer.Argument(help="A model.pt.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def train(
+    config: Annotated[Path, typer.Argument(help="One configuration: best/config.yaml of a sweep, or your own.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model and scores.")] = Path("model"),
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; the machine's GPU by default.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; as in the sweep by default.")] = None,
+) -> None:
+    """Train one configuration, without Ray."""
+    from tuner.train import train_config
+    from tuner.view import View
+
+    trained = train_config(config, output, device=device, threads=threads, view=View(console))
+    say(f"Dice {trained.score:.4f}. Model: {output / 'model.pt'}")
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate(
+    model: ModelFile,
+    dataset: Annotated[Path, typer.Argument(help="Folder with a Decathlon-style dataset.json.")],
+    cases: Annotated[
+        Path | None, typer.Option(help="File naming the cases, one a line, or a split.json; all cases by default.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Which cases of a split.json: train, validation or test.")] = "validation",
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV file: Dice per case and class.")] = DICE_FILE,
+) -> None:
+    """Dice per case and class, in each case's own grid, as CSV and a summary."""
+    from tuner.evaluate import evaluate_model
+    from tuner.view import View
+
+    view = View(console)
+    with view.preparing():
+        table = evaluate_model(model, dataset, cases=cases, part=part, output=output, progress=view.progress)
+    console.print(table)
+    say(f"Per case and class: {output}")
+
+
+@app.command(rich_help_panel=PANEL)
+def predict(
+    model: ModelFile,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="NIfTI images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels.")],
+) -> None:
+    """Label images: one NIfTI each, in the image's own grid."""
+    from trainables.model_file import load_model
+    from trainables.prediction import predict_files
+    from tuner.view import View
+
+    view = View(console)
+    with view.preparing():
+        outcome = predict_files(
+            load_model(model), images, output, progress=lambda done, of: view.progress("Predicting", done, of)
+        )
+    for path, problem in outcome.failed.items():
+        complain(f"{path}: {problem}")
+    say(f"{len(outcome.written)} of {len(images)} labels in {output}")
+    if outcome.failed:
+        raise typer.Exit(1)

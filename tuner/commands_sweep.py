@@ -1,0 +1,139 @@
+"""The commands around a sweep: write its file, run it, go on with it, report it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuner.terminal import console, say
+
+if TYPE_CHECKING:
+    from tuner.results import Results
+
+app = typer.Typer()
+
+PANEL = "Sweeps"
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Ray's and Optuna's messages too.")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster to run on, `auto` or HOST:PORT; by default Ray starts on this machine.")
+]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A sweep's directory, or its name in the folder --runs.")]
+Runs = Annotated[Path, typer.Option(help="Folder of all sweeps.")]
+Confirm = Annotated[bool, typer.Option(help="Train the best few again with other seeds, then choose.")]
+
+RUNS = Path("runs")
+
+
+@app.command(rich_help_panel=PANEL)
+def new(
+    dataset: Annotated[Path, typer.Argument(help="Folder with a Decathlon-style dataset.json.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The sweep file to write.")] = Path("sweep.yaml"),
+    name: Annotated[str | None, typer.Option(help="Of the sweep; the data set's by default.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Configurations to try.")] = 16,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="What four of five searches end within; 10, with GPUs 60.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Subject of a case, e.g. '(int(number) + 1) // 2': never on both sides.")
+    ] = None,
+    test_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of cases kept from the search.")] = 0.0,
+) -> None:
+    """Look at a data set and this machine, and write a sweep file to start from."""
+    from tuner.draft import draft_sweep
+    from tuner.errors import SweepDirectoryError
+    from tuner.files import replace_file
+    from tuner.view import View
+
+    if output.exists():
+        raise SweepDirectoryError(f"{output} exists already: nothing was written; choose another --output")
+    view = View(console)
+    with view.preparing():
+        text = draft_sweep(
+            dataset,
+            name=name,
+            trials=trials,
+            minutes=minutes,
+            group=group,
+            test_fraction=test_fraction,
+            relative_to=output.absolute().parent,
+            progress=view.progress,
+        )
+    replace_file(output, lambda path: path.write_text(text))
+    say(f"Wrote {output}. Look it over, then: voxtune run {output}")
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    sweep: Annotated[Path, typer.Argument(help="The sweep file.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Instead of the file's search.trials.")] = None,
+    name: Annotated[str | None, typer.Option(help="Instead of the file's name.")] = None,
+    runs: Runs = RUNS,
+    address: Address = None,
+    confirm: Confirm = True,
+    verbose: Verbose = False,
+) -> None:
+    """Run a sweep: search, confirm the best, report."""
+    from tuner.config import SweepConfig
+
+    changes: dict[str, Any] = {}
+    if name is not None:
+        changes["name"] = name
+    if trials is not None:
+        changes["search"] = {"trials": trials}
+    if not confirm:
+        changes["confirm"] = {"top": 0}
+    config = SweepConfig.read(sweep).changed(changes)
+
+    from tuner.sweep import run_sweep
+    from tuner.view import View
+
+    results = run_sweep(config, runs=runs, address=address, view=View(console), verbose=verbose)
+    _print_outcome(results, runs / config.name)
+
+
+@app.command(rich_help_panel=PANEL)
+def resume(
+    run: RunName,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials in all, finished ones included.")] = None,
+    address: Address = None,
+    verbose: Verbose = False,
+) -> None:
+    """Go on with a sweep that was interrupted, or with more trials."""
+    from tuner.directory import SweepDirectory
+
+    directory = SweepDirectory.find(run)
+
+    from tuner.sweep import resume_sweep
+    from tuner.view import View
+
+    results = resume_sweep(directory, trials=trials, address=address, view=View(console), verbose=verbose)
+    _print_outcome(results, directory.root)
+
+
+@app.command(rich_help_panel=PANEL)
+def report(run: RunName, runs: Runs = RUNS) -> None:
+    """Write a sweep's report and its best configuration, at any time."""
+    from tuner.directory import SweepDirectory
+    from tuner.report import write_report
+
+    files = write_report(SweepDirectory.find(run, runs))
+    say(f"Report: {files.markdown}")
+
+
+@app.command(rich_help_panel=PANEL)
+def schema() -> None:
+    """Print the sweep file's JSON schema, for editors."""
+    from tuner.config import SweepConfig
+
+    typer.echo(json.dumps(SweepConfig.model_json_schema(), indent=2))
+
+
+def _print_outcome(results: "Results", directory: Path) -> None:
+    """The leaderboard, and where the report lies."""
+    from tuner.leaderboard import leaderboard
+
+    console.print(leaderboard(results))
+    say(f"Best configuration: {directory / 'best' / 'config.yaml'}")
+    say(f"Report: {directory / 'report' / 'report.md'}")

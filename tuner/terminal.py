@@ -1,0 +1,16 @@
+"""What commands write to: one console for answers, stderr for complaints."""
+
+from rich.console import Console
+from rich.text import Text
+
+console = Console()
+
+
+def say(text: str) -> None:
+    """Print a line as it is: nothing highlighted, no path broken."""
+    console.print(Text(text), soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """Print an error to stderr."""
+    Console(stderr=True).print(Text("error: ", style="red").append(message, style="default"), soft_wrap=True)
