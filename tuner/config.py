@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -123,12 +123,32 @@ class BudgetConfig(Section):
         return Budget(unit=self.unit, maximum=self.maximum)
 
 
-class SearchConfig(Section):
-    trials: int = Field(16, ge=1)
-    """How many configurations are tried."""
+Objective = Literal["dice", "training_seconds", "peak_gib"]
+"""What a trial is judged by: Dice is to be high, seconds of training and peak device memory low."""
 
-    sampler: Literal["tpe", "random"] = "tpe"
-    """`tpe`: Optuna's tree-structured Parzen estimator; `random`: uniform draws."""
+
+class SearchConfig(Section):
+    trials: int | None = Field(16, ge=1)
+    """At most so many configurations are trained; null if `minutes` or `device_hours` ends the search."""
+
+    minutes: float | None = Field(None, gt=0)
+    """At most so long a search, in minutes of wall-clock time, all its drivers and resumes together."""
+
+    device_hours: float | None = Field(None, gt=0)
+    """At most so much training and evaluation, summed over all trials, in hours."""
+
+    terminate: bool = False
+    """Whether the search ends when Optuna's terminator expects that little can still be gained."""
+
+    sampler: Literal["tpe", "gp", "random", "quasi-random", "grid"] | Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = (
+        "tpe"
+    )
+    """`tpe`: Optuna's tree-structured Parzen estimator; `gp`: its Gaussian process; `random` and `quasi-random`
+    (Sobol) draws; `grid`: every combination once; `module:Class`: an Optuna sampler of yours (it names code that is
+    run)."""
+
+    sampler_options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the sampler's class, its seed excepted."""
 
     startup_trials: int | None = Field(None, ge=0)
     """Random draws before TPE starts to learn; by default four a slot, but not more than half of the trials."""
@@ -136,8 +156,35 @@ class SearchConfig(Section):
     seed: int = Field(0, ge=0)
     """Seed of the sampler and of every trial's training."""
 
+    objectives: tuple[Objective, ...] = ("dice",)
+    """What is searched for: Dice alone, or Dice against `training_seconds` or `peak_gib` or both, a Pareto front."""
+
     stop_early: bool = True
     """Whether trials are stopped at rungs (ASHA); false: each trial uses the full budget."""
+
+    turned_away: int = Field(200, ge=0)
+    """At most so many configurations may be turned away before they start, because they can't fit in memory."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SearchConfig":
+        if self.trials is None and self.minutes is None and self.device_hours is None:
+            raise ValueError("trials: null needs minutes or device_hours, or the search would never end")
+        if "seed" in self.sampler_options:
+            raise ValueError("sampler_options: seed stands under search itself")
+        if self.sampler in ("random", "grid") and self.sampler_options:
+            raise ValueError(
+                f"sampler_options: the sampler {self.sampler} has none; got {', '.join(self.sampler_options)}"
+            )
+        if "dice" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(
+                f"objectives must name dice, and each only once; got {', '.join(self.objectives) or 'none'}"
+            )
+        if len(self.objectives) > 1 and self.stop_early:
+            raise ValueError(
+                "stop_early must be false where there are several objectives: ASHA stops trials by comparing one "
+                f"number, and objectives asks for {len(self.objectives)} ({', '.join(self.objectives)})"
+            )
+        return self
 
 
 class ResourcesConfig(Section):
@@ -149,6 +196,12 @@ class ResourcesConfig(Section):
 
     trials_at_once: int | None = Field(None, ge=1)
     """A cap; by default as many as the cluster's resources hold."""
+
+    memory_limit_gib: float | None = Field(None, gt=0)
+    """GiB that one trial may take on its device, if less than its share of what the device has."""
+
+    memory_estimate: bool = True
+    """Whether configurations whose estimated peak memory does not fit are turned away before they start."""
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -211,6 +264,12 @@ class SweepConfig(Section):
             space.validate({**space.fixed, **self.default})
         if self.trainable == SEGMENTATION and self.dataset is None:
             raise ValueError("dataset is needed to train a segmentation")
+        endless = [name for name, parameter in space.searched.items() if parameter.size() is None]
+        if self.search.sampler == "grid" and endless:
+            raise ValueError(
+                f"sampler grid tries every value, but {', '.join(endless)} has no end of them; "
+                "give it a step, make it a choice, or take another sampler"
+            )
         return self
 
     @property
