@@ -1,16 +1,23 @@
 """Timing by worker processes, with a run that trains nothing."""
 
+import os
+import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import dedent, indent
 
 import pytest
 
+from trainables.errors import TrainingError
 from tuner.pace import Job, Pacers, time_job
 
 TOY = "trainables.toy:ToyRun"
 
 
-def job(*configurations: dict[str, float], seconds: float = 60) -> Job:
-    return Job(trainable=TOY, data={}, device="cpu", configurations=list(configurations), seconds=seconds)
+def job(*configurations: Mapping[str, float], seconds: float = 60, trainable: str = TOY) -> Job:
+    return Job(
+        trainable=trainable, data={}, device="cpu", configurations=list(map(dict, configurations)), seconds=seconds
+    )
 
 
 def test_workers_time_each_configuration() -> None:
@@ -31,18 +38,76 @@ def test_the_current_folder_hides_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         assert len(workers.time(job({}))) == 1
 
 
+@pytest.fixture
+def toy_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes a training run that does something of its own at each rung, and gives its import string."""
+
+    def make(statements: str) -> str:
+        text = """\
+            import os, signal, sys
+            from trainables.toy import ToyRun
+            class Run(ToyRun):
+                def __init__(self, parameters, **given):
+                    super().__init__(parameters, **given)
+                    self.parameters = parameters
+                def advance(self, budget):
+        """
+        module = dedent(text) + indent(dedent(statements), " " * 8) + "\n        return super().advance(budget)\n"
+        (tmp_path / "other_toy.py").write_text(module)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.syspath_prepend(tmp_path)
+        return "other_toy:Run"
+
+    return make
+
+
 def test_a_failing_run_shows_its_error() -> None:
     with (
-        Pacers(slots=1, threads=1, trainable=TOY) as workers,
-        pytest.raises(RuntimeError, match=r"timing a training run failed: (?s:.*)SettingError: dropout: unknown"),
+        Pacers(slots=2, threads=1, trainable=TOY) as workers,
+        pytest.raises(TrainingError, match=r"its process ended with status 1; (?s:.*)SettingError: dropout: unknown"),
     ):
         workers.time(job({"dropout": 0.5}))
 
 
+def test_a_killed_run_is_told_from_a_failed_one(toy_that: Callable[[str], str]) -> None:
+    trainable = toy_that("os.kill(os.getpid(), signal.SIGKILL)")
+    with Pacers(slots=1, threads=1, trainable=trainable) as workers, pytest.raises(TrainingError) as raised:
+        workers.time(job({}, trainable=trainable))
+    assert str(raised.value) == (
+        "timing a training run on this machine failed: its process was ended by SIGKILL, "
+        "as the kernel does when memory runs out"
+    )
+
+
+def test_a_worker_that_died_before_its_job() -> None:
+    with Pacers(slots=1, threads=1, trainable=TOY) as workers:
+        (worker,) = workers._workers
+        worker.answer()
+        os.kill(worker._process.pid, signal.SIGTERM)
+        worker._process.wait()
+        with pytest.raises(TrainingError, match=r"its process was ended by SIGTERM$"):
+            worker.ask({})
+
+
+def test_what_a_run_writes_neither_stops_it_nor_is_taken_for_an_answer(toy_that: Callable[[str], str]) -> None:
+    """A pipe holds 64 KiB."""
+    trainable = toy_that("print('hello'); sys.stderr.write('a warning\\n' * 100_000)")
+    with Pacers(slots=1, threads=1, trainable=trainable) as workers:
+        assert len(workers.time(job({}, trainable=trainable))) == 1
+
+
+def test_only_the_first_configuration_has_to_fit_in_memory(toy_that: Callable[[str], str]) -> None:
+    trainable = toy_that("if self.parameters['batch_size'] > 4: import torch; torch.empty(1 << 60)")
+    small, large = {"batch_size": 4}, {"batch_size": 8}
+    assert len(time_job(job(small, large, small, trainable=trainable))) == 1
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        time_job(job(large, small, trainable=trainable))
+
+
 def test_workers_end_with_the_block() -> None:
     with Pacers(slots=1, threads=1, trainable=TOY) as workers:
-        processes = workers._workers
-    assert all(process.poll() is not None for process in processes)
+        processes = [worker._process for worker in workers._workers]
+    assert [process.poll() for process in processes] == [-signal.SIGKILL]
 
 
 def test_no_more_configurations_than_there_is_time_for() -> None:

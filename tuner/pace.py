@@ -14,19 +14,26 @@ others, and answers in one line of JSON:
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
+from trainables.errors import TrainingError
 from trainables.protocol import Budget
 
 TIMED_SECONDS = 0.5
 """What the timed steps of a configuration should take together."""
+
+LAST_LINES = 8
+"""How much of what a failed worker wrote is shown; a traceback's error is its last line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,7 @@ class Pacers:
 
     def __init__(self, *, slots: int, threads: int, trainable: str) -> None:
         self._slots, self._threads, self._trainable = slots, threads, trainable
-        self._workers: list[subprocess.Popen[str]] = []
+        self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
         # Not the current folder (-P; an empty entry would mean it too): it may hold a `tuner` of the user's own.
@@ -66,29 +73,23 @@ class Pacers:
             "OMP_NUM_THREADS": str(self._threads),
         }
         for _ in range(self._slots):
-            command = [sys.executable, "-P", "-m", "tuner.pace", self._trainable]
-            pipe = subprocess.PIPE
-            worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
-            self._workers.append(worker)
+            self._workers.append(_Worker([sys.executable, "-P", "-m", "tuner.pace", self._trainable], environment))
         return self
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.kill()
-            worker.communicate()
+            worker.end()
 
     def time(self, job: Job) -> list[Pace]:
         """The pace of the first configurations of `job`, as many as there was time for, averaged over the slots.
 
-        Raises RuntimeError with what a worker wrote if one of them failed.
+        Raises TrainingError with the last lines that a worker wrote if one of them failed.
         """
         for worker in self._workers:
-            self._answer(worker)
+            worker.answer()
         for worker in self._workers:
-            assert worker.stdin is not None
-            worker.stdin.write(json.dumps(asdict(job)) + "\n")
-            worker.stdin.flush()
-        answers = [[Pace(**pace) for pace in self._answer(worker)] for worker in self._workers]
+            worker.ask(asdict(job))
+        answers = [[Pace(**pace) for pace in worker.answer()] for worker in self._workers]
         return [
             Pace(
                 step=math.fsum(pace.step for pace in paces) / len(paces),
@@ -97,23 +98,69 @@ class Pacers:
             for paces in zip(*answers, strict=False)
         ]
 
-    def _answer(self, worker: subprocess.Popen[str]) -> Any:
-        assert worker.stdout is not None
-        line = worker.stdout.readline()
+
+class _Worker:
+    """A process that reads and answers in lines of JSON."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        # A file, not a pipe: nobody reads while the worker works, and a full pipe would stop it for ever.
+        self._messages = TemporaryFile()  # noqa: SIM115 (closed by `end`)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            text=True,
+            env=environment,
+        )
+
+    def ask(self, question: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._failure() from None
+
+    def answer(self) -> Any:
+        """Waits for one. Raises TrainingError if the process ends instead."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         if not line:
-            _, errors = worker.communicate()
-            raise RuntimeError(f"timing a training run failed: {errors.strip()[-2000:] or 'it ended without a word'}")
+            raise self._failure()
         return json.loads(line)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._messages.close()
+
+    def _failure(self) -> TrainingError:
+        status = self._process.wait()
+        how = f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
+        if status == -signal.SIGKILL:
+            how += ", as the kernel does when memory runs out"
+        self._messages.seek(0)
+        lines = self._messages.read().decode(errors="replace").splitlines()[-LAST_LINES:]
+        wrote = "\n".join(["; it last wrote:", *lines]) if lines else ""
+        return TrainingError(f"timing a training run on this machine failed: its process {how}{wrote}")
 
 
 def time_job(job: Job) -> list[Pace]:
-    """Do the job in this process."""
+    """Do the job in this process, up to where time, or memory for another configuration than the first, runs out."""
     begin = time.monotonic()
     paces: list[Pace] = []
     for parameters in job.configurations:
         if paces and time.monotonic() - begin > job.seconds:
             break
-        paces.append(_time_configuration(job, parameters))
+        try:
+            paces.append(_time_configuration(job, parameters))
+        except Exception as error:
+            from trainables.memory_errors import is_out_of_memory
+
+            if not (paces and is_out_of_memory(error)):
+                raise
+            break
     return paces
 
 
@@ -144,10 +191,12 @@ def _seconds_waited() -> float:
 
 
 def _serve(trainable: str, requests: Sequence[str] | IO[str], answers: IO[str]) -> None:
-    import_module(trainable.partition(":")[0])
-    print(json.dumps({"ready": True}), file=answers, flush=True)
-    for line in requests:
-        print(json.dumps([asdict(pace) for pace in time_job(Job(**json.loads(line)))]), file=answers, flush=True)
+    with redirect_stdout(sys.stderr):  # what a library prints is no answer
+        import_module(trainable.partition(":")[0])
+        print(json.dumps({"ready": True}), file=answers, flush=True)
+        for line in requests:
+            paces = time_job(Job(**json.loads(line)))
+            print(json.dumps(list(map(asdict, paces))), file=answers, flush=True)
 
 
 if __name__ == "__main__":
