@@ -7,8 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from make_sweep import open_study, sweep_directory
 
+from trainables.model_file import Model, save_model
+from trainables.networks import NetworkConfig, build_network
+from trainables.normalisation import ChannelNormalisation
+from trainables.preprocessing import PreprocessingPlan
+from trainables.targets import plan_targets
 from tuner import cli
 from tuner.storage import open_storage
 
@@ -45,6 +51,26 @@ def voxtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that has learned nothing, for data sets like `small_dataset`."""
+    network = NetworkConfig(
+        architecture="unet3d", in_channels=1, out_channels=3, width=4, levels=2, strides=((2, 2, 2),)
+    )
+    torch.manual_seed(0)
+    untrained = Model(
+        network=network,
+        weights=build_network(network).state_dict(),
+        plan=PreprocessingPlan(spacing=(1.0, 1.0, 1.0), normalisation=(ChannelNormalisation(kind="zscore"),)),
+        targets=plan_targets({0: "background", 1: "class1", 2: "class2"}),
+        modalities=("MRI",),
+        patch_size=(16, 16, 16),
+        training={},
+    )
+    save_model(tmp_path / "model.pt", untrained)
+    return tmp_path / "model.pt"
+
+
 def test_version(voxtune: Voxtune) -> None:
     assert voxtune("--version") == Ended(code=0, out=f"voxtune {version('voxtune')}\n", err="")
 
@@ -62,3 +88,38 @@ def test_no_sweep_of_that_name(voxtune: Voxtune) -> None:
     ended = voxtune("report", "heart", "--runs", "elsewhere")
     assert ended.code == 2
     assert ended.err == "error: no sweep at heart or elsewhere/heart: a sweep's directory holds a sweep.yaml\n"
+
+
+def test_predict(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path) -> None:
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    ended = voxtune("predict", model, image, "-o", "labels", "--device", "cpu")
+    assert ended == Ended(code=0, out="1 of 1 labels in labels\n", err="")
+    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["case_001.nii.gz"]
+
+
+def test_predicting_a_missing_image_starts_nothing(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    ended = voxtune("predict", model, image, "nope.nii.gz", "-o", "labels")
+    assert ended == Ended(code=2, out="", err="error: nope.nii.gz: no such file; nothing was computed\n")
+    assert not (tmp_path / "labels").exists()
+
+
+def test_an_image_that_fails_is_the_works_failure(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.nii.gz").write_bytes(b"broken")
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    ended = voxtune("predict", model, "broken.nii.gz", image, "-o", "labels")
+    assert ended.code == 1
+    assert ended.err.startswith("error: broken.nii.gz: ")
+    assert ended.err.count("\n") == 1
+    assert ended.out == "1 of 2 labels in labels\n"
+
+
+def test_a_device_that_is_not_there(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path) -> None:
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    refused = Ended(code=2, out="", err="error: device: must be cpu, cuda or one GPU such as cuda:1, got 'foo'\n")
+    assert voxtune("predict", model, image, "-o", "labels", "--device", "foo") == refused
+    assert not (tmp_path / "labels").exists()

@@ -10,7 +10,7 @@ from make_data import blob_case, write_dataset, write_nifti
 
 from trainables import prediction
 from trainables.decathlon import Dataset, read_dataset
-from trainables.errors import DatasetError, TrainableError
+from trainables.errors import DatasetError, SettingError, TrainableError
 from trainables.fingerprint import take_fingerprint
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
@@ -188,7 +188,7 @@ def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path:
     seen: list[tuple[int, int]] = []
     outcome = predict_files(
         model,
-        [wrong, tmp_path / "none.nii", broken, good],
+        [wrong, broken, good],
         tmp_path / "out",
         progress=lambda done, total: seen.append((done, total)),
     )
@@ -196,10 +196,34 @@ def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path:
     assert list((tmp_path / "out").iterdir()) == list(outcome.written)
     assert outcome.failed == {
         wrong: "has 2 channels, the model was trained on 1 (MRI)",
-        tmp_path / "none.nii": "no such file",
         broken: "ends too early (truncated gzip); copy it again",
     }
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_nothing_is_computed_where_an_image_is_missing(
+    model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "Predictor", None)
+    for missing, problem in ((tmp_path / "none.nii", "no such file"), (tmp_path, "is a folder; name the images in it")):
+        with pytest.raises(DatasetError) as caught:
+            predict_files(model, [dataset.cases[0].image, missing], tmp_path / "out")
+        assert str(caught.value) == f"{missing}: {problem}; nothing was computed"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file(model: Model, dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(TrainableError, match="out: can't be made a folder: File exists; choose another output"):
+        predict_files(model, [dataset.cases[0].image], tmp_path / "out")
+
+
+def test_a_device_that_is_not_there(model: Model, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="device: must be cpu, cuda or one GPU such as cuda:1, got 'tpu'"):
+        predict_files(model, [dataset.cases[0].image], tmp_path / "out", device="tpu")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SettingError, match="got 'tpu'"):
+        evaluate_dataset(model, dataset, device="tpu")
 
 
 def test_memory_that_runs_out_is_one_images_failure(
@@ -228,8 +252,10 @@ def test_nothing_is_computed_where_a_label_exists(
     with pytest.raises(TrainableError, match=r"case_004\.nii\.gz: exists already; nothing"):
         predict_file(model, images[0], tmp_path / "case_004.nii.gz")
     assert (tmp_path / "case_002.nii.gz").read_text() == "mine"
-    same = [images[0], images[0].parent / "case_001.nii"]
-    with pytest.raises(TrainableError, match=r"case_001\.nii: its label would overwrite that of .*case_001\.nii\.gz"):
+    same = [images[0], dataset.cases[0].label]
+    with pytest.raises(
+        TrainableError, match=r"labelsTr/case_001.* would overwrite that of .*imagesTr/case_001\.nii\.gz"
+    ):
         predict_files(model, same, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

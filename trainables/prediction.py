@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from trainables.decathlon import Dataset
+from trainables.device import choose_device
 from trainables.dice import dice_score
 from trainables.errors import DatasetError, SettingError, TrainableError
 from trainables.grid import restore_label
@@ -48,11 +49,12 @@ class CaseScore:
 
 
 class Predictor:
-    """A model on a device, ready to label images: `device` is by default the GPU where there is one."""
+    """A model on a device, ready to label images."""
 
     def __init__(self, model: Model, device: str | None = None) -> None:
+        """`device` as in `choose_device`: by default the GPU where there is one. Raises SettingError."""
         self.model = model
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = choose_device(device)
         self._precision = _precision(model, self._device)
         self._network = model.build(self._device)
 
@@ -97,8 +99,9 @@ class Predictor:
 def predict_file(model: Model, image: Path, output: Path, *, device: str | None = None) -> Path:
     """Label one image, as `Predictor.label_file` does. Raises TrainableError if `output` exists already."""
     _refuse_existing([output])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    Predictor(model, device).label_file(image, output)
+    predictor = Predictor(model, device)
+    _make_folder(output.parent)
+    predictor.label_file(image, output)
     return output
 
 
@@ -107,17 +110,21 @@ def predict_files(
 ) -> PredictionOutcome:
     """Label `images`, each into `folder` under its own name with `.nii.gz`. An image that fails holds up no other.
 
-    Raises TrainableError before anything is computed if a label exists already or two images have the same name.
+    Raises TrainableError before anything is computed if an image is missing, a label exists already, two images have
+    the same name, or the device is not there.
     """
     outputs: dict[Path, Path] = {}
     for image in images:
+        if not image.is_file():
+            what = "is a folder; name the images in it" if image.is_dir() else "no such file"
+            raise DatasetError(f"{image}: {what}; nothing was computed")
         output = folder / f"{image.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz"
         if output in outputs:
             raise TrainableError(f"{image}: its label would overwrite that of {outputs[output]}; predict them apart")
         outputs[output] = image
     _refuse_existing(outputs)
-    folder.mkdir(parents=True, exist_ok=True)
     predictor = Predictor(model, device)
+    _make_folder(folder)
     written, failed = [], {}
     for done, (output, image) in enumerate(outputs.items(), start=1):
         try:
@@ -184,6 +191,13 @@ def _refuse_existing(outputs: Iterable[Path]) -> None:
     if existing := [output for output in outputs if output.exists()]:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise TrainableError(f"{existing[0]}: exists already{more}; nothing was computed, choose another output")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainableError(f"{folder}: can't be made a folder: {error.strerror}; choose another output") from None
 
 
 def _write_label(label: np.ndarray, *, like: Path, path: Path) -> None:

@@ -13,6 +13,9 @@ PANEL = "Models"
 
 DICE_FILE = Path("dice.csv")
 
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="cpu, cuda or e.g. cuda:1; by default the GPU if there is one.")
+]
 ModelFile = Annotated[Path, typer.Argument(help="A model.pt.")]
 
 
@@ -57,6 +60,7 @@ def predict(
     model: ModelFile,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="NIfTI images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels.")],
+    device: Device = None,
 ) -> None:
     """Label images: one NIfTI each, in the image's own grid."""
     from trainables.model_file import load_model
@@ -66,7 +70,11 @@ def predict(
     view = View(console)
     with view.preparing():
         outcome = predict_files(
-            load_model(model), images, output, progress=lambda done, of: view.progress("Predicting", done, of)
+            load_model(model),
+            images,
+            output,
+            device=device,
+            progress=lambda done, of: view.progress("Predicting", done, of),
         )
     for path, problem in outcome.failed.items():
         complain(f"{path}: {problem}")

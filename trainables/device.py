@@ -1,0 +1,25 @@
+"""Which device a command or a script computes on."""
+
+import re
+
+import torch
+
+from trainables.errors import SettingError
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device `name`: `cpu`, `cuda` or `cuda:1`; None is the GPU where there is one, else the CPU.
+
+    Raises SettingError for another name, and for a GPU that torch does not find here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not (match := re.fullmatch(r"cpu|cuda(?::(\d+))?", name)):
+        raise SettingError(f"device: must be cpu, cuda or one GPU such as cuda:1, got {name!r}")
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise SettingError(f"device: {name}: torch finds no GPU here")
+        if int(match[1] or 0) >= count:
+            raise SettingError(f"device: {name}: torch finds {count} here, the last is cuda:{count - 1}")
+    return torch.device(name)
