@@ -123,3 +123,28 @@ def test_a_device_that_is_not_there(voxtune: Voxtune, model: Path, small_dataset
     refused = Ended(code=2, out="", err="error: device: must be cpu, cuda or one GPU such as cuda:1, got 'foo'\n")
     assert voxtune("predict", model, image, "-o", "labels", "--device", "foo") == refused
     assert not (tmp_path / "labels").exists()
+
+
+def test_evaluate(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "split.json").write_text('{"train": [], "validation": ["case_002", "case_004"], "test": ["case_001"]}')
+    ended = voxtune("evaluate", model, small_dataset, "--cases", "split.json", "--device", "cpu")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("Dice of 2 cases")
+    assert ended.out.endswith("Per case and class: dice.csv\n")
+    rows = (tmp_path / "dice.csv").read_text().splitlines()
+    assert rows[0] == "case,class,dice"
+    assert [row.rpartition(",")[0] for row in rows[1:]] == [
+        f"case_00{case},class{index}" for case in (2, 4) for index in (1, 2)
+    ]
+    again = voxtune("evaluate", model, small_dataset, "--cases", "split.json")
+    assert again == Ended(
+        code=2, out="", err="error: dice.csv exists already: nothing was written; choose another --output\n"
+    )
+
+
+def test_evaluating_on_a_device_that_is_not_there(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    refused = Ended(code=2, out="", err="error: device: must be cpu, cuda or one GPU such as cuda:1, got 'gpu'\n")
+    assert voxtune("evaluate", model, small_dataset, "--device", "gpu") == refused
+    assert not (tmp_path / "dice.csv").exists()

@@ -1,7 +1,7 @@
 """The commands around one model: train it, score it, use it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,17 +41,23 @@ def evaluate(
     cases: Annotated[
         Path | None, typer.Option(help="File naming the cases, one a line, or a split.json; all cases by default.")
     ] = None,
-    part: Annotated[str, typer.Option(help="Which cases of a split.json: train, validation or test.")] = "validation",
+    part: Annotated[
+        Literal["train", "validation", "test"] | None,
+        typer.Option(help="Which cases of a split.json; validation by default."),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV file: Dice per case and class.")] = DICE_FILE,
+    device: Device = None,
 ) -> None:
     """Dice per case and class, in each case's own grid, as CSV and a summary."""
-    from tuner.evaluate import evaluate_model
+    from tuner.evaluate import dice_table, evaluate_model
     from tuner.view import View
 
     view = View(console)
     with view.preparing():
-        table = evaluate_model(model, dataset, cases=cases, part=part, output=output, progress=view.progress)
-    console.print(table)
+        scores = evaluate_model(
+            model, dataset, cases=cases, part=part, output=output, device=device, progress=view.progress
+        )
+    console.print(dice_table(scores))
     say(f"Per case and class: {output}")
 
 

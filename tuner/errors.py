@@ -3,6 +3,7 @@
     UserError (ValueError)              exit code 2: nothing was started, nothing was changed
     ├── SweepConfigError                a key of a sweep file
     ├── SweepDirectoryError             a sweep's directory: exists, is missing, is no sweep's
+    ├── OutputError                     a file to be written exists already, or can't be written there
     └── StudyError                      the study's storage: unreachable, of another space or version
     SweepFailed (RuntimeError)          exit code 1: the sweep ran, and no trial gave a result
     SweepInterrupted (RuntimeError)     exit code 130: the user stopped it; it can be resumed
@@ -26,6 +27,10 @@ class SweepConfigError(UserError):
 
 class SweepDirectoryError(UserError):
     """A sweep's directory exists already, is missing, or is no sweep's."""
+
+
+class OutputError(UserError):
+    """A file that a command is to write exists already, or can't be written there."""
 
 
 class StudyError(UserError):

@@ -4,6 +4,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from tuner.errors import OutputError
+
+
+def check_output(path: Path) -> None:
+    """Raises OutputError unless `path` can be written and nothing stands there: asked before work is done for it."""
+    if path.exists():
+        raise OutputError(f"{path} exists already: nothing was written; choose another --output")
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"{path} can't be written: {nearest} is a file; choose another --output")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} can't be written: {nearest} is not writable; choose another --output")
+
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
     """Have `write` fill a temporary file beside `path`, sync it to disk and put it in `path`'s place."""
