@@ -1,9 +1,7 @@
 """Connects to Ray: to one started here for this sweep alone, or to a running cluster."""
 
-import logging
 import os
 import socket
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ def connect(address: str | None = None, *, cores: int | None = None, verbose: bo
     Args:
         address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
         cores: of a cluster started here; by default Ray counts them, blind to CPU affinity and nested groups.
-        verbose: whether Ray's own messages reach the terminal.
+        verbose: whether what the workers print reaches the terminal.
 
     Raises ClusterError if none answers, or if its workers would import something else in our packages' place.
     """
@@ -65,17 +63,13 @@ def connect(address: str | None = None, *, cores: int | None = None, verbose: bo
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     import ray
 
-    if not verbose:
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module=r"ray\..*")
     try:
         context = ray.init(
             address=address or "local",
             num_cpus=None if address else cores,
             include_dashboard=None if address else True,
             log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-            configure_logging=verbose,
+            configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error

@@ -14,6 +14,7 @@ from cluster.connect import connect
 from cluster.shadowing import OURS, hiding
 from tuner import machine
 from tuner.check import Check, note, ok, problem
+from tuner.quiet import library_messages
 
 RAY_PATIENCE = 60
 """Seconds that a worker may take to answer."""
@@ -105,7 +106,7 @@ def check_ray() -> Check:
     """Start Ray on this machine, let a worker import voxtune, and end it."""
     begin = time.monotonic()
     try:
-        with connect() as cluster:
+        with library_messages(None, verbose=False), connect(cores=machine.usable_cores()) as cluster:
             import ray
 
             seconds = time.monotonic() - begin
@@ -115,7 +116,8 @@ def check_ray() -> Check:
         return problem("Ray", found, "look into session_latest/logs of Ray's folder, /tmp/ray")
     if Path(place) != Path(__file__):
         return problem("Ray", f"its workers import another voxtune: {place}", f"they should find that of {OURS}")
-    have = " and ".join(f"{cluster.resources[kind]:g} {kind}" for kind in ("CPU", "GPU") if kind in cluster.resources)
+    (node,) = cluster.nodes
+    have = f"{node.cpus:g} CPU" + (f" and {node.gpus:g} GPU" if node.gpus else "")
     return ok("Ray", f"started in {seconds:.1f} s with {have}; a worker imported voxtune")
 
 

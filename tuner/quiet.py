@@ -1,41 +1,75 @@
 """Keeps the libraries' messages out of the user's way: in the log file, on the terminal only if asked."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LIBRARIES = ("ray", "optuna", "voxtune", "py.warnings")
+LEVELS = {
+    "voxtune": logging.INFO,
+    "ray": logging.WARNING,
+    "optuna": logging.WARNING,
+    "py.warnings": logging.WARNING,
+    # Warns at the end of every search that Tune's own result files are missing: our results are in the study.
+    "ray.tune.analysis.experiment_analysis": logging.ERROR,
+}
+"""What is kept of each logger."""
 
 
 @contextmanager
-def library_messages(log_file: Path, *, verbose: bool) -> Iterator[None]:
-    """Have what Ray, Optuna and we log appended to `log_file`; on the terminal too if `verbose`."""
-    import optuna
+def library_messages(log_file: Path | None, *, verbose: bool) -> Iterator[None]:
+    """Have the libraries' warnings, and all that we log, appended to `log_file`; nothing of it reaches the terminal.
 
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(log_file)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in LIBRARIES]
-    before = [(logger, logger.level, logger.propagate) for logger in loggers]
-    if not verbose:
-        optuna.logging.disable_default_handler()
-    logging.captureWarnings(True)
+    Args:
+        log_file: None keeps nothing.
+        verbose: whether the libraries' smaller news goes to the log too, and all of it to the terminal.
+    """
+    # These give their loggers a terminal handler when they are imported: here, to be taken off below.
+    import optuna  # noqa: F401
+    import ray  # noqa: F401
+
+    root = logging.getLogger()
+    handlers: list[logging.Handler] = [_log_handler(log_file)]
+    if verbose:
+        handlers.append(_Terminal())
+    loggers = [logging.getLogger(name) for name in LEVELS]
+    before = [(logger, logger.level, logger.propagate, logger.handlers[:]) for logger in loggers]
     for logger in loggers:
-        logger.addHandler(to_file)
-        logger.setLevel(logging.INFO)
-        logger.propagate = verbose
+        logger.setLevel(logging.INFO if verbose else LEVELS[logger.name])
+        # Through the root logger, because ray.init takes all handlers off Ray's own.
+        logger.propagate = True
+        logger.handlers.clear()
+    for handler in handlers:
+        root.addHandler(handler)
+    logging.captureWarnings(True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             yield
     finally:
-        for logger, level, propagate in before:
-            logger.removeHandler(to_file)
+        logging.captureWarnings(False)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+        for logger, level, propagate, own in before:
             logger.setLevel(level)
             logger.propagate = propagate
-        logging.captureWarnings(False)
-        if not verbose:
-            optuna.logging.enable_default_handler()
-        to_file.close()
+            logger.handlers[:] = own
+
+
+class _Terminal(logging.Handler):
+    """Writes to what is standard error at that moment: a live table diverts it to print above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def _log_handler(log_file: Path | None) -> logging.Handler:
+    if log_file is None:
+        return logging.NullHandler()  # without any handler, logging would print warnings
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log_file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
