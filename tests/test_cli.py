@@ -17,6 +17,7 @@ from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import plan_targets
 from tuner import cli
 from tuner.storage import open_storage
+from tuner.view import View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,3 +149,11 @@ def test_evaluating_on_a_device_that_is_not_there(
     refused = Ended(code=2, out="", err="error: device: must be cpu, cuda or one GPU such as cuda:1, got 'gpu'\n")
     assert voxtune("evaluate", model, small_dataset, "--device", "gpu") == refused
     assert not (tmp_path / "dice.csv").exists()
+
+
+def test_phantom_tells_its_progress(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(View, "progress", lambda self, *stage: shown.append(stage))
+    ended = voxtune("phantom", "out/heart", "--cases", 2, "--size", 0.25)
+    assert ended == Ended(code=0, out="Wrote 2 cases to out/heart. Next: voxtune new out/heart\n", err="")
+    assert shown == [("Writing cases", 1, 2), ("Writing cases", 2, 2)]

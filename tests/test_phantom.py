@@ -188,3 +188,13 @@ def test_an_empty_folder_may_be_used_and_the_manifest_comes_last(tmp_path, monke
     folder.mkdir()
     assert write_phantom(folder, cases=1, size=0.25) == folder
     assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 1
+
+
+def test_progress_is_told_once_a_case_is_written(tmp_path):
+    seen = []
+
+    def progress(done, of):
+        seen.append((done, of, len(list((tmp_path / "heart" / "labelsTr").iterdir()))))
+
+    write_phantom(tmp_path / "heart", cases=3, size=0.25, progress=progress)
+    assert seen == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]

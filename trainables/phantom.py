@@ -74,13 +74,20 @@ PHANTOM_TASKS: Mapping[str, PhantomTask] = {
 
 
 def write_phantom(
-    folder: Path | str, *, task: str = "heart", cases: int = 12, seed: int = 0, size: float = 1.0
+    folder: Path | str,
+    *,
+    task: str = "heart",
+    cases: int = 12,
+    seed: int = 0,
+    size: float = 1.0,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
     """Write a data set of `cases` generated cases and its `dataset.json`; gives back the folder.
 
     `size` multiplies the voxels along each axis (along x and y for the spleen, whose slices stay 5 mm apart); at 1 a
     volume has some 64 x 64 x 48 (heart), 111 x 96 x 25 (spleen) or 63 x 78 x 60 (brain) voxels. A case depends on the
-    seed and its number alone: case 3 is the same in a data set of 4 as in one of 40.
+    seed and its number alone: case 3 is the same in a data set of 4 as in one of 40. `progress` is told how many cases
+    are written.
 
     Raises SettingError for an argument out of its bounds, DatasetError where `folder` exists and is not empty.
     """
@@ -99,6 +106,7 @@ def write_phantom(
         _write_nifti(folder / entry["image"], np.moveaxis(image, 0, -1) if len(image) > 1 else image[0], affine)
         _write_nifti(folder / entry["label"], label, affine)
         entries.append(entry)
+        progress(number, cases)
     # Last: a folder with a dataset.json is complete.
     (folder / "dataset.json").write_text(json.dumps(_manifest(task, entries), indent=2) + "\n")
     return folder

@@ -16,14 +16,24 @@ PANEL = "Data and machine"
 def phantom(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the data set to.")],
     task: Annotated[str, typer.Option(help="heart, spleen or brain.")] = "heart",
-    cases: Annotated[int, typer.Option(min=1)] = 12,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other anatomies.")] = 0,
     size: Annotated[float, typer.Option(help="Voxels along each axis, as a factor: 0.25 to 4.")] = 1.0,
 ) -> None:
     """Generate a data set with organ-like labels, to try things on."""
     from trainables.phantom import write_phantom
+    from tuner.view import View
 
-    folder = write_phantom(output, task=task, cases=cases, seed=seed, size=size)
+    view = View(console)
+    with view.preparing():
+        folder = write_phantom(
+            output,
+            task=task,
+            cases=cases,
+            seed=seed,
+            size=size,
+            progress=lambda done, of: view.progress("Writing cases", done, of),
+        )
     say(f"Wrote {cases} cases to {folder}. Next: voxtune new {folder}")
 
 
