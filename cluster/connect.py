@@ -5,9 +5,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.nodes import Node, alive_nodes, in_groups
 from cluster.shadowing import hiding
 
 
@@ -18,24 +20,43 @@ class Cluster:
     dashboard: str | None
     """Address of the Ray dashboard, for a browser on this machine."""
 
-    resources: dict[str, float]
-    """What all its nodes have in sum: `CPU`, `GPU`, ..."""
+    nodes: tuple[Node, ...]
+    """Those that are up; at least this machine."""
+
+    elastic: bool = False
+    """Whether nodes may come when more trials wait than fit: `nodes` are then no bound on what can run at once.
+
+    Ray does not say whether an autoscaler is at work, or how far it goes. The sign taken is that nodes belong to node
+    groups, as those of `ray up` and of KubeRay do; under KubeRay without `enableInTreeAutoscaling` it is misleading.
+    """
 
     def slots(self, *, cpus: float, gpus: float) -> int:
-        """How many trials of this size its nodes hold at once. Raises ClusterError if not even one fits."""
-        have = {"CPU": self.resources.get("CPU", 0.0), "GPU": self.resources.get("GPU", 0.0)}
-        for kind, need in (("CPU", cpus), ("GPU", gpus)):
-            if need > have[kind]:
-                raise ClusterError(
-                    f"resources: a trial asks for {need:g} {kind}, but the cluster has {have[kind]:g}; "
-                    f"lower {kind.lower()}s_per_trial, or connect to a larger cluster by --address"
+        """How many trials of this size its present nodes hold at once.
+
+        On an elastic cluster that can be 0, since nodes which hold one may come only when a trial waits for them.
+        Elsewhere ClusterError is raised if no node holds one.
+        """
+        slots = sum(node.slots(cpus=cpus, gpus=gpus) for node in self.nodes)
+        if not slots and not self.elastic:
+            raise ClusterError(self._too_large(cpus, gpus))
+        return slots
+
+    def _too_large(self, cpus: float, gpus: float) -> str:
+        """Why no node holds a trial of this size."""
+        larger = "or connect to a cluster with larger nodes by --address"
+        for kind, need in (("cpu", cpus), ("gpu", gpus)):
+            largest = max(self.nodes, key=attrgetter(f"{kind}s"))
+            have = getattr(largest, f"{kind}s")
+            if need > have:
+                return (
+                    f"resources: a trial asks for {need:g} {kind.upper()}, but the largest node, {largest.name}, has "
+                    f"{have:g}; lower {kind}s_per_trial, {larger}"
                 )
-        by_cpu = _times(have["CPU"], cpus)
-        if not gpus:
-            return by_cpu
-        # Whole trials on each GPU: three trials of 0.4 GPU do not fit on one.
-        by_gpu = _times(have["GPU"], gpus) if gpus >= 1 else int(have["GPU"]) * _times(1.0, gpus)
-        return min(by_cpu, by_gpu)
+        best = max((node for node in self.nodes if node.gpus >= gpus), key=lambda node: node.cpus)
+        return (
+            f"resources: a trial asks for {cpus:g} CPU and {gpus:g} GPU on one node, but the largest that has the "
+            f"GPUs, {best.name}, has {best.cpus:g} CPU; lower cpus_per_trial, {larger}"
+        )
 
 
 @contextmanager
@@ -75,14 +96,10 @@ def connect(address: str | None = None, *, cores: int | None = None, verbose: bo
         raise ClusterError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error
     try:
         url = context.dashboard_url
-        yield Cluster(dashboard=f"http://{url}" if url else None, resources=ray.cluster_resources())
+        nodes = ray.nodes()
+        yield Cluster(dashboard=f"http://{url}" if url else None, nodes=alive_nodes(nodes), elastic=in_groups(nodes))
     finally:
         ray.shutdown()
-
-
-def _times(have: float, need: float) -> int:
-    """How often `need` goes into `have`; 0.2 goes into 1 five times, whatever floats say."""
-    return int(have / need + 1e-6)
 
 
 def _knock(address: str) -> None:

@@ -1,10 +1,18 @@
 """Connecting to Ray, and what a cluster of a given size holds."""
 
 import pytest
+from ray.cluster_utils import Cluster as RunningCluster
 
 from cluster.connect import Cluster, connect
 from cluster.errors import ClusterError
+from cluster.nodes import Node
 from cluster.shadowing import OURS, hiding
+
+
+def cluster_of(*sizes: tuple[float, float], elastic: bool = False) -> Cluster:
+    """One node for each (CPUs, GPUs): `node0`, `node1`, ..."""
+    nodes = (Node(name=f"node{index}", cpus=cpus, gpus=gpus) for index, (cpus, gpus) in enumerate(sizes))
+    return Cluster(dashboard=None, nodes=tuple(nodes), elastic=elastic)
 
 
 @pytest.mark.parametrize(
@@ -23,16 +31,82 @@ from cluster.shadowing import OURS, hiding
     ],
 )
 def test_slots_are_limited_by_cores_and_whole_devices(cpus, gpus, slots):
-    cluster = Cluster(dashboard=None, resources={"CPU": 8.0, "GPU": 4.0})
-    assert cluster.slots(cpus=cpus, gpus=gpus) == slots
+    assert cluster_of((8, 4)).slots(cpus=cpus, gpus=gpus) == slots
 
 
-def test_a_trial_larger_than_the_cluster_is_refused():
-    cluster = Cluster(dashboard=None, resources={"CPU": 8.0})
-    with pytest.raises(ClusterError, match=r"asks for 1 GPU, but the cluster has 0; lower gpus_per_trial"):
-        cluster.slots(cpus=1, gpus=1)
-    with pytest.raises(ClusterError, match=r"asks for 9 CPU, but the cluster has 8; lower cpus_per_trial"):
-        cluster.slots(cpus=9, gpus=0)
+@pytest.mark.parametrize(
+    ("sizes", "cpus", "gpus", "slots"),
+    [
+        ([(3, 0), (3, 0)], 2, 0, 2),  # 6 CPU in sum, but 3 trials would tear one apart
+        ([(3, 0), (3, 0)], 1.5, 0, 4),
+        ([(4, 0), (1, 0)], 2, 0, 2),  # nothing fits on the second
+        ([(4, 1), (16, 0)], 2, 1, 1),  # cores of a node without GPUs are of no use
+        ([(16, 3), (16, 3)], 1, 2, 2),
+        ([(2, 1), (8, 2)], 1, 0.25, 2 + 8),
+    ],
+)
+def test_a_trial_lies_on_one_node(sizes, cpus, gpus, slots):
+    assert cluster_of(*sizes).slots(cpus=cpus, gpus=gpus) == slots
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cpus", "gpus", "message"),
+    [
+        (
+            [(8, 0)],
+            1,
+            1,
+            "resources: a trial asks for 1 GPU, but the largest node, node0, has 0; lower gpus_per_trial, "
+            "or connect to a cluster with larger nodes by --address",
+        ),
+        (
+            [(4, 0), (8, 0)],
+            9,
+            0,
+            "resources: a trial asks for 9 CPU, but the largest node, node1, has 8; lower cpus_per_trial, "
+            "or connect to a cluster with larger nodes by --address",
+        ),
+        (
+            [(16, 0), (2, 1), (4, 2)],
+            8,
+            1,
+            "resources: a trial asks for 8 CPU and 1 GPU on one node, but the largest that has the GPUs, node2, has "
+            "4 CPU; lower cpus_per_trial, or connect to a cluster with larger nodes by --address",
+        ),
+    ],
+)
+def test_a_trial_larger_than_any_node_is_refused(sizes, cpus, gpus, message):
+    with pytest.raises(ClusterError) as raised:
+        cluster_of(*sizes).slots(cpus=cpus, gpus=gpus)
+    assert str(raised.value) == message
+
+
+def test_larger_nodes_may_come_to_an_elastic_cluster():
+    assert cluster_of((8, 0), elastic=True).slots(cpus=1, gpus=1) == 0
+    assert cluster_of((8, 0), elastic=True).slots(cpus=4, gpus=0) == 2
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_nodes_of_a_running_cluster(monkeypatch):
+    monkeypatch.delenv("RAY_NODE_TYPE_NAME", raising=False)
+    running = RunningCluster(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": False})
+    try:
+        lost = running.add_node(num_cpus=3)
+        running.add_node(num_cpus=3, num_gpus=2)
+        running.remove_node(lost)
+        with connect(running.address) as cluster:
+            assert sorted((node.cpus, node.gpus) for node in cluster.nodes) == [(3, 0), (3, 2)]
+            assert cluster.slots(cpus=2, gpus=0) == 2
+            assert cluster.slots(cpus=1, gpus=0.5) == 3
+            assert not cluster.elastic
+        monkeypatch.setenv("RAY_NODE_TYPE_NAME", "workers")  # as `ray up` and KubeRay start their nodes
+        running.add_node(num_cpus=1)
+        with connect(running.address) as cluster:
+            assert len(cluster.nodes) == 3
+            assert cluster.elastic
+    finally:
+        running.shutdown()
 
 
 def test_folders_named_like_ours_are_refused(tmp_path, monkeypatch):

@@ -281,7 +281,7 @@ def test_ray_starts_here() -> None:
 
 
 def test_ray_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(cores: int) -> None:
         raise RuntimeError("no port is free")
 
     monkeypatch.setattr(checks_software, "connect", fail)

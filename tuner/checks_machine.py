@@ -33,7 +33,7 @@ def check_cores() -> Check:
     return note(
         "cores",
         f"{usable} of {present}: this process may run on {len(os.sched_getaffinity(0))}{quota}",
-        "Ray may count more: set resources.trials_at_once in the sweep file if trials slow one another down",
+        "sweeps here use no more than that: for more, raise the limit of the container, the batch job or taskset",
     )
 
 
