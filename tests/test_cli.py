@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from make_data import write_dataset
 from make_sweep import open_study, sweep_directory
 
 from trainables.model_file import Model, save_model
@@ -157,3 +158,57 @@ def test_phantom_tells_its_progress(voxtune: Voxtune, tmp_path: Path, monkeypatc
     ended = voxtune("phantom", "out/heart", "--cases", 2, "--size", 0.25)
     assert ended == Ended(code=0, out="Wrote 2 cases to out/heart. Next: voxtune new out/heart\n", err="")
     assert shown == [("Writing cases", 1, 2), ("Writing cases", 2, 2)]
+
+
+def test_new_hands_its_split_to_the_draft(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    def draft(dataset: Path, **options: object) -> str:
+        given.update(options)
+        return "drafted"
+
+    monkeypatch.setattr("tuner.draft.draft_sweep", draft)
+    write_dataset(tmp_path / "Blobs")
+    split = ("--folds", 4, "--fold", 3, "--groups-file", "pairs.csv", "--split-seed", 5, "--test-fraction", 0.25)
+    assert voxtune("new", "Blobs", *split) == Ended(
+        code=0, out="Wrote sweep.yaml. Look it over, then: voxtune run sweep.yaml\n", err=""
+    )
+    assert (tmp_path / "sweep.yaml").read_text() == "drafted"
+    expected = {"folds": 4, "fold": 3, "groups_file": Path("pairs.csv"), "split_seed": 5, "test_fraction": 0.25}
+    assert given.items() >= {**expected, "held_out": None, "group": None}.items()
+    voxtune("new", "Blobs", "--held-out", 0.3, "--group", "number // 2", "-o", "other.yaml")
+    assert given.items() >= {"held_out": 0.3, "group": "number // 2", "folds": None}.items()
+
+
+def test_new_complains_of_the_data_set_before_the_output(voxtune: Voxtune, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("mine")
+    ended = voxtune("new", "nowhere")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: nowhere")
+    write_dataset(tmp_path / "Blobs")
+    assert voxtune("new", "Blobs") == Ended(
+        code=2, out="", err="error: sweep.yaml exists already: nothing was written; choose another --output\n"
+    )
+    assert (tmp_path / "sweep.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--folds", 5, "--held-out", 0.2), ["voxtune new", "give either folds or held_out", "folds 5"]),
+        (("--folds", 3, "--fold", 3), ["voxtune new", "must be below folds", "fold 3 of 3"]),
+        (("--folds", 7), ["folds", "7", "6"]),
+        (("--groups-file", "none.csv"), ["none.csv"]),
+        (("--split-seed", -1), ["voxtune new: split_seed", "-1"]),
+        (("--group", "number", "--groups-file", "none.csv"), ["give either group or groups_file"]),
+    ],
+)
+def test_new_with_a_split_that_can_not_be(
+    voxtune: Voxtune, tmp_path: Path, options: tuple[object, ...], words: list[str]
+) -> None:
+    write_dataset(tmp_path / "Blobs")
+    ended = voxtune("new", "Blobs", *options)
+    assert (ended.code, ended.out) == (2, "")
+    for word in ("error: ", *words):
+        assert word in ended.err
+    assert not (tmp_path / "sweep.yaml").exists()

@@ -121,6 +121,20 @@ def test_held_out_share(tmp_path: Path, small_dataset: Path) -> None:
     assert (config.dataset.folds, config.dataset.held_out) == (None, 0.34)
 
 
+def test_split_that_was_given(tmp_path: Path, small_dataset: Path) -> None:
+    groups = tmp_path / "groups.csv"
+    pairs = [f"case_{case:03d},{(case + 1) // 2}" for case in range(1, 7)]
+    groups.write_text("\n".join(["case,group", *pairs]))
+    config, text = drafted(tmp_path, small_dataset, folds=3, fold=2, groups_file=groups, split_seed=7)
+    dataset = config.dataset
+    assert dataset is not None
+    assert (dataset.folds, dataset.fold, dataset.groups_file, dataset.split_seed) == (3, 2, groups, 7)
+    assert "  groups_file: ../groups.csv\n" in text
+    assert "the same cases: 4 and 2 of them" in text
+    _, other = drafted(tmp_path, small_dataset)
+    assert "split_seed" not in other
+
+
 def test_gpus_get_a_trial_each(tmp_path: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = machine.CudaDevice(name="GPU", memory_gib=80, free_gib=80, capability=(9, 0), kernels=True)
     monkeypatch.setattr(machine, "usable_cores", lambda: 16)
@@ -155,11 +169,11 @@ def test_text_of_the_data_set_stays_in_its_place(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"minutes": -1}, "voxtune new: minutes: must be above 0; got -1"),
-        ({"trials": 0}, "voxtune new: trials: Input should be greater than or equal to 1; got 0"),
-        ({"folds": 1}, "voxtune new: folds: Input should be greater than or equal to 2; got 1"),
-        ({"folds": 3, "fold": 3}, "voxtune new: sweep: fold counts from 0 and must be below folds; got fold 3 of 3"),
-        ({"test_fraction": 1.5}, "voxtune new: test_fraction: Input should be less than 1; got 1.5"),
-        ({"name": "../up"}, "name: String should match pattern"),
+        ({"trials": 0}, "voxtune new: trials: must be a whole number of at least 1"),
+        ({"folds": 1}, "voxtune new: folds: must be a whole number of at least 2"),
+        ({"folds": 3, "fold": 3}, "voxtune new: fold counts from 0 and must be below folds; got fold 3 of 3"),
+        ({"test_fraction": 1.5}, "voxtune new: test_fraction: must be a number of at least 0 and below 1; got 1.5"),
+        ({"name": "../up"}, "name: must be up to 100 letters, digits, '.', '_' and '-'"),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str, tmp_path: Path, small_dataset: Path) -> None:

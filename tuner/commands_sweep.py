@@ -35,19 +35,28 @@ def new(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="What four of five searches end within; 10, with GPUs 60.")
     ] = None,
+    folds: Annotated[int | None, typer.Option(help="Deal the cases into so many; 5, or fewer for few cases.")] = None,
+    fold: Annotated[int, typer.Option(help="The fold that validates, counted from 0.")] = 0,
+    held_out: Annotated[float | None, typer.Option(help="Share of the cases that validates, instead of folds.")] = None,
+    test_fraction: Annotated[float, typer.Option(help="Share of the cases that the search never sees.")] = 0.0,
     group: Annotated[
-        str | None, typer.Option(help="Subject of a case, e.g. '(int(number) + 1) // 2': never on both sides.")
+        str | None, typer.Option(help="Whose a case is, e.g. '(int(number) + 1) // 2': kept on one side of the split.")
     ] = None,
-    test_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of cases kept from the search.")] = 0.0,
+    groups_file: Annotated[
+        Path | None, typer.Option(help="The same as a CSV file with the columns case,group.")
+    ] = None,
+    split_seed: Annotated[int, typer.Option(help="Another seed deals the cases otherwise.")] = 0,
 ) -> None:
     """Look at a data set and this machine, and write a sweep file to start from."""
+    from trainables.decathlon import read_dataset
+    from tuner.files import check_output, replace_file
+
+    read_dataset(dataset)  # before the output: what was typed wrong is complained of first
+    check_output(output)
+
     from tuner.draft import draft_sweep
-    from tuner.errors import SweepDirectoryError
-    from tuner.files import replace_file
     from tuner.view import View
 
-    if output.exists():
-        raise SweepDirectoryError(f"{output} exists already: nothing was written; choose another --output")
     view = View(console)
     with view.preparing():
         text = draft_sweep(
@@ -55,8 +64,13 @@ def new(
             name=name,
             trials=trials,
             minutes=minutes,
-            group=group,
+            folds=folds,
+            fold=fold,
+            held_out=held_out,
             test_fraction=test_fraction,
+            group=group,
+            groups_file=groups_file,
+            split_seed=split_seed,
             relative_to=output.absolute().parent,
             progress=view.progress,
         )

@@ -35,6 +35,7 @@ def draft_sweep(
     fold: int = 0,
     held_out: float | None = None,
     test_fraction: float = 0.0,
+    split_seed: int = 0,
     relative_to: Path = Path(),
     cache: Path | None = None,
     progress: Progress = lambda stage, done, of: None,
@@ -47,7 +48,7 @@ def draft_sweep(
         name: of the sweep; from the data set's name by default.
         trials: how many configurations are tried.
         minutes: how long the search may take; 10 on a CPU and 60 on GPUs by default.
-        group, groups_file, fold, held_out, test_fraction: as in the sweep file's `dataset`.
+        group, groups_file, fold, held_out, test_fraction, split_seed: as in the sweep file's `dataset`.
         folds: by default 5, or as many as there are subjects where they are fewer.
         relative_to: folder of the sweep file; the data set's path is written relative to it if it lies near.
         cache: folder of fingerprints.
@@ -61,8 +62,15 @@ def draft_sweep(
         raise SweepConfigError(f"{source}: minutes: must be above 0; got {minutes:g}")
     search = validated(SearchConfig, {"trials": trials}, source=source)
     dataset = read_dataset(dataset_folder)
-    given = {"path": dataset_folder, "group": group, "groups_file": groups_file, "held_out": held_out}
-    config, split = _split(dataset, {**given, "test_fraction": test_fraction}, folds, fold, source)
+    given = {
+        "path": dataset_folder,
+        "group": group,
+        "groups_file": groups_file,
+        "held_out": held_out,
+        "test_fraction": test_fraction,
+        "split_seed": split_seed,
+    }
+    config, split = _split(dataset, given, folds, fold, source)
     slots = plan_slots(
         trials=search.trials,
         cores=machine.usable_cores(),

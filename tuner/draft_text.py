@@ -214,8 +214,10 @@ def _group(subject: Subject, folder: Path) -> str:
 def _split(subject: Subject) -> str:
     config = subject.config
     if config.folds is None:
-        return f"  # This share of the cases validates.\n  folds: null\n  held_out: {config.held_out:g}\n"
-    return f"  # One fold validates, counted from 0.\n  folds: {config.folds}\n  fold: {config.fold}\n"
+        text = f"  # This share of the cases validates.\n  folds: null\n  held_out: {config.held_out:g}\n"
+    else:
+        text = f"  # One fold validates, counted from 0.\n  folds: {config.folds}\n  fold: {config.fold}\n"
+    return text + (f"  split_seed: {config.split_seed}\n" if config.split_seed else "")
 
 
 def _space(subject: Subject, slots: Slots, proposal: Proposal) -> str:
