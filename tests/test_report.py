@@ -29,7 +29,7 @@ from tuner.train import TrainConfig
 
 def begun(folder: Path, *, trials: int = 16, **files: Any) -> tuple[SweepDirectory, SweepStudy]:
     directory = sweep_directory(folder / "heart", trials=trials, **files)
-    study = open_study(open_storage(None, directory.journal))
+    study = open_study(open_storage(None, directory.journal, owner=True))
     study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
     return directory, study
 
@@ -131,7 +131,7 @@ def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) ->
     scores = {"sweep:0": 0.80, "sweep:1": 0.86, "sweep:2": 0.85}
     for score in scores.values():
         finish(study, score)
-    confirm = open_study(open_storage(None, directory.journal), name="confirm")
+    confirm = open_study(open_storage(None, directory.journal, owner=True), name="confirm")
     for number, repeats in ((1, (0.80, 0.80)), (2, (0.84, 0.86))):
         for seed, score in enumerate(repeats, start=1):
             confirm.enqueue(study.trials()[number].params, seed=seed, of=number)

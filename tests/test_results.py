@@ -186,7 +186,7 @@ def test_default_is_the_trial_enqueued_as_such() -> None:
 
 def test_reads_a_sweep_while_another_process_writes_it(tmp_path: Path) -> None:
     directory = sweep_directory(tmp_path / "heart")
-    study = open_study(open_storage(None, directory.journal))
+    study = open_study(open_storage(None, directory.journal, owner=True))
     run_one(study, {1000: 0.8})
     study.ask()
     results = read_results(directory)
@@ -200,7 +200,7 @@ def test_says_that_a_sweep_has_not_begun_and_makes_no_file(tmp_path: Path) -> No
     with pytest.raises(StudyError, match="sweep heart: no trial was begun yet"):
         read_results(directory)
     assert not directory.journal.exists()
-    open_storage(None, directory.journal)
+    open_storage(None, directory.journal, owner=True)
     with pytest.raises(StudyError, match="sweep heart: no trial was begun yet"):
         read_results(directory)
 

@@ -1,12 +1,18 @@
 """Where a study is kept: a journal file by default, or any database that Optuna can reach by URL."""
 
+import re
+import time
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tuner.errors import StudyError
+from tuner.journal import open_journal
 
 SWEEP = "sweep"
 """The study of the search itself."""
@@ -14,20 +20,137 @@ SWEEP = "sweep"
 CONFIRM = "confirm"
 """The study of its best configurations, trained again with other seeds."""
 
+CONNECT_SECONDS = 5
+"""How long a database server may take to answer."""
+
+BUSY_SECONDS = 60
+"""How long a writer or reader of an SQLite file waits for another's lock."""
+
+DRIVER_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "mysqldb": "mysqlclient"}
+"""What to install for a driver of SQLAlchemy, where the package is not named as the driver."""
+
+_SECRETS = ("password", "passwd", "sslpassword")
+
 
 def stored_name(study: str, sweep: str, url: str | None) -> str:
     """The name of a sweep's study in its storage: a database, unlike a journal, may hold many sweeps."""
     return study if url is None else f"{sweep}/{study}"
 
 
-def open_storage(url: str | None, journal: Path) -> BaseStorage:
+def open_storage(url: str | None, journal: Path, *, owner: bool = False) -> BaseStorage:
     """Open the storage at `url`, or the journal file if there is none.
 
-    Raises StudyError if it can't be opened.
+    Args:
+        owner: whether to write. Only an owner makes or mends anything: the journal, an SQLite file, Optuna's tables.
+
+    Raises StudyError, within seconds, if it can't be opened, or if a reader finds nothing there.
     """
+    if url is None:
+        return open_journal(journal, owner=owner)
+    parsed = _parsed(url)
+    file = sqlite_file(url)
+    if file is not None and not file.parent.is_dir():
+        raise StudyError(f"storage: {shown_url(url)}: the folder {file.parent} does not exist; make it first")
+    if file is not None and not owner and not file.is_file():
+        raise StudyError(f"storage: {shown_url(url)}: no study there: no trial was begun yet")
     try:
-        if url is not None:
-            return optuna.storages.get_storage(url)
-        return JournalStorage(JournalFileBackend(str(journal)))
-    except Exception as error:  # SQLAlchemy, driver and file errors have no common parent
-        raise StudyError(f"study storage {url or journal} can't be opened: {error}") from error
+        return _CachedStorage(_open_database(url, _engine_options(parsed), owner=owner))
+    except Exception as error:  # SQLAlchemy, driver and Optuna errors have no common parent
+        raise StudyError(f"storage: {shown_url(url)} {_problem(parsed, error)}") from error
+
+
+def stored_studies(url: str | None, journal: Path) -> list[str]:
+    """The names of the studies in a storage, which is not made where there is none yet."""
+    file = journal if url is None else sqlite_file(url)
+    if file is not None and not file.is_file() and file.parent.is_dir():
+        return []
+    # An owner makes Optuna's tables in a server's database, which would otherwise be refused while it is empty.
+    return optuna.get_all_study_names(open_storage(url, journal, owner=file is None))
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for a server's database, or one in memory."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database)).absolute()
+
+
+def shown_url(url: str) -> str:
+    """The URL as it may be printed and logged: each password in it is `***`."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return re.sub(rf"(//[^:/@]*:).*@|((?:{'|'.join(_SECRETS)})=)[^&]*", _without_secret, url)
+    secrets = {name: "***" for name in _SECRETS if name in parsed.query}
+    return parsed.update_query_dict(secrets).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def _without_secret(found: re.Match[str]) -> str:
+    return f"{found[1]}***@" if found[1] else f"{found[2]}***"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StudyError(
+            f"storage: {shown_url(url)} is not a database URL; for example sqlite:////data/studies.db or "
+            "postgresql://user:${PGPASSWORD}@host/database"
+        ) from error
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    """What SQLAlchemy's engine gets besides the URL."""
+    if url.get_backend_name() == "sqlite":
+        # Rollback journal and patience, not write-ahead logging, which breaks on network file systems.
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    return {"connect_args": patience, "pool_pre_ping": True}  # a server may restart while trials train
+
+
+def _open_database(url: str, options: dict[str, Any], *, owner: bool) -> RDBStorage:
+    """Optuna's storage. Several drivers may begin at once, and making the tables is no atomic step: try again."""
+    template = url.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL, and a password may hold braces
+    for pause in (0.2, 0.5, 1.0):
+        try:
+            return RDBStorage(template, options, skip_table_creation=not owner)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            if not owner or not re.search("already exists|duplicate key", _cause(error)):
+                raise
+            time.sleep(pause)
+    return RDBStorage(template, options)
+
+
+def _problem(url: URL, error: Exception) -> str:
+    """What went wrong with a database, and what to do."""
+    backend = url.get_backend_name()
+    cause = _cause(error)
+    if isinstance(error, NoSuchModuleError):
+        return "names a database that SQLAlchemy does not know; use sqlite:///FILE, postgresql://... or mysql://..."
+    if isinstance(error, ImportError):
+        driver = url.get_driver_name()
+        package = DRIVER_PACKAGES.get(driver, driver)
+        return f"needs a Python module that is missing ({cause}); install it: pip install '{package}'"
+    if isinstance(error, RuntimeError) and "schema" in str(error):
+        return (
+            "was made by another version of Optuna: nothing was changed; save a copy, then "
+            f"`optuna storage upgrade --storage URL`, or install that version ({error})"
+        )
+    if "no such table" in cause or re.search('relation "[^"]*" does not exist', cause):
+        return "holds no study: no trial was begun yet"
+    if "password" in cause or "authentication" in cause or "Access denied" in cause:
+        return f"refused user {url.username!r}: {cause}; check user and password"
+    if "is not a database" in cause:
+        return "is a file, but no SQLite database; name another"
+    if backend == "sqlite":
+        return f"can't be opened: {cause}; check that you may write the file and its folder"
+    return f"can't be reached: {cause}; check host, port and database name, and that the server runs"
+
+
+def _cause(error: Exception) -> str:
+    """The first error in one line: what the database said, without SQLAlchemy's statement and links."""
+    root: BaseException = error
+    while (below := getattr(root, "orig", None) or root.__cause__) is not None:
+        root = below
+    return " ".join(str(root).split())
