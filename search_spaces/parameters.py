@@ -1,10 +1,12 @@
 """The four kinds of parameter: a float or an int between inclusive bounds, a choice of values, a fixed value.
 
-Each checks itself when built and can say whether a value is one of its own. Their rules are those of Optuna's
-distributions, with one addition: bounds that a step does not meet are refused here, where Optuna moves them silently.
+Each checks itself when built, says whether a value is one of its own, and gives it in its own spelling. Their rules are
+those of Optuna's distributions, with one addition: bounds that a step does not meet are refused here, where Optuna
+moves them silently.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +18,8 @@ Scalar = str | int | float | bool
 
 STEP_TOLERANCE = 1e-8
 """Part of a step by which a float may miss the grid: 0.1 + 0.2 is still 0.3."""
+
+SIZE_LABEL = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){2}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,9 @@ class Float:
             steps = (value - self.low) / self.step
             if abs(steps - round(steps)) > STEP_TOLERANCE:
                 raise SpaceError(f"{name}: {value!r} is not {self.low:g} plus a multiple of the step {self.step:g}")
+
+    def canonical(self, value: Any) -> Any:
+        return value
 
     def size(self) -> int | None:
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
@@ -87,6 +94,9 @@ class Int:
         if (value - self.low) % self.step:
             raise SpaceError(f"{name}: {value} is not {self.low} plus a multiple of the step {self.step}")
 
+    def canonical(self, value: Any) -> Any:
+        return value
+
     def size(self) -> int | None:
         return (self.high - self.low) // self.step + 1
 
@@ -113,12 +123,16 @@ class Choice:
             raise SpaceError(f"choice needs at least two values, got {list(self.values)}; a value alone fixes it")
         for index, value in enumerate(self.values):
             # Equality, not identity of type: 1, 1.0 and True are one and the same choice to Optuna.
-            if value in self.values[:index]:
-                raise SpaceError(f"choice holds {value!r} twice (1, 1.0 and true count as equal)")
+            if any(value == other or _same(value, other) for other in self.values[:index]):
+                raise SpaceError(f"choice holds {value!r} twice (1, 1.0 and true count as equal, and 32 and 32x32x32)")
 
     def validate(self, name: str, value: Any) -> None:
         if not any(_same(value, own) for own in self.values):
             raise SpaceError(f"{name}: {value!r} is not one of {', '.join(map(repr, self.values))}")
+
+    def canonical(self, value: Any) -> Scalar:
+        """The choice that `value` is another spelling of."""
+        return next(own for own in self.values if _same(value, own))
 
     def size(self) -> int | None:
         return len(self.values)
@@ -139,6 +153,9 @@ class Fixed:
     def validate(self, name: str, value: Any) -> None:
         if not _same(value, self.value):
             raise SpaceError(f"{name}: {value!r} given, but the space fixes it to {self.value!r}")
+
+    def canonical(self, value: Any) -> Scalar:
+        return self.value
 
     def size(self) -> int | None:
         return 1
@@ -162,9 +179,9 @@ def as_scalar(value: Any) -> Scalar:
         if not math.isfinite(value):
             raise SpaceError(f"{value} is not a finite number")
         return value
-    if isinstance(value, list | tuple) and len(value) == 3 and all(_is_int(n) and n > 0 for n in value):
-        return "x".join(map(str, value))
     if isinstance(value, list | tuple):
+        if size := _as_size(value):
+            return "x".join(map(str, size))
         raise SpaceError(
             f"{list(value)} is neither a value nor a size of three whole numbers; "
             f"to search among its values write {{choice: [...]}}"
@@ -181,7 +198,19 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def _same(a: Any, b: Scalar) -> bool:
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    return bool(a == b) or (_as_size(a) == _as_size(b) is not None)
+
+
+def _as_size(value: Any) -> tuple[int, ...] | None:
+    """Three whole numbers above 0, from any spelling: `[40, 56, 40]`, `40x56x40`, or 40 for a cube."""
+    if isinstance(value, str) and SIZE_LABEL.fullmatch(value):
+        return tuple(map(int, value.split("x")))
+    sides = [value] * 3 if _is_int(value) else value
+    if isinstance(sides, list | tuple) and len(sides) == 3 and all(_is_int(side) and side > 0 for side in sides):
+        return tuple(sides)
+    return None
 
 
 def _number(name: str, value: Any) -> int | float:

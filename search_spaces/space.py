@@ -8,14 +8,16 @@ optimizer: adamw
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from search_spaces.errors import SpaceError
 from search_spaces.parameters import Choice, Fixed, Float, Int, Parameter
 
 KINDS = {"float": ("log", "step"), "int": ("log", "step"), "choice": ()}
 """The keys that make a mapping a searched parameter, each with the options that may stand beside it."""
+
+ParameterT = TypeVar("ParameterT", bound=Parameter)
 
 
 class SearchSpace(Mapping[str, Parameter]):
@@ -66,6 +68,12 @@ class SearchSpace(Mapping[str, Parameter]):
         for name, parameter in self.items():
             parameter.validate(name, config[name])
 
+    def canonical(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """`config` with each value as the space writes it: `40x56x40` for `[40, 56, 40]`. Raises SpaceError as
+        `validate` does."""
+        self.validate(config)
+        return {name: parameter.canonical(config[name]) for name, parameter in self.items()}
+
     def to_mapping(self) -> dict[str, Any]:
         """The YAML form: `parse_space(space.to_mapping()) == space`."""
         return {name: parameter.to_yaml() for name, parameter in self.items()}
@@ -76,16 +84,25 @@ def parse_space(mapping: Mapping[str, Any], *, key: str = "space") -> SearchSpac
 
     Raises SpaceError, its message starting with the parameter's key, such as `space.learning_rate: `.
     """
+    return SearchSpace(_parse_each(mapping, _parse_parameter, key))
+
+
+def parse_fixed(mapping: Mapping[str, Any], *, key: str) -> dict[str, Fixed]:
+    """The same for a mapping of names to one value each, nothing of which is searched."""
+    return _parse_each(mapping, lambda form: Fixed(value=form), key)
+
+
+def _parse_each(mapping: Mapping[str, Any], parse: Callable[[Any], ParameterT], key: str) -> dict[str, ParameterT]:
     if not isinstance(mapping, Mapping):
         raise SpaceError(f"{key}: expected a mapping of names to parameters, got {mapping!r}")
     parameters = {}
     for name, form in mapping.items():
         _check_name(name, key)
         try:
-            parameters[name] = _parse_parameter(form)
+            parameters[name] = parse(form)
         except SpaceError as error:
             raise SpaceError(f"{key}.{name}: {error}") from None
-    return SearchSpace(parameters)
+    return parameters
 
 
 def _parse_parameter(form: Any) -> Parameter:

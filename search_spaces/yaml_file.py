@@ -18,6 +18,12 @@ LARGEST_FILE = 256 * 1024
 DEEPEST_NESTING = 20
 """Levels; bounds the parser's recursion."""
 
+LARGEST_INT = 2**63 - 1
+"""What numpy, torch and databases hold in an integer."""
+
+LONGEST_INT = 100
+"""Characters; Python refuses to read thousands of digits."""
+
 
 def read_yaml(path: Path | str) -> dict[Any, Any]:
     """The mapping in the YAML file at `path`. Raises YamlFileError, naming the file and the line."""
@@ -117,10 +123,10 @@ def _plain_scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
     if BOOL.fullmatch(text):
         return text.lower() == "true"
     if INT.fullmatch(text):
-        try:
-            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        except ValueError:  # Python reads no more than 4300 digits
-            raise _problem(f"a whole number of {len(text)} digits is too long", node) from None
+        number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)) if len(text) <= LONGEST_INT else LARGEST_INT + 1
+        if abs(number) > LARGEST_INT:
+            raise _problem(f"{text:.40} is past {LARGEST_INT}, the largest whole number", node)
+        return number
     if FLOAT.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text

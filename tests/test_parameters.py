@@ -114,3 +114,23 @@ def test_what_optuna_draws_from_the_same_rules_is_valid():
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1)).optimize(objective, n_trials=50)
+
+
+@pytest.mark.parametrize("spelling", [[40, 56, 40], (40, 56, 40), "40x56x40"])
+def test_a_size_is_one_choice_in_each_spelling(spelling):
+    choice = Choice(values=(32, "40x56x40"))
+    choice.validate("patch_size", spelling)
+    assert choice.canonical(spelling) == "40x56x40"
+    assert choice.canonical([32, 32, 32]) == 32
+    assert Choice(values=("32x32x32", 48)).canonical(32) == "32x32x32"
+
+
+@pytest.mark.parametrize("other", [[40, 40, 56], "40x56", [True, 56, 40], "040x56x40", [0, 0, 0], True, 1.5])
+def test_another_size_is_another_choice(other):
+    with pytest.raises(SpaceError, match=r"patch_size: .* is not one of 1, '40x56x40'"):
+        Choice(values=(1, "40x56x40")).validate("patch_size", other)
+
+
+def test_a_size_given_twice_in_other_spellings_is_refused():
+    with pytest.raises(SpaceError, match="choice holds '32x32x32' twice"):
+        Choice(values=(32, [32, 32, 32]))

@@ -5,7 +5,7 @@ import yaml
 
 from search_spaces.errors import SpaceError
 from search_spaces.parameters import Choice, Fixed, Float, Int
-from search_spaces.space import SearchSpace, parse_space
+from search_spaces.space import SearchSpace, parse_fixed, parse_space
 from search_spaces.yaml_file import parse_yaml
 
 FORM = """
@@ -113,3 +113,25 @@ def test_validate_holds_a_configuration_against_every_parameter(space):
         assert str(error.value).startswith(message)
     with pytest.raises(SpaceError, match="the configuration lacks width, amsgrad"):
         space.validate({name: value for name, value in good.items() if name not in ("width", "amsgrad")})
+
+
+def test_canonical_writes_each_value_as_the_space_does():
+    space = SearchSpace(
+        {"patch_size": Choice(values=(32, [40, 56, 40])), "width": Int(low=8, high=16), "clip": Fixed(value=1.0)}
+    )
+    assert space.canonical({"patch_size": [40, 56, 40], "width": 9, "clip": 1}) == {
+        "patch_size": "40x56x40",
+        "width": 9,
+        "clip": 1.0,
+    }
+    with pytest.raises(SpaceError, match="patch_size: 48 is not one of"):
+        space.canonical({"patch_size": 48, "width": 9, "clip": 1})
+
+
+def test_fixed_values_alone():
+    assert parse_fixed({"levels": 3, "patch_size": [8, 8, 16]}, key="training") == {
+        "levels": Fixed(value=3),
+        "patch_size": Fixed(value="8x8x16"),
+    }
+    with pytest.raises(SpaceError, match=r"training\.levels: \{'choice': \[3, 4\]\} is not a value"):
+        parse_fixed({"levels": {"choice": [3, 4]}}, key="training")

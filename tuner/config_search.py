@@ -1,0 +1,131 @@
+"""The sweep file's part about the search: for how long, how and on what configurations are tried and compared."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from trainables.protocol import Budget, BudgetUnit
+from tuner.section import ImportString, Section
+
+
+class BudgetConfig(Section):
+    unit: BudgetUnit = "voxels"
+    """`voxels` seen in training, `flops`, `seconds` of training, or optimizer `steps`."""
+
+    maximum: float = Field(gt=0)
+    """What a trial uses that is never stopped."""
+
+    first_rung: float | None = Field(None, gt=0)
+    """The lowest budget at which trials are compared; two reductions below the maximum by default."""
+
+    reduction: float = Field(3.0, gt=1)
+    """Each rung's budget is this many times the one below, and this share of the trials reaches it."""
+
+    @model_validator(mode="after")
+    def _first_below_maximum(self) -> "BudgetConfig":
+        if self.first_rung is not None and self.first_rung > self.maximum:
+            raise ValueError(f"first_rung {self.first_rung:g} is above maximum {self.maximum:g}")
+        return self
+
+    @property
+    def first_share(self) -> float:
+        return self.reduction**-2 if self.first_rung is None else self.first_rung / self.maximum
+
+    @property
+    def full(self) -> Budget:
+        return Budget(unit=self.unit, maximum=self.maximum)
+
+
+Objective = Literal["dice", "training_seconds", "peak_gib"]
+"""What a trial is judged by: Dice is to be high, seconds of training and peak device memory low."""
+
+
+class SearchConfig(Section):
+    trials: int | None = Field(16, ge=1)
+    """At most so many configurations are trained; null if `minutes` or `device_hours` ends the search."""
+
+    minutes: float | None = Field(None, gt=0)
+    """At most so long a search, in minutes of wall-clock time; one that is resumed gets them anew."""
+
+    device_hours: float | None = Field(None, gt=0)
+    """At most so much training and evaluation, summed over all trials: hours times each trial's share of GPUs, or its
+    CPU cores where it has none."""
+
+    terminate: bool = False
+    """Whether the search ends when Optuna's terminator expects that little can still be gained."""
+
+    sampler: Literal["tpe", "gp", "random", "quasi-random", "grid"] | ImportString = "tpe"
+    """`tpe`: Optuna's tree-structured Parzen estimator; `gp`: its Gaussian process; `random` and `quasi-random`
+    (Sobol) draws; `grid`: every combination once; `module:Class`: an Optuna sampler of yours (it names code that is
+    run)."""
+
+    sampler_options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the sampler's class, its seed excepted."""
+
+    startup_trials: int | None = Field(None, ge=0)
+    """Random draws before TPE starts to learn; by default four a slot, but not more than half of the trials."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of the sampler and of every trial's training."""
+
+    objectives: tuple[Objective, ...] = Field(("dice",), strict=False, min_length=1)
+    """What is searched for: Dice alone, or Dice against `training_seconds` or `peak_gib` or both, a Pareto front."""
+
+    stop_early: bool = True
+    """Whether trials are stopped at rungs (ASHA); false: each trial uses the full budget."""
+
+    turned_away: int = Field(200, ge=0)
+    """At most so many configurations may be turned away before they start, because they can't fit in memory."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SearchConfig":
+        if self.trials is None and self.minutes is None and self.device_hours is None:
+            raise ValueError("trials: null needs minutes or device_hours, or the search would never end")
+        if "seed" in self.sampler_options:
+            raise ValueError("sampler_options: seed stands under search itself")
+        if self.sampler in ("random", "grid") and self.sampler_options:
+            raise ValueError(
+                f"sampler_options: the sampler {self.sampler} has none; got {', '.join(self.sampler_options)}"
+            )
+        if "dice" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(
+                f"objectives must name dice, and each only once; got {', '.join(self.objectives) or 'none'}"
+            )
+        if len(self.objectives) > 1 and self.stop_early:
+            raise ValueError(
+                "stop_early must be false where there are several objectives: ASHA stops trials by comparing one "
+                f"number, and objectives asks for {len(self.objectives)} ({', '.join(self.objectives)})"
+            )
+        return self
+
+
+class ResourcesConfig(Section):
+    cpus_per_trial: float = Field(1, gt=0)
+    """CPU cores (and threads) of one trial."""
+
+    gpus_per_trial: float = Field(0, ge=0)
+    """GPUs of one trial; a fraction lets several share one."""
+
+    trials_at_once: int | None = Field(None, ge=1)
+    """A cap; by default as many as the cluster's resources hold."""
+
+    memory_limit_gib: float | None = Field(None, gt=0)
+    """GiB that one trial may take on its device, if less than its share of what the device has."""
+
+    memory_estimate: bool = True
+    """Whether configurations whose estimated peak memory does not fit are turned away before they start."""
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _fraction_or_whole(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError("above 1 it must be a whole number")
+        return gpus
+
+
+class ConfirmConfig(Section):
+    top: int = Field(3, ge=0)
+    """How many of the best configurations are trained again before one is called best; 0: none."""
+
+    seeds: int = Field(2, ge=1)
+    """With how many other seeds each."""
