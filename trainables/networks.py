@@ -36,13 +36,18 @@ def build_network(config: NetworkConfig, device: torch.device | str = "cpu") -> 
 
 
 def place_network(network: nn.Module, device: torch.device | str) -> nn.Module:
-    """Move `network` to `device`, laid out as it is fastest there: channels last on a CPU (30 to 40 % less a step)."""
-    layout = torch.channels_last_3d if torch.device(device).type == "cpu" else torch.contiguous_format
+    """Move `network` to `device`, laid out as it is fastest there."""
+    layout = network_layout(torch.device(device).type)
     network = network.to(device)
     for parameter in network.parameters():
         if parameter.dim() == 5:
             parameter.data = parameter.data.contiguous(memory_format=layout)
     return network
+
+
+def network_layout(device_type: str) -> torch.memory_format:
+    """How the weights of convolutions lie in memory: channels last on a CPU (30 to 40 % less a step)."""
+    return torch.channels_last_3d if device_type == "cpu" else torch.contiguous_format
 
 
 def _build(config: NetworkConfig) -> nn.Module:

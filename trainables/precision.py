@@ -9,7 +9,7 @@ import torch
 from trainables.errors import SettingError
 
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
-_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 # The compute capability of the first cards with tensor cores for the format (Volta, Ampere, Ampere).
 _SINCE = {"fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0)}
@@ -34,7 +34,7 @@ class Precision:
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = self.name == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = self.name == "tf32"
-        dtype = _HALF.get(self.name)
+        dtype = HALF.get(self.name)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             yield
 

@@ -1,6 +1,5 @@
 """Trains a segmentation network from rung to rung of a budget: the run behind every trial and `voxtune train`."""
 
-import resource
 import time
 from collections.abc import Mapping
 from math import prod
@@ -16,6 +15,8 @@ from trainables.dice import dice_score
 from trainables.errors import NonFiniteLossError
 from trainables.inference import keep_largest_component, predict_encoded
 from trainables.losses import segmentation_loss
+from trainables.memory import estimate_memory
+from trainables.memory_limit import MemoryMeter
 from trainables.model_file import Model, save_model
 from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.optimisation import learning_rate_factor
@@ -26,7 +27,7 @@ from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
 from trainables.volumes import Volumes
 from trainables.windows import window_size
-from trainables.work import training_step_flops
+from trainables.work import step_cost
 
 CHECK_EVERY = 32
 """Steps between two looks at the loss on a GPU: each makes the host wait for it. A CPU's is looked at every step."""
@@ -54,7 +55,8 @@ class SegmentationRun:
         self, parameters: Mapping[str, Any], *, data: Mapping[str, Any], budget: Budget, seed: int, device: str
     ) -> None:
         """`parameters`: settings of SegmentationConfig. `data`: `volumes`, the folder of preprocessed volumes; `train`
-        and `validation`, names of cases; `threads` of the CPU, None for torch's own choice.
+        and `validation`, names of cases; `threads` of the CPU, None for torch's own choice; `memory_limit_gib`, above
+        which the run ends with torch.OutOfMemoryError, None for what there is.
 
         Raises SettingError where a parameter breaks a rule or the device lacks the precision.
         """
@@ -67,8 +69,7 @@ class SegmentationRun:
         self._seed = seed
         self._device = torch.device(device)
         self._precision = resolve_precision(config.precision, self._device)
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
+        self._memory = MemoryMeter(self._device, data.get("memory_limit_gib"))
 
         spacing = volumes.plan.spacing
         self.network_config = _network_config(
@@ -91,17 +92,30 @@ class SegmentationRun:
             seed=seed,
             device=self._device,
         )
-        self._step_cost = _step_cost(budget, config, self.network_config)
+        self._step_cost = step_cost(budget.unit, self.network_config, config.patch_size, config.batch_size)
         self._steps = 0
         self._training_seconds = 0.0
         self._evaluation_seconds = 0.0
         self._mean_loss = float("nan")
 
+    @staticmethod
+    def estimate_memory(parameters: Mapping[str, Any], *, data: Mapping[str, Any], device: str) -> float:
+        """Peak GiB of a run with these arguments; see `trainables.memory`. Raises SettingError."""
+        volumes = Volumes(Path(data["volumes"]))
+        return estimate_memory(
+            parameters,
+            spacing=volumes.plan.spacing,
+            channels=volumes.channels,
+            targets=volumes.targets,
+            device=device,
+            validation={volumes.shapes[name] for name in data["validation"]},
+        ).peak_gib
+
     def advance(self, budget: float) -> Evaluation:
         """Train until `budget` is used, then segment the validation cases.
 
         The score is the mean over the classes of each class's mean Dice over the cases; `dice_score` says what an
-        absent class counts. Raises NonFiniteLossError.
+        absent class counts. Raises NonFiniteLossError, and torch.OutOfMemoryError.
         """
         self._train(budget)
         return self._evaluate()
@@ -164,6 +178,7 @@ class SegmentationRun:
             started = time.perf_counter()
             losses += self._step()
             self._steps += 1
+            self._memory.check()
             if self._device.type == "cpu" or self._steps % CHECK_EVERY == 0:
                 self._check_finite(losses)
             self._training_seconds += time.perf_counter() - started
@@ -210,6 +225,7 @@ class SegmentationRun:
         started = time.perf_counter()
         targets = self._volumes.targets
         cases = {name: dice_score(*self._predict(name), targets) for name in self._validation}
+        self._memory.check()
         dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in targets.names}
         self._evaluation_seconds += time.perf_counter() - started
         return Evaluation(
@@ -222,7 +238,7 @@ class SegmentationRun:
             cases=cases,
             facts={
                 "voxels": self._steps * self._config.batch_size * prod(self._config.patch_size),
-                "peak_gib": self._peak_gib(),
+                "peak_gib": self._memory.peak_gib,
                 "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
                 "precision": self._precision.name,
                 "device": _device_name(self._device),
@@ -250,12 +266,6 @@ class SegmentationRun:
             prediction = keep_largest_component(prediction, self._volumes.targets)
         return prediction, np.asarray(volume.label)
 
-    def _peak_gib(self) -> float:
-        """Memory at its highest: what torch held on a GPU in this run, what this process has held in RAM so far."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) / 2**30
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
 
 def _network_config(
     config: SegmentationConfig, *, spacing: tuple[float, float, float], channels: int, targets: Targets
@@ -263,19 +273,6 @@ def _network_config(
     network = config.network_config(spacing=spacing, in_channels=channels, out_channels=targets.channels)
     check_patch(config.patch_size, network.strides)
     return network
-
-
-def _step_cost(budget: Budget, config: SegmentationConfig, network: NetworkConfig) -> float | None:
-    """What a step uses of the budget, in its unit; None where only a clock can tell."""
-    match budget.unit:
-        case "steps":
-            return 1.0
-        case "voxels":
-            return float(config.batch_size * prod(config.patch_size))
-        case "flops":
-            return float(training_step_flops(network, config.patch_size, config.batch_size))
-        case "seconds":
-            return None
 
 
 def _device_name(device: torch.device) -> str:

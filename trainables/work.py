@@ -1,11 +1,26 @@
-"""How much work one training step of a network is, in floating-point operations."""
+"""How much work one training step of a network is: in floating-point operations, and in a budget's unit."""
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 
 import torch
 
 from trainables.networks import NetworkConfig, build_network
+from trainables.protocol import BudgetUnit
+
+
+def step_cost(unit: BudgetUnit, network: NetworkConfig, patch_size: Sequence[int], batch_size: int) -> float | None:
+    """What a step over `batch_size` patches uses of a budget in `unit`; None where only a clock can tell."""
+    match unit:
+        case "steps":
+            return 1.0
+        case "voxels":
+            return float(batch_size * prod(patch_size))
+        case "flops":
+            return float(training_step_flops(network, patch_size, batch_size))
+        case "seconds":
+            return None
 
 
 def training_step_flops(config: NetworkConfig, patch_size: Sequence[int], batch_size: int) -> int:

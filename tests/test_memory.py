@@ -1,0 +1,105 @@
+"""The memory estimate against bytes counted by hand, and against what a process really took."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.errors import SettingError
+from trainables.memory import MemoryEstimate, Shape, estimate_memory
+from trainables.memory_limit import MemoryMeter, memory_limit_gib, resident_peak_gib
+from trainables.protocol import Budget
+from trainables.targets import Targets
+from trainables.toy import ToyRun
+
+TARGETS = Targets(names=("front", "back"), members=((1,), (2,)), regions=False)
+SMALL = {"network": "unet3d", "width": 4, "levels": 2, "patch_size": 16}
+GIB = 2**30
+
+
+def estimate(*, device: str = "cpu", validation: Sequence[Shape] = (), **settings: Any) -> MemoryEstimate:
+    return estimate_memory(
+        SMALL | settings,
+        spacing=(1.0, 1.0, 1.0),
+        channels=1,
+        targets=TARGETS,
+        device=device,
+        validation=validation,
+    )
+
+
+def test_optimizer_and_average_by_the_number_of_weights() -> None:
+    plain = estimate(optimizer="sgd", weight_averaging=0.0, normalisation="none")
+    assert plain.optimizer == plain.parameters
+    assert estimate(optimizer="adam").optimizer == pytest.approx(2 * plain.optimizer, rel=0.02)
+    assert estimate(optimizer="adamw", amsgrad=True).optimizer == pytest.approx(3 * plain.optimizer, rel=0.02)
+    averaged = estimate(optimizer="sgd", weight_averaging=0.9, normalisation="none")
+    assert averaged.parameters == 2 * plain.parameters
+
+
+def test_activations_grow_with_the_batch() -> None:
+    one, two, four = (estimate(batch_size=batch) for batch in (1, 2, 4))
+    assert four.activations - two.activations == pytest.approx(2 * (two.activations - one.activations))
+    assert two.inputs == 2 * one.inputs == 2 * 5 * 16**3 / GIB  # float32 image, uint8 label
+
+
+def test_the_parts_add_up() -> None:
+    found = estimate(validation=[(40, 40, 40)])
+    parts = ("parameters", "gradients", "optimizer", "activations", "temporaries", "inputs", "evaluation")
+    total = sum(getattr(found, part) for part in (*parts, "workspace", "baseline"))
+    assert found.peak_gib == pytest.approx(total)
+
+
+def test_half_precision_halves_what_convolutions_keep_on_a_gpu() -> None:
+    full, half = (
+        estimate(device="cuda", precision=precision, normalisation="batch", patch_size=64)
+        for precision in ("fp32", "fp16")
+    )
+    assert 0.5 < half.activations / full.activations < 0.6  # the loss stays in fp32
+
+
+def test_a_large_volume_makes_the_evaluation_the_peak() -> None:
+    small, large = (estimate(validation=[(size, size, size)]) for size in (16, 400))
+    assert (small.phase, large.phase) == ("training", "evaluation")
+    assert small.evaluation == 0
+    assert large.evaluation > (1 + 2 * 3) * 4 * 400**3 / GIB  # the volume, and its logits twice
+
+
+def test_a_broken_rule_is_told() -> None:
+    with pytest.raises(SettingError, match="batch_size: must be at least 1, got 0"):
+        estimate(batch_size=0)
+
+
+def test_estimating_takes_no_memory() -> None:
+    before = resident_peak_gib()
+    assert estimate(patch_size=512, batch_size=8).peak_gib > 100
+    assert resident_peak_gib() < before + 0.5
+
+
+def test_a_toy_run_above_its_limit_ends_out_of_memory() -> None:
+    parameters = {"batch_size": 2, "patch_size": 128}
+    assert ToyRun.estimate_memory(parameters, data={}, device="cpu") == 1.0
+    budget = Budget(unit="steps", maximum=1)
+    run = ToyRun(parameters, data={"memory_limit_gib": 0.9}, budget=budget, seed=0, device="cpu")
+    with pytest.raises(torch.OutOfMemoryError, match=r"takes 1.00 GiB, memory_limit_gib is 0.9"):
+        run.advance(1)
+
+
+def test_a_process_above_its_limit_is_out_of_memory() -> None:
+    MemoryMeter(torch.device("cpu"), None).check()
+    MemoryMeter(torch.device("cpu"), 1000).check()
+    with pytest.raises(torch.OutOfMemoryError, match=r"the process took .* GiB of memory, memory_limit_gib is 0.01"):
+        MemoryMeter(torch.device("cpu"), 0.01).check()
+
+
+def test_the_peak_is_of_the_run_and_not_of_earlier_ones() -> None:
+    filled = torch.ones(2**27)  # 0.5 GiB
+    high = resident_peak_gib()
+    del filled
+    meter = MemoryMeter(torch.device("cpu"), None)
+    assert meter.peak_gib < high - 0.4
+
+
+def test_a_share_of_the_machine() -> None:
+    assert memory_limit_gib("cpu", 0.25) == memory_limit_gib("cpu") / 4

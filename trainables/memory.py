@@ -1,0 +1,163 @@
+"""How much memory a training configuration will take at most, estimated before anything of it is built."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Any, Literal
+
+import torch
+
+from trainables.memory_trace import held_by_forward, held_by_network, held_by_step
+from trainables.networks import NetworkConfig
+from trainables.precision import HALF, resolve_precision
+from trainables.segmentation_config import SegmentationConfig
+from trainables.targets import Targets
+from trainables.windows import window_size
+from trainables.workspace import WORKSPACES, Workspace
+
+Shape = tuple[int, ...]
+
+_FLOAT = 4
+_GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """What is held at the moment when most is held, in GiB, so that it adds up."""
+
+    phase: Literal["training", "evaluation"]
+    """When that is."""
+
+    parameters: float
+    """Weights and buffers, twice with `weight_averaging`."""
+
+    gradients: float
+    """As many as there are at that moment."""
+
+    optimizer: float
+    activations: float
+    """What the forward pass and the loss keep for the way back."""
+
+    temporaries: float
+    """What else the forward pass, the loss or the way back needs for a while."""
+
+    inputs: float
+    """A step's patches and labels."""
+
+    evaluation: float
+    """A volume, its windows' way through the network, and its logits; 0 while training."""
+
+    workspace: float
+    """What the device's libraries and its allocator take beside tensors: fitted, see Workspace."""
+
+    baseline: float
+    """What a process takes before it trains."""
+
+    @property
+    def peak_gib(self) -> float:
+        return sum(getattr(self, field.name) for field in fields(self) if field.name != "phase")
+
+
+def estimate_memory(
+    parameters: Mapping[str, Any],
+    *,
+    spacing: tuple[float, float, float],
+    channels: int,
+    targets: Targets,
+    device: str,
+    validation: Collection[Shape] = (),
+    workspace: Workspace | None = None,
+) -> MemoryEstimate:
+    """Peak memory of a SegmentationRun with `parameters` on volumes of `spacing` (mm) and `channels`.
+
+    On a GPU, of the GPU: what torch allocates, and the context. On a CPU, of the process: what is resident, but for the
+    pages of memory-mapped volumes, which the kernel takes back when it needs them.
+
+    `validation` holds the shapes (x, y, z voxels) of the volumes that are segmented in an evaluation. Nothing is
+    allocated on the device, which need not be there: without it `precision: auto` counts as what a current one has.
+    The first estimate for a network, patch and batch takes some tenths of a second, a repeated one microseconds.
+
+    Raises SettingError where a parameter breaks a rule.
+    """
+    config = SegmentationConfig.from_mapping(parameters)
+    network = config.network_config(spacing=spacing, in_channels=channels, out_channels=targets.channels)
+    device_type = torch.device(device).type
+    half = HALF.get(_precision(config.precision, device))
+    workspace = workspace or WORKSPACES[device_type]
+
+    weights, buffers = held_by_network(network)
+    kept = (weights + buffers) * (2 if config.weight_averaging else 1)
+    optimizer = weights * _optimizer_copies(config)
+    step = held_by_step(
+        network,
+        patch_size=config.patch_size,
+        batch_size=config.batch_size,
+        loss=config.loss,
+        regions=targets.regions,
+        augmentation=config.augmentation(spacing=spacing),
+        device_type=device_type,
+        half=half,
+    )
+    evaluation = _evaluation_bytes(config, network, validation, device_type, half)
+    trains = step.total - step["parameters"] >= weights + evaluation
+
+    def gib(size: float) -> float:
+        return size / _GIB
+
+    return MemoryEstimate(
+        phase="training" if trains else "evaluation",
+        parameters=gib(kept),
+        gradients=gib(step["gradients"] if trains else weights),
+        optimizer=gib(optimizer),
+        activations=gib(trains * step["activations"]),
+        temporaries=gib(trains * step["temporaries"]),
+        inputs=gib(trains * step["inputs"]),
+        evaluation=gib((not trains) * evaluation),
+        workspace=gib(workspace.bytes_for(step)),
+        baseline=workspace.baseline_gib,
+    )
+
+
+def _optimizer_copies(config: SegmentationConfig) -> int:
+    """How many numbers the optimizer keeps for each weight."""
+    if config.optimizer == "sgd":
+        return 1
+    return 3 if config.amsgrad else 2
+
+
+def _evaluation_bytes(
+    config: SegmentationConfig,
+    network: NetworkConfig,
+    validation: Collection[Shape],
+    device_type: str,
+    half: torch.dtype | None,
+) -> int:
+    """What segmenting the largest volume takes, or the one that is seen through the largest window."""
+    windows = {
+        shape: window_size(shape, patch_size=config.patch_size, batch_size=config.batch_size, strides=network.strides)
+        for shape in validation
+    }
+    if not windows:
+        return 0
+
+    def needed(shape: Shape) -> int:
+        window = windows[shape]
+        voxels = prod(max(whole, part) for whole, part in zip(shape, window, strict=True))
+        image = _FLOAT * network.in_channels * voxels
+        logits = _FLOAT * network.out_channels * voxels
+        forward = held_by_forward(network, window=window, device_type=device_type, half=half)
+        through = forward.total - forward["parameters"]
+        if voxels > prod(window):
+            through += image + logits + _FLOAT * voxels  # the sum of the windows' weights
+        return max(through, image + 2 * logits)  # added up over mirror images, of which there is one
+
+    largest = max(windows, key=prod)
+    widest = max(windows, key=lambda shape: prod(windows[shape]))
+    return max(needed(shape) for shape in {largest, widest})
+
+
+def _precision(name: str, device: str) -> str:
+    """The name of the format that `name` means on `device`, or on a current one where it isn't there."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        return "fp16" if name == "auto" else name
+    return resolve_precision(name, device).name

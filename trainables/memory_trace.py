@@ -1,0 +1,230 @@
+"""What a training step and a forward pass hold in memory, found by running them on tensors without data.
+
+A tensor of torch's FakeTensorMode has shape, type and storage size but no memory. So the network, the loss, the
+augmentation and autograd do here all that they do in training, in the same order, and what is alive at any moment is
+counted as a storage is made and freed. Storages that tensors share, and what is changed in place, count once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, cast
+from weakref import finalize
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from trainables.augmentation import Augmentation
+from trainables.losses import SegmentationLoss
+from trainables.networks import NetworkConfig, build_network, network_layout
+
+Purpose = Literal["parameters", "inputs", "activations", "temporaries", "gradients"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Bytes held at the moment when most are held, by purpose."""
+
+    by_purpose: Mapping[Purpose, int]
+
+    largest_convolution: int
+    """Bytes of input, weight and output of the largest convolution in it, around which a library needs workspace."""
+
+    def __getitem__(self, purpose: Purpose) -> int:
+        return self.by_purpose.get(purpose, 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_purpose.values())
+
+
+@lru_cache(maxsize=256)
+def held_by_step(
+    network: NetworkConfig,
+    *,
+    patch_size: tuple[int, int, int],
+    batch_size: int,
+    loss: str,
+    regions: bool,
+    augmentation: Augmentation,
+    device_type: str,
+    half: torch.dtype | None,
+) -> Held:
+    """One step on `device_type` (`cpu` or `cuda`) but for the optimizer, the forward pass in `half` precision if given.
+
+    The gradients of an earlier step are gone when it begins, as `zero_grad` leaves it.
+    """
+    with _fake(network, device_type) as (model, live):
+        live.purpose = "temporaries"
+        image = torch.zeros(batch_size, network.in_channels, *patch_size)
+        label = torch.zeros(batch_size, *patch_size, dtype=torch.uint8)
+        image, label = augmentation(image, label, np.random.default_rng(0))
+        live.assign(image, "inputs")
+        live.assign(label, "inputs")
+        for parameter in model.parameters():
+            parameter.register_post_accumulate_grad_hook(lambda p: live.assign(cast(Tensor, p.grad), "gradients"))
+        live.purpose = "activations"
+        with _autocast(device_type, half):
+            logits = model(image)
+        total = SegmentationLoss(loss, regions=regions)(logits, label)
+        live.purpose = "temporaries"
+        total.backward()
+        return live.most
+
+
+@lru_cache(maxsize=256)
+def held_by_forward(
+    network: NetworkConfig, *, window: tuple[int, int, int], device_type: str, half: torch.dtype | None
+) -> Held:
+    """One window of `window` voxels through the network in evaluation mode, its logits in fp32 included."""
+    with _fake(network, device_type) as (model, live), torch.inference_mode():
+        model.eval()
+        live.purpose = "inputs"
+        image = torch.zeros(1, network.in_channels, *window)
+        live.purpose = "temporaries"
+        with _autocast(device_type, half):
+            model(image).float()
+        return live.most
+
+
+@lru_cache(maxsize=256)
+def held_by_network(network: NetworkConfig) -> tuple[int, int]:
+    """Bytes of a network's parameters, and of its buffers."""
+    with torch.device("meta"):
+        model = build_network(network, "meta")
+    return _bytes(model.parameters()), _bytes(model.buffers())
+
+
+class _Live(TorchDispatchMode):
+    """Counts the storages that are alive; new ones are put down to the `purpose` of the moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.purpose: Purpose = "parameters"
+        self._now: Counter[Purpose] = Counter()
+        self._known: dict[int, tuple[int, Purpose]] = {}
+        self._most: dict[Purpose, int] = {}
+        self._most_total = 0
+        self._total = 0
+        self._largest_convolution = 0
+
+    @property
+    def most(self) -> Held:
+        return Held(by_purpose=self._most, largest_convolution=self._largest_convolution)
+
+    def assign(self, tensor: Tensor, purpose: Purpose) -> None:
+        """Put a tensor that is already counted down to another purpose."""
+        key = tensor.untyped_storage()._cdata
+        if key in self._known:
+            size, before = self._known[key]
+            self._known[key] = size, purpose
+            self._now[before] -= size
+            self._now[purpose] += size
+
+    def add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._known[key] = size, self.purpose
+        self._now[self.purpose] += size
+        self._total += size
+        if self._total > self._most_total:
+            self._most, self._most_total = dict(self._now), self._total
+        finalize(storage, self._drop, key)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Collection[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
+        for tensor in tensors:
+            self.add(tensor)
+        if "convolution" in func._schema.name:
+            given = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+            self._largest_convolution = max(self._largest_convolution, _bytes([*given, *tensors]))
+        return made
+
+    def _drop(self, key: int) -> None:
+        size, purpose = self._known.pop(key)
+        self._now[purpose] -= size
+        self._total -= size
+
+
+@contextmanager
+def _fake(network: NetworkConfig, device_type: str) -> Iterator[tuple[nn.Module, _Live]]:
+    """A network in training mode whose parameters have no data, and what counts all that is made in the context.
+
+    Its tensors say that they are on a CPU whatever the device, since torch without CUDA makes no others, not even
+    these. Their layout is the device's, so that the layers choose the way that they choose there.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with torch.device("meta"):
+        model = build_network(network, "meta")
+    live = _Live()
+    # The random choices of an augmentation are real arrays; they are taken in as tensors without data, too.
+    with FakeTensorMode(allow_non_fake_inputs=True), live:
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                memory_format = network_layout(device_type) if parameter.dim() == 5 else torch.contiguous_format
+                empty = torch.empty(parameter.shape, dtype=parameter.dtype, memory_format=memory_format)
+                setattr(module, name, nn.Parameter(empty))
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
+        yield model, live
+
+
+def _autocast(device_type: str, half: torch.dtype | None) -> AbstractContextManager[Any]:
+    if half is None:
+        return nullcontext()
+    return _CudaAutocast(half) if device_type == "cuda" else torch.autocast(device_type, dtype=half)
+
+
+class _CudaAutocast(TorchFunctionMode):
+    """What `torch.autocast("cuda")` does to the functions that networks here are made of, for tensors on any device.
+
+    The table is the one in torch's ATen/autocast_mode.h: convolutions and matrix products in half precision, group
+    norm in fp32, the rest as it comes. A CPU's autocast has another table.
+    """
+
+    _TO_HALF = (torch.conv3d, torch.conv_transpose3d, F.linear, torch.matmul)
+    _TO_FLOAT = (F.group_norm, torch.group_norm, F.interpolate)
+
+    def __init__(self, half: torch.dtype) -> None:
+        super().__init__()
+        self._half = half
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        dtype = self._half if func in self._TO_HALF else torch.float32 if func in self._TO_FLOAT else None
+        if dtype is not None:
+            args = [_as(dtype, arg) for arg in args]
+            kwargs = {key: _as(dtype, arg) for key, arg in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+def _as(dtype: torch.dtype, arg: Any) -> Any:
+    return arg.to(dtype) if isinstance(arg, Tensor) and arg.is_floating_point() else arg
+
+
+def _bytes(tensors: Iterator[Tensor] | Sequence[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
