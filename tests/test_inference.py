@@ -52,7 +52,7 @@ def _predict(network: nn.Module, image: np.ndarray, *, targets: Targets = CLASSE
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 def test_every_voxel_gets_its_class(size: tuple[int, ...], overlap: float) -> None:
     image = _image(*size)
-    encoded = _predict(Recording(_by_value), image, overlap=overlap, window_batch=3)
+    encoded = _predict(Recording(_by_value), image, overlap=overlap)
     assert encoded.dtype == np.uint8
     assert np.array_equal(encoded, image[0])
 
@@ -66,13 +66,13 @@ def test_a_small_volume_is_padded_with_zeros_and_seen_once() -> None:
     assert window[0, 0, 1:6, :, 2:5].min() == 1
 
 
-def test_windows_overlap_as_asked_and_come_in_batches() -> None:
+def test_windows_overlap_as_asked() -> None:
     network = Recording(_by_value)
-    _predict(network, _image(16, 8, 8), overlap=0.5, window_batch=2)
-    assert [len(windows) for windows in network.windows] == [2, 1]  # at 0, 4 and 8
+    _predict(network, _image(16, 8, 8), overlap=0.5)
+    assert [len(windows) for windows in network.windows] == [1, 1, 1]  # at 0, 4 and 8
     network = Recording(_by_value)
-    _predict(network, _image(16, 8, 8), overlap=0.0, window_batch=2)
-    assert [len(windows) for windows in network.windows] == [2]
+    _predict(network, _image(16, 8, 8), overlap=0.0)
+    assert [len(windows) for windows in network.windows] == [1, 1]
 
 
 def test_the_middle_of_a_window_counts_more_than_its_border() -> None:

@@ -1,6 +1,5 @@
 """Convolutions of one sample: the same values by another library."""
 
-from contextlib import nullcontext
 from itertools import product
 from typing import Any
 
@@ -46,19 +45,12 @@ def test_values_are_the_same(
     assert by_onednn == [1]
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("image_learns", [True, False])
-def test_gradients_are_the_same(bias: bool, image_learns: bool, by_onednn: list[int]) -> None:
-    torch.manual_seed(0)
-    first, second = nn.Conv3d(4, 6, 3, padding=1, bias=bias), nn.Conv3d(6, 2, 3, stride=2, bias=bias)
-    leaves = [_features().requires_grad_(image_learns), *first.parameters(), *second.parameters()]
-    gradients = []
-    for mode in (nullcontext(), SingleSampleConvolution()):
-        with mode:
-            output = second(first(leaves[0]).relu())
-        gradients.append(torch.autograd.grad(output.square().sum(), [leaf for leaf in leaves if leaf.requires_grad]))
-    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
-    assert by_onednn == [1, 1]
+def test_training_stays_with_torch(by_onednn: list[int]) -> None:
+    convolution = nn.Conv3d(4, 6, 3)
+    with SingleSampleConvolution():
+        convolution(_features()).sum().backward()
+    assert convolution.weight.grad is not None
+    assert by_onednn == []
 
 
 def test_larger_batches_and_half_precision_stay_with_torch(by_onednn: list[int]) -> None:

@@ -27,15 +27,14 @@ def predict_encoded(
     device: torch.device | str,
     precision: Precision,
     overlap: float = 0.5,
-    window_batch: int = 1,
     flips: bool = False,
 ) -> NDArray[np.uint8]:
     """The segmentation of a preprocessed `image` (C, X, Y, Z) as `targets` encode it: (X, Y, Z) uint8.
 
-    The network, on `device`, sees windows of `patch_size` voxels that overlap by the fraction `overlap`, `window_batch`
-    of them at once; their logits are weighted by a Gaussian and added up in fp32. A volume smaller than the window is
-    padded with zeros, and where one window holds it all, there is one forward pass and no blending. With `flips` the
-    logits are the mean over the volume and its seven mirror images.
+    The network, on `device`, sees windows of `patch_size` voxels that overlap by the fraction `overlap`, one at a time;
+    their logits are weighted by a Gaussian and added up in fp32. A volume smaller than the window is padded with zeros,
+    and where one window holds it all, there is one forward pass and no blending. With `flips` the logits are the mean
+    over the volume and its seven mirror images.
 
     Raises SettingError for an `overlap` outside 0 to 1.
     """
@@ -50,8 +49,7 @@ def predict_encoded(
             volume = F.pad(volume, padding)
             mirrored = _every_subset(_SPATIAL) if flips else [()]
             logits = sum(
-                _logits(network, volume.flip(axes), patch_size, precision, overlap, window_batch).flip(axes)
-                for axes in mirrored
+                _logits(network, volume.flip(axes), patch_size, precision, overlap).flip(axes) for axes in mirrored
             )
             assert isinstance(logits, Tensor)
             return _encode(logits[0][(slice(None), *inside)], targets).cpu().numpy()
@@ -80,7 +78,6 @@ def _logits(
     patch_size: Sequence[int],
     precision: Precision,
     overlap: float,
-    window_batch: int,
 ) -> Tensor:
     """Logits (1, K, X, Y, Z) in fp32 of a volume at least as large as the window."""
 
@@ -94,7 +91,7 @@ def _logits(
         return forward(volume)
     from monai.inferers.utils import sliding_window_inference
 
-    blended = sliding_window_inference(volume, patch_size, window_batch, forward, overlap=overlap, mode="gaussian")
+    blended = sliding_window_inference(volume, patch_size, 1, forward, overlap=overlap, mode="gaussian")
     assert isinstance(blended, Tensor)
     return blended
 
