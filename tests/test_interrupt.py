@@ -1,0 +1,101 @@
+"""Ctrl-C in a real process, with Ray Tune's own signal handling but without a cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tuner.interrupt import STOPPING, ending_in_order
+
+SEARCH = """
+import time
+from ray.tune.tune import _setup_signal_catching
+from tuner.interrupt import ending_in_order
+
+with ending_in_order(lambda text: print(text, flush=True)):
+    if {begun}:
+        interrupted = _setup_signal_catching()
+    print("searching", flush=True)
+    while not ({begun} and interrupted.is_set()):
+        time.sleep(0.01)
+    time.sleep({step_seconds})  # the trials' steps
+    print("ended in order", flush=True)
+"""
+
+
+@contextmanager
+def searching(*, begun: bool = True, step_seconds: float = 0.0) -> Iterator[Any]:
+    script = SEARCH.format(begun=begun, step_seconds=step_seconds)
+    command = [sys.executable, "-c", script]
+    process: Any = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            assert process.stdout.readline() == "searching\n", process.stderr.read()
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_the_first_says_so_at_once_and_ends_in_order() -> None:
+    with searching(step_seconds=0.3) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == f"{STOPPING}\n"
+        assert process.stdout.read() == "ended in order\n"
+        assert process.wait(10) == 0
+
+
+@pytest.mark.slow
+def test_the_second_leaves_at_once() -> None:
+    with searching(step_seconds=60) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == f"{STOPPING}\n"
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=10)
+        assert output == ""
+        assert error.rstrip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.slow
+def test_before_the_search_has_begun_the_first_leaves_at_once() -> None:
+    with searching(begun=False, step_seconds=60) as process:
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=10)
+        assert output == ""
+        assert error.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_handlers_and_environment_are_left_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    def state() -> list[object]:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)]
+        return [*handlers, os.environ.get("TUNE_DISABLE_SIGINT_HANDLER")]
+
+    for value in (None, "0"):
+        if value is not None:
+            monkeypatch.setenv("TUNE_DISABLE_SIGINT_HANDLER", value)
+        before = state()
+        with ending_in_order(print):
+            assert state()[0] is not before[0]
+            assert state()[2] == "1"
+            signal.signal(signal.SIGUSR1, lambda number, frame: None)  # as Tune does, and leaves behind
+        assert state() == before
+
+
+def test_outside_the_main_thread_nothing_is_changed() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def search() -> None:
+        with ending_in_order(print):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    thread.join()
+    assert seen == [before]
