@@ -16,9 +16,18 @@ from trainables.networks import NetworkConfig, build_network
 from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import plan_targets
+from trainables.toy import ToyRun
 from tuner import cli
+from tuner.directory import SweepDirectory
+from tuner.errors import SweepInterrupted
 from tuner.storage import open_storage
 from tuner.view import View
+
+TOY = """\
+trainable: trainables.toy:ToyRun
+parameters: {learning_rate: 1e-3}
+budget: {unit: steps, maximum: 90}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +88,7 @@ def test_version(voxtune: Voxtune) -> None:
 
 def test_report_finds_a_sweep_in_another_folder(voxtune: Voxtune, tmp_path: Path) -> None:
     directory = sweep_directory(tmp_path / "elsewhere" / "heart")
-    open_study(open_storage(None, directory.journal))
+    open_study(open_storage(None, directory.journal, owner=True))
     ended = voxtune("report", "heart", "--runs", "elsewhere")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == f"Report: {directory.report / 'report.md'}\n"
@@ -90,6 +99,59 @@ def test_no_sweep_of_that_name(voxtune: Voxtune) -> None:
     ended = voxtune("report", "heart", "--runs", "elsewhere")
     assert ended.code == 2
     assert ended.err == "error: no sweep at heart or elsewhere/heart: a sweep's directory holds a sweep.yaml\n"
+
+
+def test_resume_finds_a_sweep_in_another_folder(
+    voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[SweepDirectory, dict[str, object]]] = []
+
+    def resume(directory: SweepDirectory, **options: object) -> None:
+        asked.append((directory, options))
+        raise SweepInterrupted("stopped")
+
+    monkeypatch.setattr("tuner.sweep.resume_sweep", resume)
+    directory = sweep_directory(tmp_path / "elsewhere" / "heart")
+    for options, confirm, trials in (((), True, None), (("--no-confirm", "--trials", 9), False, 9)):
+        assert voxtune("resume", "heart", "--runs", "elsewhere", *options) == Ended(code=130, out="stopped\n", err="")
+        found, given = asked.pop()
+        assert found == directory
+        assert (given["confirm"], given["trials"], given["address"]) == (confirm, trials, None)
+
+
+def test_train(voxtune: Voxtune, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(TOY)
+    ended = voxtune("train", "config.yaml", "--device", "cpu")
+    assert (ended.code, ended.err) == (0, "")
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["11%", "33%", "100%", "Dice"]
+    assert ended.out.endswith(". In model: scores.json\n")
+    assert voxtune("train", "config.yaml") == Ended(
+        code=2, out="", err="error: model/scores.json exists already: nothing was written; choose another --output\n"
+    )
+
+
+def test_training_that_can_not_go_on_is_the_works_failure(voxtune: Voxtune, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(TOY.replace("1e-3}", "1e-3, fail_at: 0.5}"))
+    ended = voxtune("train", "config.yaml")
+    assert (ended.code, ended.err) == (1, "error: the loss became nan at 100% of the budget\n")
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["11%", "33%"]
+    assert not (tmp_path / "model").exists()
+
+
+def test_training_on_a_device_that_is_not_there(voxtune: Voxtune, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(TOY)
+    refused = Ended(code=2, out="", err="error: device: must be cpu, cuda or one GPU such as cuda:1, got 'foo'\n")
+    assert voxtune("train", "config.yaml", "--device", "foo") == refused
+
+
+def test_an_interrupted_command(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: ToyRun, budget: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ToyRun, "advance", interrupt)
+    (tmp_path / "config.yaml").write_text(TOY)
+    ended = voxtune("train", "config.yaml")
+    assert (ended.code, ended.out.strip(), ended.err.strip()) == (130, "", "error: interrupted")
 
 
 def test_predict(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path) -> None:

@@ -23,15 +23,17 @@ ModelFile = Annotated[Path, typer.Argument(help="A model.pt.")]
 def train(
     config: Annotated[Path, typer.Argument(help="One configuration: best/config.yaml of a sweep, or your own.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model and scores.")] = Path("model"),
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; the machine's GPU by default.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; as in the sweep by default.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="cpu, cuda or e.g. cuda:1; by default the configuration's.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default the configuration's.")] = None,
 ) -> None:
-    """Train one configuration, without Ray."""
+    """Train one configuration to its full budget, without Ray."""
     from tuner.train import train_config
     from tuner.view import View
 
     trained = train_config(config, output, device=device, threads=threads, view=View(console))
-    say(f"Dice {trained.score:.4f}. Model: {output / 'model.pt'}")
+    say(f"Dice {trained.score:.4f}. In {output}: {', '.join(sorted(file.name for file in output.iterdir()))}")
 
 
 @app.command(rich_help_panel=PANEL)

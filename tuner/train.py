@@ -1,15 +1,19 @@
 """Trains one configuration outside Ray: a sweep's best one again, or one written by hand."""
 
 import json
+import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from search_spaces.yaml_file import read_yaml
+from trainables.errors import TrainingError
 from trainables.protocol import Evaluation
 from tuner.config import (
+    SEGMENTATION,
     BudgetConfig,
     DatasetConfig,
     PreprocessingConfig,
@@ -18,17 +22,25 @@ from tuner.config import (
     cache_folder,
     validated,
 )
-from tuner.errors import SweepDirectoryError
-from tuner.files import replace_file
-from tuner.preparation import prepare
+from tuner.errors import SweepConfigError
+from tuner.files import check_output, replace_file
+from tuner.preparation import Prepared, prepare
+from tuner.rungs import FULL_BUDGET, rung_steps
+from tuner.section import ImportString, LenientPath
+from tuner.training_view import watching_training
 from tuner.view import View
 
 
 class TrainConfig(Section):
     """One configuration to train."""
 
-    dataset: DatasetConfig
+    dataset: DatasetConfig | None = None
+    """Needed by segmentation runs."""
+
     preprocessing: PreprocessingConfig = PreprocessingConfig()
+    trainable: ImportString = SEGMENTATION
+    """Import string `module:Class` of the training run. It names code that will be run: use only your own files."""
+
     parameters: dict[str, Any] = Field(min_length=1)
     """Training parameters, each with one value."""
 
@@ -37,8 +49,17 @@ class TrainConfig(Section):
     threads: int = Field(1, ge=1)
     """CPU threads. The same number gives the same Dice on the same processor."""
 
-    cache: Path | None = None
+    device: Literal["cpu", "cuda"] | None = None
+    """What it is trained on; by default the GPU if there is one. Another kind of device gives another Dice."""
+
+    cache: LenientPath | None = None
     """Folder of preprocessed volumes, as in a sweep file."""
+
+    @model_validator(mode="after")
+    def _data_for_a_segmentation(self) -> "TrainConfig":
+        if self.trainable == SEGMENTATION and self.dataset is None:
+            raise ValueError("dataset is needed to train a segmentation")
+        return self
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
@@ -47,7 +68,7 @@ class TrainConfig(Section):
         base = path.parent
         return config.model_copy(
             update={
-                "dataset": config.dataset.resolved(base),
+                "dataset": config.dataset and config.dataset.resolved(base),
                 "cache": config.cache and absolute_path(config.cache, base),
             }
         )
@@ -58,27 +79,73 @@ def train_config(
 ) -> Evaluation:
     """Train the configuration in the file `path` to its full budget; model and scores are written to `output`.
 
-    Args:
-        device: `cpu` or `cuda`; by default the GPU if there is one.
-        threads: CPU threads instead of the file's.
+    It is evaluated where a sweep would judge it, which leaves the result as it is.
 
-    Raises a UserError or TrainableError before training starts; SweepDirectoryError if `output` holds a model.
+    Args:
+        device: `cpu`, `cuda` or e.g. `cuda:1` instead of the file's.
+        threads: CPU threads instead of the file's.
+        view: where progress is shown; nowhere by default.
+
+    Raises a UserError or TrainableError before training starts, OutputError if `output` holds a model or scores;
+    TrainingError where training can't go on.
     """
     view = view or View(quiet=True)
     config = TrainConfig.read(path)
-    model = output / "model.pt"
-    if model.exists():
-        raise SweepDirectoryError(f"{model} exists already: nothing was touched; choose another --output")
+    model, scores = output / "model.pt", output / "scores.json"
+    for file in (model, scores):
+        check_output(file)
+    build = _import(config.trainable, path)
 
-    import torch  # takes seconds: not before the file is known to be right
+    from trainables.device import choose_device  # torch takes seconds: not before the file is known to be right
+    from trainables.memory_errors import is_out_of_memory
 
-    from trainables.segmentation import SegmentationRun, check_parameters
+    chosen = choose_device(device or config.device)
+    prepared = _prepare(config, view)
+    data = prepared.training_data(threads=threads or config.threads) if prepared else {}
+    budget = config.budget.full
+    try:
+        run = build(config.parameters, data=data, budget=budget, seed=config.seed, device=str(chosen))
+        with watching_training(view.console, run, budget) as tell:
+            for step in rung_steps(config.budget.first_share, config.budget.reduction):
+                evaluation = run.advance(step / FULL_BUDGET * budget.maximum)
+                tell(evaluation)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise TrainingError(
+                f"it does not fit in the memory of {chosen}: {error}; a smaller batch_size or patch_size takes less"
+            ) from error
+        raise
+    if hasattr(run, "save_model"):
+        run.save_model(model)
+    content = {"dice": evaluation.score, "cases": _plain(evaluation.cases), **evaluation.metrics}
+    replace_file(scores, lambda file: file.write_text(json.dumps(content, indent=1)))
+    return evaluation
+
+
+def _import(trainable: str, source: Path) -> Any:
+    """The class of the training run. Raises SweepConfigError where there is none."""
+    module, _, name = trainable.partition(":")
+    if str(Path.cwd()) not in sys.path:  # a user's own module lies where the command is typed, as for Ray's workers
+        sys.path.append(str(Path.cwd()))
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SweepConfigError(f"{source}: trainable: {trainable} can't be imported: {error}") from error
+
+
+def _prepare(config: TrainConfig, view: View) -> Prepared | None:
+    """The data set, made ready; None for a training run that needs none."""
+    if config.dataset is None:
+        return None
 
     def check(plan: Any, targets: Any) -> None:
-        check_parameters(config.parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
+        if config.trainable == SEGMENTATION:
+            from trainables.segmentation import check_parameters
+
+            check_parameters(config.parameters, spacing=plan.spacing, channels=plan.channels, targets=targets)
 
     with view.preparing():
-        prepared = prepare(
+        return prepare(
             config.dataset,
             config.preprocessing,
             cache=cache_folder(config.cache),
@@ -86,18 +153,6 @@ def train_config(
             progress=view.progress,
             tell=view.note,
         )
-    run = SegmentationRun(
-        config.parameters,
-        data=prepared.training_data(threads=threads or config.threads),
-        budget=config.budget.full,
-        seed=config.seed,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
-    )
-    evaluation = run.advance(config.budget.maximum)
-    run.save_model(model)
-    scores = {"dice": evaluation.score, "cases": _plain(evaluation.cases), **evaluation.metrics}
-    replace_file(output / "scores.json", lambda file: file.write_text(json.dumps(scores, indent=1)))
-    return evaluation
 
 
 def _plain(cases: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
