@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tuner.errors import StudyError
 from tuner.journal import open_journal
+from tuner.storage_url import expanded_url
 
 SWEEP = "sweep"
 """The study of the search itself."""
@@ -54,7 +55,7 @@ def open_storage(url: str | None, journal: Path, *, owner: bool = False) -> Base
     if file is not None and not owner and not file.is_file():
         raise StudyError(f"storage: {shown_url(url)}: no study there: no trial was begun yet")
     try:
-        return _CachedStorage(_open_database(url, _engine_options(parsed), owner=owner))
+        return _CachedStorage(_open_database(expanded_url(url), _engine_options(parsed), owner=owner))
     except Exception as error:  # SQLAlchemy, driver and Optuna errors have no common parent
         raise StudyError(f"storage: {shown_url(url)} {_problem(parsed, error)}") from error
 
@@ -91,8 +92,9 @@ def _without_secret(found: re.Match[str]) -> str:
 
 
 def _parsed(url: str) -> URL:
+    expanded = expanded_url(url)
     try:
-        return make_url(url)
+        return make_url(expanded)
     except (ArgumentError, ValueError) as error:
         raise StudyError(
             f"storage: {shown_url(url)} is not a database URL; for example sqlite:////data/studies.db or "
