@@ -74,7 +74,18 @@ def test_numtraining_and_name_may_be_left_out(lay: Callable[..., Path]) -> None:
 def test_macos_leftovers_are_skipped_and_counted(lay: Callable[..., Path]) -> None:
     leftover = {"image": "./imagesTr/._la_003.nii.gz", "label": "./labelsTr/._la_003.nii.gz"}
     folder = lay(training=[leftover, *GOOD["training"]], numTraining=3)
-    assert read_dataset(folder).case_names == ("la_003", "la_004")
+    dataset = read_dataset(folder)
+    assert (dataset.case_names, dataset.notes) == (("la_003", "la_004"), ())
+
+
+@pytest.mark.parametrize(("declared", "shown"), [(20, "20"), ("2", '"2"'), (True, "true"), ([2], "[2]")])
+def test_another_number_of_cases_than_listed_is_a_note(lay: Callable[..., Path], declared: object, shown: str) -> None:
+    folder = lay(numTraining=declared)
+    dataset = read_dataset(folder)
+    assert dataset.notes == (
+        f"{folder}/dataset.json: numTraining is {shown}, but training lists 2 cases; all of these count",
+    )
+    assert len(dataset.cases) == 2
 
 
 def test_a_byte_order_mark_is_no_obstacle(lay: Callable[..., Path]) -> None:
@@ -136,8 +147,6 @@ def case(image: object, label: object = "labelsTr/la_003.nii.gz") -> dict[str, A
         ({"labels": {"0": "background", "65536": "a"}}, "labels: 65536 is past 65535, the largest label value"),
         ({"labels": {"1": "a"}}, "labels must name 0, the background, got [1]"),
         ({"labels": {"0": "background"}}, "labels must name at least one label besides 0, the background"),
-        ({"numTraining": 20}, "numTraining is 20, but training lists 2 cases"),
-        ({"numTraining": "2"}, 'numTraining is "2", but training lists 2 cases'),
         ({"training": []}, "training must be a list of cases, not empty, got []"),
         ({"training": {}}, "training must be a list of cases, not empty, got {}"),
         ({"training": ["a.nii", "b.nii"]}, 'training[0] must be an object with image and label, got "a.nii"'),

@@ -13,7 +13,7 @@ import pytest
 from make_data import write_dataset, write_nifti
 
 from trainables.decathlon import Dataset, read_dataset
-from trainables.errors import DatasetError
+from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import CaseFingerprint, Fingerprint, Intensity, cached_fingerprint, take_fingerprint
 from trainables.intensity import QUANTILE_LEVELS
 
@@ -216,6 +216,21 @@ def test_nothing_is_kept_of_a_broken_data_set(dataset: Dataset, tmp_path: Path) 
     with pytest.raises(DatasetError):
         cached_fingerprint(dataset, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"), [("file", "Not a directory"), ("file/below", "Not a directory"), ("/proc/cache", "")]
+)
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_measured(
+    dataset: Dataset, tmp_path: Path, place: str, problem: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    calls: list[int] = []
+    with pytest.raises(SettingError) as error:
+        cached_fingerprint(dataset, tmp_path / place, progress=lambda done, of: calls.append(done))
+    assert str(error.value).startswith(f"cache: {tmp_path / place} can't be written: {problem}")
+    assert not calls
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.data

@@ -52,6 +52,9 @@ class Dataset:
     cases: tuple[Case, ...]
     """In the order of `dataset.json`; names are unique."""
 
+    notes: tuple[str, ...] = ()
+    """What is odd about `dataset.json`, but no reason to refuse it: whole sentences for the user."""
+
     @property
     def case_names(self) -> tuple[str, ...]:
         return tuple(case.name for case in self.cases)
@@ -62,7 +65,8 @@ def read_dataset(folder: Path) -> Dataset:
 
     A path in the list is relative to the folder and stays in it: absolute ones and ones with `..` are refused. Links in
     the file system are followed, since copies of the Decathlon often link `imagesTr` to a shared disk. Entries whose
-    file name starts with `._` (left by macOS archives) are no images and are skipped.
+    file name starts with `._` (left by macOS archives) are no images and are skipped. A `numTraining` that disagrees
+    with the list is a note: the list counts, and data sets that were cut or grew by hand often keep the old number.
 
     Raises DatasetError, naming the file, the key, the rule and the value.
     """
@@ -80,6 +84,7 @@ def read_dataset(folder: Path) -> Dataset:
             modalities=_read_modalities(content),
             labels=_read_labels(content),
             cases=cases,
+            notes=_read_notes(manifest, content, cases),
         )
     except _BrokenRuleError as error:
         raise DatasetError(f"{manifest}: {error}") from None
@@ -176,9 +181,6 @@ def _read_cases(root: Path, content: Mapping[str, Any]) -> tuple[Case, ...]:
     entries = _required(content, "training")
     if not isinstance(entries, list) or not entries:
         raise _BrokenRuleError(f"training must be a list of cases, not empty, got {_shown(entries)}")
-    declared = content.get("numTraining", len(entries))
-    if declared != len(entries) or isinstance(declared, bool):
-        raise _BrokenRuleError(f"numTraining is {_shown(declared)}, but training lists {len(entries)} cases")
     cases: dict[str, Case] = {}
     used: dict[Path, str] = {}
     for index, entry in enumerate(entries):
@@ -201,6 +203,16 @@ def _read_cases(root: Path, content: Mapping[str, Any]) -> tuple[Case, ...]:
     if not cases:
         raise _BrokenRuleError("training lists no case besides `._` files, which are no images")
     return tuple(cases.values())
+
+
+def _read_notes(manifest: Path, content: Mapping[str, Any], cases: tuple[Case, ...]) -> tuple[str, ...]:
+    declared = content.get("numTraining", len(cases))
+    counted = (len(cases), len(content["training"]))  # without and with entries that are skipped
+    if declared in counted and not isinstance(declared, bool):
+        return ()
+    return (
+        f"{manifest}: numTraining is {_shown(declared)}, but training lists {len(cases)} cases; all of these count",
+    )
 
 
 def _read_path(entry: Mapping[str, Any], key: str, place: str) -> PurePosixPath:

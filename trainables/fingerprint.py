@@ -3,18 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Self
 
 import numpy as np
 
 from trainables.case_fingerprint import CaseFingerprint, measure_case
 from trainables.decathlon import SHOWN_PROBLEMS, Dataset, raise_problems
-from trainables.errors import DatasetError
+from trainables.errors import DatasetError, SettingError
 from trainables.intensity import Intensity
 from trainables.resampling import Shape, Spacing, resampled_shape
 from trainables.volume_file import reading_memory
@@ -128,19 +130,34 @@ def cached_fingerprint(
     """The fingerprint that `folder` keeps for `dataset`, or a new one, kept there from now on.
 
     A kept one holds as long as the labels, the modalities, and the path, size and times of every file are the same.
-    Raises DatasetError as `take_fingerprint` does; then nothing is kept.
+    Raises SettingError, before anything is measured, if `folder` can't be written to, and DatasetError as
+    `take_fingerprint` does; then nothing is kept.
     """
     path = folder / f"fingerprint-{_listing_key(dataset)}.json"
     try:
         return Fingerprint.from_mapping(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # none there, or one that this version can't use
+    with _writing(folder):
+        TemporaryFile(dir=next(place for place in (folder, *folder.parents) if place.exists())).close()
     fingerprint = take_fingerprint(dataset, workers=workers, progress=progress)
-    folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(fingerprint.to_mapping()))
-    partial.replace(path)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(fingerprint.to_mapping()))
+        partial.replace(path)
     return fingerprint
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(
+            f"cache: {folder} can't be written: {error.strerror or error}; name another folder by `cache` in the file, "
+            "or by the variable XDG_CACHE_HOME"
+        ) from None
 
 
 def _listing_key(dataset: Dataset) -> str:

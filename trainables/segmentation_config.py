@@ -182,8 +182,7 @@ class SegmentationConfig:
         """Settings by name, as a configuration file or a search gives them. Raises SettingError."""
         defaults = {field.name: field.default for field in fields(cls)}
         for key in mapping:
-            if key not in defaults:
-                raise SettingError(f"{key}: not a setting of a segmentation run{_suggest(str(key), list(defaults))}")
+            check_name(key)
         settings = dict(mapping)
         if "patch_size" in settings:
             settings["patch_size"] = parse_patch_size(settings["patch_size"])
@@ -191,6 +190,13 @@ class SegmentationConfig:
             if isinstance(defaults[key], float) and type(value) is int:
                 settings[key] = float(value)
         return cls(**settings)
+
+
+def check_name(key: str) -> None:
+    """Raises SettingError unless there is a setting of this name."""
+    known = [field.name for field in fields(SegmentationConfig)]
+    if key not in known:
+        raise SettingError(f"{key}: not a setting of a segmentation run{_suggest(str(key), known)}")
 
 
 def parse_patch_size(value: Any) -> PatchSize:

@@ -39,7 +39,7 @@ class DatasetConfig(Section):
     test_fraction: float = Field(0.0, ge=0, lt=1)
     """Share of the cases that the search never sees."""
 
-    split_seed: int = Field(0, ge=0)
+    split_seed: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of the split."""
 
     @model_validator(mode="after")

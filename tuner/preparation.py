@@ -1,11 +1,12 @@
 """What must be right and ready before Ray starts: the data checked, split and preprocessed, every setting tried."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.parameters import Choice, Fixed
+from search_spaces.parameters import Choice
 from search_spaces.space import SearchSpace
 from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import SettingError
@@ -61,25 +62,31 @@ def prepare(
     check: Callable[[PreprocessingPlan, Targets], None],
     progress: Progress,
     tell: Callable[[str], None] = lambda text: None,
+    source: Path | str | None = None,
 ) -> Prepared:
     """Read, check, split and preprocess a data set.
 
     Args:
         cache: folder of fingerprints and preprocessed volumes.
-        tell: told what preprocessing will take, before it begins.
         check: tries the training parameters once it is known what is trained on, before the long part.
+        tell: told what is odd about the data set, and what preprocessing will take, before it begins.
+        source: the file that `config` and `preprocessing` were read from, to be named in errors.
 
     Raises DatasetError, SettingError or SweepConfigError: nothing has been started or overwritten then.
     """
     dataset = read_dataset(config.path)
-    targets = plan_targets(dataset.labels, config.labels, regions=config.regions)
-    split = split_dataset(dataset, config)
+    for note in dataset.notes:
+        tell(note)
+    with _naming(source, "dataset"):
+        targets = plan_targets(dataset.labels, config.labels, regions=config.regions)
+        split = split_dataset(dataset, config)
     fingerprint = cached_fingerprint(dataset, cache, progress=lambda done, of: progress("Checking cases", done, of))
     # What the search never sees shapes neither spacing nor intensities.
     seen = fingerprint.subset((*split.train, *split.validation))
-    plan = plan_preprocessing(
-        seen, dataset.modalities, spacing=preprocessing.spacing, normalisation=preprocessing.normalisation
-    )
+    with _naming(source, "preprocessing"):
+        plan = plan_preprocessing(
+            seen, dataset.modalities, spacing=preprocessing.spacing, normalisation=preprocessing.normalisation
+        )
     check(plan, targets)
     disk, memory = disk_need(fingerprint, plan, targets), memory_need(fingerprint, plan)
     tell(
@@ -97,6 +104,15 @@ def prepare(
     return Prepared(dataset=dataset, split=split, fingerprint=fingerprint, volumes=volumes)
 
 
+@contextmanager
+def _naming(source: Path | str | None, section: str) -> Iterator[None]:
+    """Errors about a setting of `section` name the file, and the key as it stands there."""
+    try:
+        yield
+    except SettingError as error:
+        raise SweepConfigError(f"{f'{source}: ' if source else ''}{section}.{error}") from None
+
+
 def _size(number: int) -> str:
     """Bytes for people."""
     return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
@@ -105,31 +121,51 @@ def _size(number: int) -> str:
 def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:
     """Try each setting that the search may propose, one at a time beside the default ones.
 
-    Raises SweepConfigError naming the parameter and what is wrong with its value.
+    Raises SweepConfigError naming the file, the parameter's key, and what is wrong with its name or value.
     """
     if config.trainable != SEGMENTATION:
         return
     from trainables.precision import resolve_precision  # torch takes seconds to import
     from trainables.segmentation import check_parameters
+    from trainables.segmentation_config import check_name
 
-    for name, parameters in _probes(config.search_space, config.default):
-        try:
-            check_parameters(parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
-            if not config.resources.gpus_per_trial:
-                resolve_precision(parameters.get("precision", "auto"), "cpu")
-        except SettingError as error:
-            where = "training" if name in config.training else "space"
-            raise SweepConfigError(f"{where}: {error}") from None
+    def check(parameters: Mapping[str, Any]) -> None:
+        check_parameters(parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
+        if not config.resources.gpus_per_trial:
+            resolve_precision(parameters.get("precision", "auto"), "cpu")
+
+    for section, names in {"training": config.training, "space": config.space}.items():
+        with _naming(config.source, section):
+            for name in names:
+                check_name(name)
+    probes = _probes(config.search_space)
+    base = {**config.search_space.fixed, **{name: values[0] for name, values in probes.items()}, **config.default}
+    try:
+        check(base)
+    except SettingError as error:
+        raise SweepConfigError(f"{config.source}: {_section(config, error)}{error}") from None
+    for name, values in probes.items():
+        for value in values:
+            try:
+                check({**base, name: value})
+            except SettingError as error:
+                own = str(error).startswith(f"{name}: ")
+                beside = "" if own else f"{name}: {value} goes with no other value at its default: "
+                raise SweepConfigError(f"{config.source}: space.{beside}{error}") from None
 
 
-def _probes(space: SearchSpace, default: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """One configuration for each choice and each bound, the other parameters at their default or first value."""
-    extremes = {
+def _probes(space: SearchSpace) -> dict[str, list[Any]]:
+    """The values of each searched parameter that are tried: all choices, or both bounds."""
+    return {
         name: list(parameter.values) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
-        for name, parameter in space.items()
-        if not isinstance(parameter, Fixed)
+        for name, parameter in space.searched.items()
     }
-    base = {**space.fixed, **{name: values[0] for name, values in extremes.items()}, **default}
-    yield from ((name, base) for name in space.fixed)
-    for name, values in extremes.items():
-        yield from ((name, {**base, name: value}) for value in values)
+
+
+def _section(config: SweepConfig, error: SettingError) -> str:
+    """Where the sweep file gives the setting that `error` begins with; nowhere, if it is left at its own default."""
+    name = str(error).partition(":")[0]
+    for section in ("training", "default", "space"):
+        if name in getattr(config, section):
+            return f"{section}."
+    return ""
