@@ -16,6 +16,7 @@ demo: $(READY)  ## a sweep of 8 trials on a generated data set
 	$(BIN)/voxtune run demo/sweep.yaml --name demo --runs demo/runs --no-confirm
 
 test: $(READY)  ## all tests
+	.ci/services
 	$(BIN)/python -m pytest
 
 quick: $(READY)  ## the tests for every day: no Ray, no real data, nothing slow

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from make_data import write_dataset
+from services import postgresql  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,101 @@
+"""The drivers that work on one study together, and which of them are dead.
+
+Each driver of a study on a database server leaves a study attribute `driver:<id>` and renews its `beat` while it
+lives; the RUNNING trials of a dead driver may be released by any other. Beats are by the database's clock, because the
+drivers' hosts may disagree.
+
+    enter    driver:a1b2 = {host, boot, pid, started, beat}
+    beat     driver:a1b2 with a new beat, every 15 s
+    leave    driver:a1b2 = null       it holds no trials any more
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+from sqlalchemy import Engine, func, select
+
+from tuner.process import Process
+
+BEAT_SECONDS = 15.0
+
+DEAD_SECONDS = 90.0
+"""Age of the last beat at which a driver on another host counts as dead."""
+
+_ATTRIBUTE = "driver:"
+
+log = logging.getLogger("voxtune")
+
+
+@contextmanager
+def registered(study: optuna.Study, driver: str) -> Iterator[None]:
+    """While the block runs, `driver` is among the study's living drivers.
+
+    Args:
+        driver: an id that no other driver has, also not one that resumes the same sweep.
+    """
+    _beat(study, driver)
+    done = threading.Event()
+    heart = threading.Thread(target=_beat_until, args=(study, driver, done), name="driver heartbeat", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        done.set()
+        heart.join()
+        study.set_user_attr(_ATTRIBUTE + driver, None)
+
+
+def dead_drivers(study: optuna.Study) -> set[str]:
+    """The ids of the drivers that left the study or died: nobody works on their trials.
+
+    A driver on this host is dead once its process is gone; any other one DEAD_SECONDS after its last beat.
+    """
+    now = _now(study)
+    entries = {
+        name.removeprefix(_ATTRIBUTE): entry for name, entry in study.user_attrs.items() if name.startswith(_ATTRIBUTE)
+    }
+    return {driver for driver, entry in entries.items() if entry is None or _is_dead(entry, now)}
+
+
+def _is_dead(entry: dict[str, Any], now: float) -> bool:
+    process = Process(**{name: value for name, value in entry.items() if name != "beat"})
+    if process.is_here():
+        return not process.lives()
+    return now - entry["beat"] > DEAD_SECONDS
+
+
+def _beat(study: optuna.Study, driver: str) -> None:
+    study.set_user_attr(_ATTRIBUTE + driver, {**asdict(Process.current()), "beat": _now(study)})
+
+
+def _beat_until(study: optuna.Study, driver: str, done: threading.Event) -> None:
+    while not done.wait(BEAT_SECONDS):
+        try:
+            _beat(study, driver)
+        except Exception as error:  # the database is away for a moment; the search itself says so if it stays away
+            log.warning("driver %s: no heartbeat: %s", driver, error)
+
+
+def _now(study: optuna.Study) -> float:
+    """Seconds since the epoch, by the database's clock where there is a database."""
+    storage = study._storage
+    engine: Engine | None = getattr(getattr(storage, "_backend", storage), "engine", None)
+    if engine is None:
+        return time.time()
+    clock = func.utc_timestamp() if engine.dialect.name in ("mysql", "mariadb") else func.current_timestamp()
+    with engine.connect() as connection:
+        told = connection.execute(select(clock)).scalar_one()
+    return _epoch(told)
+
+
+def _epoch(told: Any) -> float:
+    """A database's time as seconds since the epoch; without a time zone it is UTC."""
+    moment = datetime.fromisoformat(told) if isinstance(told, str) else told
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
