@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from make_data import write_dataset
 
+from search_spaces.errors import SpaceError
+from search_spaces.presets import load_preset
 from trainables.errors import DatasetError, SettingError
 from trainables.segmentation_config import parse_patch_size
 from tuner import machine
@@ -163,6 +165,52 @@ def test_text_of_the_data_set_stays_in_its_place(tmp_path: Path) -> None:
     assert config.dataset is not None
     assert config.dataset.path == dataset
     assert '  # labels: {"a: {b}\\nc": 1, no: 2}\n' in text
+
+
+def test_space_of_a_preset(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "Seahorses", cases=4, shape=(35, 50, 36))
+    config, text = drafted(tmp_path, dataset, preset="hippocampus")
+    space = load_preset("hippocampus")
+    searched = config.search_space.searched
+    assert {name: searched[name] for name in searched if name != "patch_size"} == {
+        name: space[name] for name in space.searched if name != "patch_size"
+    }
+    assert config.space["patch_size"] == {"choice": ["40x56x40", "32x48x32", "32x32x32"]}
+    # What a sweep begins with on two cores wherever the preset has it, else the nearest.
+    assert config.default == {
+        "learning_rate": 6e-3,
+        "network": "compact_unet",
+        "width": 8,
+        "levels": 4,
+        "batch_size": 2,
+        "patch_size": "40x56x40",
+    }
+    assert "# What is searched, of the preset hippocampus: move a setting" in text
+    assert "for 4 levels" not in text
+
+
+def test_a_preset_begins_with_what_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write_dataset(tmp_path / "Seahorses", cases=4, shape=(35, 50, 36))
+    # 0.8 of it less 1 GiB for the process; at 24 channels x 110 bytes x 1.25 that is two patches of 81,345 voxels.
+    monkeypatch.setattr(machine, "available_memory_gib", lambda: 1.875)
+    config, _ = drafted(tmp_path, dataset, preset="hippocampus")
+    assert config.space["patch_size"]["choice"][0] == "40x56x40"
+    assert config.default["patch_size"] == "32x48x32"
+
+
+def test_a_preset_for_larger_volumes(tmp_path: Path, small_dataset: Path) -> None:
+    with pytest.raises(SweepConfigError) as error:
+        drafted(tmp_path, small_dataset, preset="hippocampus")
+    assert str(error.value) == (
+        "preset hippocampus: patch_size 40x56x40, 32x48x32, 32x32x32 would be mostly padding: the median volume of "
+        "this data set has 20x24x18 voxels of 1 x 1 x 1 mm; choose another preset, or none, and the patch sizes "
+        "follow from the data"
+    )
+
+
+def test_an_unknown_preset(tmp_path: Path, small_dataset: Path) -> None:
+    with pytest.raises(SpaceError, match="preset: there is no 'lung'; available are brain_tumour, "):
+        drafted(tmp_path, small_dataset, preset="lung")
 
 
 @pytest.mark.parametrize(

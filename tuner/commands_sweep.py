@@ -35,6 +35,9 @@ def new(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="What four of five searches end within; 10, with GPUs 60.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Search the ready-made space of a Decathlon task, e.g. hippocampus.")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="Deal the cases into so many; 5, or fewer for few cases.")] = None,
     fold: Annotated[int, typer.Option(help="The fold that validates, counted from 0.")] = 0,
     held_out: Annotated[float | None, typer.Option(help="Share of the cases that validates, instead of folds.")] = None,
@@ -64,6 +67,7 @@ def new(
             name=name,
             trials=trials,
             minutes=minutes,
+            preset=preset,
             folds=folds,
             fold=fold,
             held_out=held_out,
@@ -111,13 +115,14 @@ def run(
 def resume(
     run: RunName,
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials in all, finished ones included.")] = None,
+    runs: Runs = RUNS,
     address: Address = None,
     verbose: Verbose = False,
 ) -> None:
     """Go on with a sweep that was interrupted, or with more trials."""
     from tuner.directory import SweepDirectory
 
-    directory = SweepDirectory.find(run)
+    directory = SweepDirectory.find(run, runs)
 
     from tuner.sweep import resume_sweep
     from tuner.view import View

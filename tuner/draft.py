@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from search_spaces.presets import preset_file
 from search_spaces.yaml_file import parse_yaml
 from trainables.decathlon import Dataset, read_dataset
 from trainables.fingerprint import cached_fingerprint
@@ -36,6 +37,7 @@ def draft_sweep(
     held_out: float | None = None,
     test_fraction: float = 0.0,
     split_seed: int = 0,
+    preset: str | None = None,
     relative_to: Path = Path(),
     cache: Path | None = None,
     progress: Progress = lambda stage, done, of: None,
@@ -49,18 +51,21 @@ def draft_sweep(
         trials: how many configurations are tried.
         minutes: how long the search may take; 10 on a CPU and 60 on GPUs by default.
         group, groups_file, fold, held_out, test_fraction, split_seed: as in the sweep file's `dataset`.
+        preset: name of a ready-made search space to take instead of a planned one.
         folds: by default 5, or as many as there are subjects where they are fewer.
         relative_to: folder of the sweep file; the data set's path is written relative to it if it lies near.
         cache: folder of fingerprints.
         progress: told how many cases have been checked.
         time_job: measures; by default processes of this machine do, one for each trial at a time.
 
-    Raises DatasetError, SettingError or SweepConfigError naming file or key, rule and value.
+    Raises DatasetError, SettingError, SpaceError or SweepConfigError naming file or key, rule and value.
     """
     source = "voxtune new"
+    if preset is not None:
+        preset_file(preset)  # an unknown one is told before the data are looked at
     if minutes is not None and not 0 < minutes < float("inf"):
         raise SweepConfigError(f"{source}: minutes: must be above 0; got {minutes:g}")
-    search = validated(SearchConfig, {"trials": trials}, source=source)
+    validated(SearchConfig, {"trials": trials}, source=source)
     dataset = read_dataset(dataset_folder)
     given = {
         "path": dataset_folder,
@@ -72,7 +77,7 @@ def draft_sweep(
     }
     config, split = _split(dataset, given, folds, fold, source)
     slots = plan_slots(
-        trials=search.trials,
+        trials=trials,
         cores=machine.usable_cores(),
         memory_gib=machine.available_memory_gib(),
         devices=machine.cuda_devices(),
@@ -94,7 +99,15 @@ def draft_sweep(
             targets=plan_targets(dataset.labels),
         )
         confirmed = ConfirmConfig().top * ConfirmConfig().seeds
-        proposal = propose(subject, slots, trials=trials, minutes=minutes, time_job=time_job, confirmed=confirmed)
+        proposal = propose(
+            subject,
+            slots,
+            trials=trials,
+            minutes=minutes,
+            preset=preset,
+            time_job=time_job,
+            confirmed=confirmed,
+        )
     text = sweep_text(subject, slots, proposal, name=name, trials=trials, folder=relative_to)
     written = validated(SweepConfig, parse_yaml(text), source=source)
     check_space(written, subject.plan, subject.targets)

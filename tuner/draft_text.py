@@ -50,7 +50,7 @@ preprocessing:
 training:
 {training}
 
-# What is searched: move a setting from here to `training` to fix it, and the other way round.
+# What is searched{source}: move a setting from here to `training` to fix it, and the other way round.
 space:
 {space}
 """
@@ -131,6 +131,7 @@ def sweep_text(
         labels=yaml_text({label: value for value, label in subject.dataset.labels.items() if value}),
         normalisation=_line(kinds),
         training=_training(proposal),
+        source=f", of the preset {proposal.preset}" if proposal.preset else "",
         space=_space(subject, slots, proposal),
     )
     tail = TAIL.format(
@@ -222,18 +223,22 @@ def _split(subject: Subject) -> str:
 
 def _space(subject: Subject, slots: Slots, proposal: Proposal) -> str:
     """The searched parameters, each below what there is to say of it."""
-    divisors = patch_divisors(level_strides(proposal.training["levels"], subject.plan.spacing))
-    covers = all(side >= size for side, size in zip(proposal.largest_patch, subject.median_shape, strict=True))
-    facts = {
-        "batch_gib": proposal.batch_gib,
-        "gib": slots.memory_gib,
-        "divisors": " x ".join(map(str, divisors)),
-        "levels": proposal.training["levels"],
-        "largest": "holds the median volume whole" if covers else "is what this machine has memory and time for",
-    }
+    facts: dict[str, Any] = {"batch_gib": proposal.batch_gib, "gib": slots.memory_gib}
+    notes = dict(NOTES)
+    if proposal.preset:
+        del notes["patch_size"]  # it tells how they were planned
+    else:
+        levels = proposal.training["levels"]
+        divisors = patch_divisors(level_strides(levels, subject.plan.spacing))
+        covers = all(side >= size for side, size in zip(proposal.largest_patch, subject.median_shape, strict=True))
+        facts |= {
+            "divisors": " x ".join(map(str, divisors)),
+            "levels": levels,
+            "largest": "holds the median volume whole" if covers else "is what this machine has memory and time for",
+        }
     lines = []
     for key, form in proposal.space.items():
-        lines += [f"  # {line}" for line in NOTES.get(key, "").format(**facts).splitlines()]
+        lines += [f"  # {line}" for line in notes.get(key, "").format(**facts).splitlines()]
         lines.append(f"  {key}: {yaml_text(form)}")
     return "\n".join(lines)
 
@@ -245,7 +250,8 @@ def _training(proposal: Proposal) -> str:
     lines = [_lines({key: value}) for key, value in proposal.training.items() if key not in placed]
     for comment, keys in SHOWN.items():
         settings = {key: proposal.training.get(key, defaults[key]) for key in keys if key not in proposal.space}
-        lines += [f"  # {line}" for line in comment.splitlines()] + [_lines(settings)]
+        if settings:
+            lines += [f"  # {line}" for line in comment.splitlines()] + [_lines(settings)]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any
 
+from search_spaces.presets import load_preset
 from trainables.decathlon import Dataset
 from trainables.fingerprint import Fingerprint
 from trainables.preprocessing import PreprocessingPlan
@@ -28,9 +29,6 @@ from tuner.expectation import SweepShape, TrialCost, fitting_maximum, likely_sec
 from tuner.patch_plan import PatchSize, fitting_levels, fitting_voxels, plan_batches, plan_patches
 from tuner.recipe import CPU, GPU, Recipe
 from tuner.slots import Slots
-
-BATCH = 2
-"""Of the first trial; nnU-Net's least for 3D patches."""
 
 ENOUGH_STEPS = 650
 """The first trial's patch is the largest that leaves it so many steps: a small network learns a small organ in them."""
@@ -83,6 +81,9 @@ class Subject:
 class Proposal:
     """The parts of a sweep file that depend on data and machine together."""
 
+    preset: str
+    """The name of the preset that the space comes from, or nothing."""
+
     training: Mapping[str, Any]
     space: Mapping[str, Any]
     default: Mapping[str, Any]
@@ -131,77 +132,100 @@ class Timetable:
 
 
 def propose(
-    subject: Subject, slots: Slots, *, trials: int, minutes: float | None, time_job: TimeJob, confirmed: int
+    subject: Subject,
+    slots: Slots,
+    *,
+    trials: int,
+    minutes: float | None,
+    preset: str | None = None,
+    time_job: TimeJob,
+    confirmed: int,
 ) -> Proposal:
     """Plan patches and batches, time some training, and choose the budget with which the search takes `minutes`.
 
     Without `minutes` it is 10 on a CPU and 60 on GPUs, or more where that would leave the first trial fewer than
-    FEW_STEPS steps. `confirmed` trainings follow the search. Raises SweepConfigError where `minutes` are too short.
+    FEW_STEPS steps. The space is that of `preset`, if one is named. `confirmed` trainings follow the search. Raises
+    SpaceError for an unknown preset, SweepConfigError where it does not fit the data set or `minutes` are too short.
     """
-    recipe = GPU if slots.gpus else CPU
-    spacing = subject.plan.spacing
+    recipe, spacing = GPU if slots.gpus else CPU, subject.plan.spacing
+    if preset is not None:
+        recipe = recipe.with_preset(preset, load_preset(preset), median_shape=subject.median_shape, spacing=spacing)
     levels = fitting_levels(subject.median_shape, spacing, most=recipe.levels)
-    memory_voxels = fitting_voxels(slots.memory_gib, width=recipe.most_width, half=slots.device == "cuda")
-    training = {"network": recipe.network, "levels": levels, **recipe.training}
+    training = {**({} if "levels" in recipe.space else {"levels": levels}), **recipe.training}
+    most_voxels = fitting_voxels(slots.memory_gib, width=recipe.most_width, half=slots.device == "cuda")
 
     def patches_up_to(voxels: float) -> list[PatchSize]:
+        """Those of the preset, or planned ones; the smallest where none is small enough."""
+        if recipe.patches:
+            return [patch for patch in recipe.patches if prod(patch) <= voxels] or [recipe.patches[-1]]
         return plan_patches(subject.median_shape, spacing, levels=levels, most_voxels=voxels)
 
-    timed = patches_up_to(memory_voxels / BATCH if slots.gpus else min(memory_voxels, CPU_VOXELS) / BATCH)
+    fitting = most_voxels / recipe.batch_size
+    timed = patches_up_to(fitting if slots.gpus else min(fitting, CPU_VOXELS / recipe.batch_size))
     timetable = Timetable(
         subject=subject,
         sweep=SweepShape(trials=trials, slots=min(slots.count, trials)),
         rates=_measure(subject, slots, recipe, training, timed, time_job),
     )
 
-    patches, default, maximum = _affordable(timetable, slots, patches_up_to, memory_voxels / BATCH, minutes)
-    batches = plan_batches(fitting=memory_voxels / prod(patches[0]), useful=maximum / (FEW_STEPS * prod(default)))
+    patches, default, maximum = _affordable(timetable, slots, recipe, patches_up_to, fitting, minutes)
+    batches = list(recipe.batches) or plan_batches(
+        fitting=most_voxels / prod(patches[0]), useful=maximum / (FEW_STEPS * prod(default))
+    )
     cost = timetable.costs(patches, default)[0]
     sizes: dict[str, tuple[Sequence[Any], Any]] = {
-        "batch_size": (batches, BATCH),
+        "batch_size": (batches, recipe.batch_size),
         "patch_size": ([patch_text(patch) for patch in patches], patch_text(default)),
     }
     searched = {key: size for key, size in sizes.items() if len(size[0]) > 1}
     fixed = {key: value for key, (_, value) in sizes.items() if key not in searched}
     if prod(default) < LARGE_SHARE * prod(subject.median_shape):
-        fixed["foreground_fraction"] = FOREGROUND_FRACTION
+        training = {"foreground_fraction": FOREGROUND_FRACTION, **training}
     return Proposal(
+        preset=recipe.preset,
         training={**training, **fixed},
         space={**recipe.space, **{key: {"choice": choices} for key, (choices, _) in searched.items()}},
         default={**recipe.default, **{key: value for key, (_, value) in searched.items()}},
         largest_patch=patches[0],
         maximum=maximum,
-        steps=int(maximum / (BATCH * prod(default))),
+        steps=int(maximum / (recipe.batch_size * prod(default))),
         seconds=timetable.seconds(patches, default, maximum),
         confirm_seconds=_confirm_seconds(cost, maximum, slots, confirmed),
         cost=cost,
-        batch_gib=batches[-1] * prod(patches[0]) / memory_voxels * slots.memory_gib,
+        batch_gib=batches[-1] * prod(patches[0]) / most_voxels * slots.memory_gib,
     )
 
 
 def _affordable(
     timetable: Timetable,
     slots: Slots,
+    recipe: Recipe,
     patches_up_to: Callable[[float], list[PatchSize]],
-    most_voxels: float,
+    fitting: float,
     minutes: float | None,
 ) -> tuple[list[PatchSize], PatchSize, float]:
-    """The patch sizes to search, the first trial's, and the full budget in voxels, rounded to three digits."""
+    """The patch sizes to search, the first trial's, and the full budget in voxels, rounded to three digits.
+
+    Memory holds a batch of patches with `fitting` voxels each.
+    """
     seconds = 60 * (minutes or MINUTES[slots.device])
     smallest = 0 if minutes else SMALL_PATCH[slots.device]
+    batch = recipe.batch_size
 
-    patches = patches_up_to(most_voxels)
-    while timetable.maximum(patches, patches[0], seconds) < FEW_STEPS * BATCH * prod(patches[0]):
+    patches = list(recipe.patches) or patches_up_to(fitting)
+    while not recipe.patches and timetable.maximum(patches, patches[0], seconds) < FEW_STEPS * batch * prod(patches[0]):
         smaller = patches_up_to(0.9 * prod(patches[0]))
         if not smallest <= prod(smaller[0]) < prod(patches[0]):
             break
         patches = smaller
 
-    large = [patch for patch in patches if prod(patch) >= smallest] or patches[:1]
+    # A preset may search what this memory does not hold, but not begin with it.
+    held = [patch for patch in patches if prod(patch) <= fitting] or patches[-1:]
+    large = [patch for patch in held if prod(patch) >= smallest] or held[:1]
     maximum = timetable.maximum(patches, large[0], seconds)
-    default = next((patch for patch in large if maximum >= ENOUGH_STEPS * BATCH * prod(patch)), large[-1])
+    default = next((patch for patch in large if maximum >= ENOUGH_STEPS * batch * prod(patch)), large[-1])
     maximum = timetable.maximum(patches, default, seconds)
-    least = (LEAST_STEPS if minutes else FEW_STEPS) * BATCH * prod(default)
+    least = (LEAST_STEPS if minutes else FEW_STEPS) * batch * prod(default)
     if maximum < least and minutes:
         needed = about(timetable.seconds(patches, default, least))
         raise SweepConfigError(
@@ -229,7 +253,7 @@ def _measure(
     """Rates of the first trial and of random others, with patches that do not take long to time."""
     # Larger than a patch where the data are, so that windows and their blending are timed too.
     x, y, z = (min(whole, part + part // 2) for whole, part in zip(subject.median_shape, patches[0], strict=True))
-    base = {**training, **recipe.default, "batch_size": BATCH, "patch_size": patch_text(patches[0])}
+    base = {**training, **recipe.default, "batch_size": recipe.batch_size, "patch_size": patch_text(patches[0])}
     variants = {
         **recipe.space,
         **({"patch_size": {"choice": list(map(patch_text, patches))}} if len(patches) > 1 else {}),
