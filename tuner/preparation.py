@@ -150,7 +150,7 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
                 check({**base, name: value})
             except SettingError as error:
                 own = str(error).startswith(f"{name}: ")
-                beside = "" if own else f"{name}: {value} goes with no other value at its default: "
+                beside = "" if own else f"{name}: {value} can't be trained beside the other parameters' defaults: "
                 raise SweepConfigError(f"{config.source}: space.{beside}{error}") from None
 
 
