@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,31 @@ def test_a_damaged_file(path: Path) -> None:
     middle = largest.header_offset + largest.file_size // 2
     path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
     with pytest.raises(ModelFileError, match=rf"damaged: the checksum of '{largest.filename}' is wrong"):
+        load_model(path)
+
+
+def test_a_small_file_can_not_become_a_large_one(path: Path) -> None:
+    save_model(path, make_model())
+    packed = path.with_name("packed.pt")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as other:
+        for entry in archive.infolist():
+            other.writestr(entry.filename, archive.read(entry))
+    assert isinstance(content_of(packed), dict)  # torch takes it
+    with pytest.raises(ModelFileError, match=r"packed\.pt: has compressed entries, which torch never writes"):
+        load_model(packed)
+
+
+def test_endless_nesting(path: Path) -> None:
+    save_model(path, make_model())
+    nested: list[Any] = []
+    for _ in range(3000):
+        nested = [nested]
+    content = content_of(path) | {"training": {"a": nested}}
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(50_000)
+    torch.save(content, path)
+    sys.setrecursionlimit(before)
+    with pytest.raises(ModelFileError, match="not a model that this version can use: maximum recursion depth"):
         load_model(path)
 
 

@@ -21,3 +21,8 @@ def test_padding_counts() -> None:
     assert window_size((13, 16, 31), patch_size=(16, 16, 16), batch_size=1, strides=strides) == (16, 16, 32)
     assert window_size((13, 16, 33), patch_size=(16, 16, 16), batch_size=1, strides=strides) == (16, 16, 16)
     assert window_size((11, 16, 33), patch_size=(16, 16, 16), batch_size=1, strides=strides) == (12, 16, 34)
+
+
+def test_the_deepest_level_keeps_more_than_one_voxel() -> None:
+    assert window_size((4, 3, 2), patch_size=(8, 4, 4), batch_size=1, strides=HALVED_TWICE) == (8, 4, 4)
+    assert window_size((4, 3, 5), patch_size=(8, 4, 4), batch_size=1, strides=HALVED_TWICE) == (4, 4, 8)

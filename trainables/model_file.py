@@ -166,7 +166,7 @@ def load_model(path: Path) -> Model:
             training=content["training"],
             version=content["version"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: not a model that this version can use: {error}") from error
 
 
@@ -180,6 +180,9 @@ def _read(path: Path) -> Any:
             what = "ends too early: copied or written only in part?" if started_whole else "not a voxtune model"
             raise ModelFileError(f"{path}: {what}")
         with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                # torch would inflate them: a small file could fill the memory
+                raise ModelFileError(f"{path}: has compressed entries, which torch never writes; not a voxtune model")
             damaged = archive.testzip()  # torch itself does not compare checksums
         if damaged is not None:
             raise ModelFileError(f"{path}: damaged: the checksum of {damaged!r} is wrong")
