@@ -32,3 +32,8 @@ def test_a_trial_a_gpu() -> None:
     slots = plan_slots(trials=16, cores=16, memory_gib=128, devices=(gpu(80), gpu(40)))
     assert (slots.count, slots.cpus, slots.gpus, slots.device) == (2, 8, 1, "cuda")
     assert slots.memory_gib == 32
+
+
+def test_no_more_slots_than_cores() -> None:
+    slots = plan_slots(trials=16, cores=3, memory_gib=128, devices=(gpu(80),) * 8)
+    assert (slots.count, slots.cpus, slots.gpus) == (3, 1, 1)

@@ -36,10 +36,12 @@ class Slots:
 
 
 def plan_slots(*, trials: int, cores: int, memory_gib: float, devices: Sequence[CudaDevice]) -> Slots:
-    """A slot for each GPU; without one, a slot a core, but fewer and wider ones for few trials or little memory."""
+    """A slot for each GPU that has a core; without one, a slot a core, but fewer and wider ones for few trials or
+    little memory."""
     if devices:
         memory = USABLE * min(device.memory_gib for device in devices)
-        return Slots(count=len(devices), cpus=max(1, cores // len(devices)), gpus=1, memory_gib=memory)
+        count = min(len(devices), cores)
+        return Slots(count=count, cpus=cores // count, gpus=1, memory_gib=memory)
     by_memory = int(USABLE * memory_gib / (2 * PROCESS_GIB))
     count = max(1, min(cores, max(2, trials // TRIALS_A_SLOT), by_memory))
     memory = max(0.1, USABLE * memory_gib / count - PROCESS_GIB)
