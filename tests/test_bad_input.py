@@ -11,7 +11,7 @@ import pytest
 import yaml
 from make_data import write_dataset, write_nifti
 
-from tuner import cli, sweep
+from tuner import cli
 
 SWEEP = {
     "name": "blobs",
@@ -38,7 +38,7 @@ def refused(tmp_path, monkeypatch, capsys, data):
     def no_ray(*_, **__):
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr(sweep, "connect", no_ray)
+    monkeypatch.setattr("ray.init", no_ray)
     monkeypatch.chdir(tmp_path)
 
     def run(changes: dict | None = None) -> str:
@@ -150,7 +150,7 @@ def test_mixed_channel_counts(refused, data):
 
 def test_fewer_cases_than_folds(refused):
     message = refused({"dataset": {**SWEEP["dataset"], "folds": 7}})
-    assert "folds" in message
+    assert "sweep.yaml: dataset.folds: " in message
     assert "7" in message
     assert "6" in message
 
@@ -160,30 +160,34 @@ def test_path_that_leaves_the_folder(refused, data):
     assert "../secret.nii.gz" in refused()
 
 
-def test_contradicting_number_of_cases(refused, data):
+def test_contradicting_number_of_cases_is_told_and_the_list_counts(refused, data, capsys):
     manifest(data, numTraining=8)
-    message = refused()
-    assert "numTraining" in message
-    assert "8" in message
-    assert "6" in message
+    with pytest.raises(AssertionError, match="Ray was started"):
+        refused()
+    told = "".join(capsys.readouterr())
+    assert "numTraining is 8, but training lists 6 cases; all of these count" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"bugdet": {}}, ["bugdet", "unknown key", "'budget'"]),
-        ({"search": {"trials": "many"}}, ["search.trials", "integer", "'many'"]),
+        ({"search": {"trials": "many"}}, ["sweep.yaml: search.trials: must be a whole number", '"many"']),
         ({"budget": {"unit": "epochs", "maximum": 9}}, ["budget.unit", "epochs", "voxels"]),
         ({"space": {"patch_size": 16}}, ["nothing to search"]),
         ({"space": {}}, ["space"]),
         ({"space": {"learning_rate": {"float": [1e-2, 1e-3]}}}, ["space.learning_rate", "0.01"]),
-        ({"space": {"patch_size": {"choice": [16, 18]}}}, ["patch_size", "18", "multiple of 4"]),
-        ({"space": {"learning_rat": {"float": [1e-3, 1e-2]}}}, ["learning_rat", "learning_rate"]),
-        ({"training": {"levels": 3, "precision": "fp8"}}, ["training", "precision", "fp8"]),
-        ({"training": {"levels": 3, "precision": "fp16"}}, ["training", "precision", "fp16"]),
+        ({"space": {"patch_size": {"choice": [16, 18]}}}, ["sweep.yaml: space.patch_size: 18 is not a multiple of 4"]),
+        (
+            {"space": {"learning_rat": {"float": [1e-3, 1e-2]}}},
+            ["sweep.yaml: space.learning_rat: not a setting", "did you mean learning_rate?"],
+        ),
+        ({"training": {"levels": 3, "precision": "fp8"}}, ["sweep.yaml: training.precision: must be", "fp8"]),
+        ({"training": {"levels": 3, "precision": "fp16"}}, ["sweep.yaml: training.precision: fp16 needs"]),
         ({"budget": {"unit": "steps", "maximum": float("inf")}}, ["budget.maximum", "finite"]),
-        ({"dataset": {**SWEEP["dataset"], "group": "__import__('os')"}}, ["group"]),
-        ({"dataset": {**SWEEP["dataset"], "labels": {"organ": [1, 9]}}}, ["labels", "9"]),
+        ({"cache": "Blobs/dataset.json"}, ["cache: ", "Blobs/dataset.json can't be written: Not a directory"]),
+        ({"dataset": {**SWEEP["dataset"], "group": "__import__('os')"}}, ["sweep.yaml: dataset.group: "]),
+        ({"dataset": {**SWEEP["dataset"], "labels": {"organ": [1, 9]}}}, ["sweep.yaml: dataset.labels: organ has 9"]),
     ],
 )
 def test_bad_sweep_files(refused, changes, words):
