@@ -31,6 +31,7 @@ def begun(folder: Path, *, trials: int = 16, **files: Any) -> tuple[SweepDirecto
     directory = sweep_directory(folder / "heart", trials=trials, **files)
     study = open_study(open_storage(None, directory.journal, owner=True))
     study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
+    study.plan(trials)
     return directory, study
 
 
@@ -95,7 +96,7 @@ def test_best_config_can_be_trained_alone(tmp_path: Path) -> None:
     config = TrainConfig.read(directory.best_config)
     assert config.parameters == {"optimizer": "adamw", **study.trials()[1].params}
     assert config.budget.full == Budget(unit="voxels", maximum=1e9)
-    assert (config.seed, config.threads) == (0, 3)
+    assert (config.seed, config.threads, config.device) == (0, 3, "cpu")
     assert (config.dataset.path, config.dataset.held_out) == (Path("/data/Heart scans"), 0.3)
     assert (config.preprocessing.spacing, config.cache) == ((1, 1, 2), Path("/cache"))
     assert files.best_model is not None
@@ -109,9 +110,9 @@ def test_best_config_of_a_users_own_run_names_it(tmp_path: Path) -> None:
     put_model(directory, "sweep", 0)
     page = page_of(write_report(directory))
     content = yaml.safe_load(directory.best_config.read_text())
-    assert list(content) == ["preprocessing", "trainable", "parameters", "budget", "seed", "threads"]
+    assert list(content) == ["preprocessing", "trainable", "parameters", "budget", "seed", "threads", "device"]
     assert content["trainable"] == "mine:Run"
-    assert "voxtune train" not in page
+    assert "voxtune train" in page
     assert "voxtune evaluate" not in page
 
 
@@ -128,34 +129,62 @@ def test_a_model_never_lies_beside_another_trials_config(tmp_path: Path) -> None
 
 def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) -> None:
     directory, study = begun(tmp_path, trials=3)
-    scores = {"sweep:0": 0.80, "sweep:1": 0.86, "sweep:2": 0.85}
+    scores = {"sweep:0": 0.80, "sweep:1": 0.88, "sweep:2": 0.87}
     for score in scores.values():
         finish(study, score)
     confirm = open_study(open_storage(None, directory.journal, owner=True), name="confirm")
-    for number, repeats in ((1, (0.80, 0.80)), (2, (0.84, 0.86))):
+    for number, repeats in ((1, (0.80, 0.80)), (2, (0.82, 0.86))):
         for seed, score in enumerate(repeats, start=1):
             confirm.enqueue(study.trials()[number].params, seed=seed, of=number)
             scores[f"confirm:{finish(confirm, score)}"] = score
     tested = {run: {"case_9": {"Anterior": score - 0.1, "Posterior": score - 0.2}} for run, score in scores.items()}
     del tested["sweep:0"]
     confirm.optuna.set_user_attr("test", tested)
-    put_model(directory, "confirm", 3)
+    put_model(directory, "sweep", 2)
     files = write_report(directory)
     page = page_of(files)
-    assert "**Trial 2 is best: mean validation Dice 0.8500** over 3 seeds" in page
-    assert row(page, "**mean validation Dice**")[1:] == ["**0.8500 ± 0.0100 (3 seeds)**", "**0.8000**"]
-    assert row(page, "**mean test Dice**, 1 case")[1:] == ["0.7000", "not tested"]
-    assert row(page, "trial 2")[1:] == ["0.8500 ± 0.0100", "0.8500 (0), 0.8400 (1), 0.8600 (2)", "0.7000 ± 0.0100"]
-    assert row(page, "trial 1")[1] == "0.8200 ± 0.0346"
+    assert "**Trial 2 is best: mean validation Dice 0.8400** over 2 other seeds" in page
+    assert "had 0.8700 and is not in the mean" in page
+    assert row(page, "**mean validation Dice**")[1:] == ["**0.8400 ± 0.0283 (2 seeds)**", "**0.8000**"]
+    assert row(page, "**mean test Dice**")[1:] == ["**0.6900 ± 0.0283 (2 seeds)**", "not tested"]
+    assert row(page, "trial 2")[1:] == ["0.8400 ± 0.0283", "0.8200 (1), 0.8600 (2)", "0.8700", "0.6900 ± 0.0283"]
+    assert row(page, "trial 1")[1:4] == ["0.8000 ± 0.0000", "0.8000 (1), 0.8000 (2)", "0.8800"]
+    assert "(seed 0, of its runs the one with the highest validation Dice, 0.8700, test Dice 0.7200)" in page
     assert "3 trials and 4 repeats with other seeds took 11 min 40 s of training" in page
     config = directory.best_config.read_text()
-    assert config.startswith("# Sweep heart, trial 2, repeated as 3 of confirm: validation Dice 0.8600\n")
-    assert yaml.safe_load(config)["seed"] == 2
-    assert directory.best_model.read_text() == "confirm 3"
+    assert config.startswith("# Sweep heart, trial 2: validation Dice 0.8700\n")
+    assert directory.best_model.read_text() == "sweep 2"
     data = json.loads(files.json.read_text())
-    assert data["best"]["dice"] == pytest.approx(0.85)
-    assert [run["test"] for run in data["best"]["runs"]] == pytest.approx([0.70, 0.69, 0.71])
+    assert data["best"]["dice"] == pytest.approx(0.84)
+    assert [run["test"] for run in data["best"]["runs"]] == pytest.approx([0.67, 0.71])
+    assert (data["best"]["found"]["validation"], data["best"]["model"]["number"]) == (0.87, 2)
     assert data["default"]["test"] is None
+
+
+def test_the_model_may_be_one_of_the_repeats(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=1)
+    finish(study, 0.80)
+    confirm = open_study(open_storage(None, directory.journal, owner=True), name="confirm")
+    for seed, score in ((1, 0.79), (2, 0.83)):
+        confirm.enqueue(DEFAULT, seed=seed, of=0)
+        put_model(directory, "confirm", finish(confirm, score))
+    write_report(directory)
+    config = directory.best_config.read_text()
+    assert config.startswith("# Sweep heart, trial 0, repeated as 1 of confirm: validation Dice 0.8300\n")
+    assert yaml.safe_load(config)["seed"] == 2
+    assert directory.best_model.read_text() == "confirm 1"
+
+
+def test_test_dice_is_shown_without_a_confirm_stage(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    finish(study, 0.80)
+    finish(study, 0.85)
+    cases = {"case_8": {"Anterior": 0.7}, "case_9": {"Anterior": 0.8}}
+    study.optuna.set_user_attr("test", {"sweep:1": cases})
+    page = page_of(write_report(directory))
+    assert row(page, "**mean test Dice**")[1:] == ["**0.7500**", "not tested"]
+    assert row(page, "over 2 test cases")[1] == "± 0.0707"
+    assert "Confirmed with other seeds" not in page
 
 
 def test_reports_a_sweep_under_way(tmp_path: Path) -> None:
@@ -193,8 +222,8 @@ def test_reports_a_sweep_in_which_all_failed(tmp_path: Path) -> None:
 def test_reports_before_the_first_trial(tmp_path: Path) -> None:
     directory, _ = begun(tmp_path)
     page = page_of(write_report(directory))
-    assert "**No trial gave a Dice**" in page
-    assert "1 waiting." in page
+    assert "**No trial has given a Dice yet.**" in page
+    assert "The sweep is not over: 0 of 16 trials ended." in page
     with pytest.raises(StudyError, match="no trial was begun yet"):
         write_report(sweep_directory(tmp_path / "other"))
 
@@ -211,7 +240,7 @@ def test_files_hold_what_the_study_holds(tmp_path: Path) -> None:
     assert len(pd.read_csv(files.cases)) == 16 * len(CASES) * 2
     data = json.loads(files.json.read_text())
     assert data["schema"] == 1
-    assert data["ranking"][0] == data["best"]["trial"]
+    assert data["standings"][0] == data["best"]["trial"]
     assert data["trials"][0]["learning_rate"] == DEFAULT["learning_rate"]
     assert sum(data["importance"]["shares"].values()) == pytest.approx(1)
     for picture in (files.learning_curves, files.importance):

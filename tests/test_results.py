@@ -1,11 +1,12 @@
 """Results are read back from studies that SweepStudy wrote."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
-from make_sweep import CASES, DEFAULT, evaluation, open_study, play, sweep_directory
+from make_sweep import CASES, DEFAULT, SPACE, evaluation, open_study, play, sweep_directory
 
 from search_spaces.space import parse_space
 from tuner.errors import StudyError
@@ -70,18 +71,17 @@ def test_columns_stand_before_the_first_trial_as_after_it() -> None:
     assert before.default is None
 
 
-def test_curves_keep_the_first_evaluation_of_a_step() -> None:
+def test_curves_keep_the_last_evaluation_of_a_step_as_the_study_does() -> None:
     study = open_study()
     number = study.ask().number
     study.report(number, 111, evaluation(0.5, 111), {})
     study.release()
     assert study.ask().number == number
-    with pytest.warns(UserWarning, match="already reported"):
-        study.report(number, 111, evaluation(0.6, 111), {})
+    study.report(number, 111, evaluation(0.6, 111), {})
     study.report(number, 333, evaluation(0.7, 333), {})
     curves = results_of(study).curves
     assert list(curves["step"]) == [111, 333]
-    assert list(curves["score"]) == [0.5, 0.7]
+    assert list(curves["score"]) == list(study.trials()[0].intermediate_values.values()) == [0.6, 0.7]
 
 
 def test_cases_hold_the_last_evaluation_of_every_run() -> None:
@@ -96,8 +96,20 @@ def test_cases_hold_the_last_evaluation_of_every_run() -> None:
     row = cases[(cases["study"] == "confirm") & (cases["case"] == "case_002") & (cases["class"] == "Posterior")]
     assert row["dice"].item() == pytest.approx(0.68)
     assert results.best is not None
-    assert results.case_scores(results.best.runs[0], "test").to_dict() == {"case_009": pytest.approx(0.65)}
+    assert results.case_scores(results.best.found, "test").to_dict() == {"case_009": pytest.approx(0.65)}
     assert list(results.case_scores(results.best.runs[0]).index) == list(CASES)
+
+
+def test_test_scores_are_read_from_either_study_and_confirms_go_first() -> None:
+    study, confirm = open_study(), open_study(name="confirm")
+    run_one(study, {1000: 0.8})
+    run_one(study, {1000: 0.7})
+    study.optuna.set_user_attr("test", {f"sweep:{n}": {"case_009": {"Anterior": 0.5 + n / 10}} for n in (0, 1)})
+    assert results_of(study).tested["sweep:0"] == {"case_009": {"Anterior": 0.5}}
+    confirm.optuna.set_user_attr("test", {"sweep:0": {"case_009": {"Anterior": 0.9}}})
+    tested = results_of(study, confirm).tested
+    assert tested["sweep:0"] == {"case_009": {"Anterior": 0.9}}
+    assert tested["sweep:1"] == {"case_009": {"Anterior": 0.6}}
 
 
 def test_best_is_the_highest_dice_at_the_full_budget() -> None:
@@ -123,7 +135,7 @@ def test_without_a_finished_trial_best_is_the_one_that_came_furthest() -> None:
 
 
 def confirmed_study() -> tuple[SweepStudy, SweepStudy]:
-    """Trial 0 is best in the sweep, trial 1 over the seeds: means 0.78 and 0.80."""
+    """Trial 0 is best in the search, trial 1 over other seeds: means 0.75 and 0.79."""
     study, confirm = open_study(), open_study(name="confirm")
     for score in (0.84, 0.82, 0.81):
         run_one(study, {1000: score})
@@ -142,21 +154,35 @@ def confirmed_study() -> tuple[SweepStudy, SweepStudy]:
     return study, confirm
 
 
-def test_after_confirm_best_is_the_highest_mean_over_the_seeds() -> None:
+def test_after_confirm_best_is_the_highest_mean_over_other_seeds() -> None:
     study, confirm = confirmed_study()
     results = results_of(study, confirm)
     assert len(results.confirmed) == 6
     summary = results.confirmed_summary
     assert list(summary["config"]) == [1, 0]
-    assert list(summary["runs"]) == [3, 3]
-    assert list(summary["validation_mean"]) == pytest.approx([0.80, 0.78])
-    assert summary["validation_std"][1] == pytest.approx(0.0529150262)  # of 0.84, 0.76, 0.74
-    assert summary["test_mean"][0] == pytest.approx(0.78)
+    assert list(summary["search"]) == [0.82, 0.84]
+    assert list(summary["runs"]) == [2, 2]
+    assert list(summary["validation_mean"]) == pytest.approx([0.79, 0.75])
+    assert summary["validation_std"][1] == pytest.approx(0.0141421356)  # of 0.76 and 0.74
+    assert list(summary["test_mean"]) == pytest.approx([0.785, 0.73])
     assert results.confirmed["test"].isna().sum() == 0
     best = results.best
     assert best is not None
-    assert (best.number, best.basis, [run.seed for run in best.runs]) == (1, "confirmed", [0, 1, 2])
-    assert (best.run.study, best.run.number, best.run.score) == ("sweep", 1, 0.82)
+    assert (best.number, best.basis, [run.seed for run in best.runs]) == (1, "confirmed", [1, 2])
+    assert best.score == pytest.approx(0.79)
+    assert (best.run.study, best.run.number, best.run.score) == ("sweep", 1, 0.82)  # the model to use
+
+
+def test_a_lucky_run_of_the_search_does_not_make_a_configuration_best() -> None:
+    study, confirm = open_study(), open_study(name="confirm")
+    for score in (0.95, 0.80):
+        run_one(study, {1000: score})
+    for config, score in ((0, 0.78), (1, 0.79)):  # with the search's own runs the means would be 0.865 and 0.795
+        confirm.enqueue(DEFAULT, seed=1, of=config)
+        run_one(confirm, {1000: score})
+    best = results_of(study, confirm).best
+    assert best is not None
+    assert (best.number, best.score, best.found.score) == (1, 0.79, 0.80)
 
 
 def test_until_confirm_is_over_the_sweep_decides() -> None:
@@ -169,8 +195,58 @@ def test_until_confirm_is_over_the_sweep_decides() -> None:
     results = results_of(study, confirm)
     assert results.best is not None
     assert results.best.number == 1
-    assert len(results.best.runs) == 3
+    assert len(results.best.runs) == 2
     assert results.confirmed["validation"].isna().sum() == 1
+
+
+def test_planned_trials_are_none_and_interrupted_ones_are() -> None:
+    study = open_study()
+    study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
+    study.plan(4)
+    run_one(study, {1000: 0.8})
+    interrupted = study.ask().number
+    study.report(interrupted, 111, evaluation(0.5, 111), {})
+    study.release()
+    results = results_of(study)
+    assert list(results.trials["number"]) == [0, 1]
+    assert list(results.trials["state"]) == ["COMPLETE", "INTERRUPTED"]
+    assert [run.number for run in results.standings] == [0, 1]
+
+
+def test_configurations_turned_away_are_no_trials() -> None:
+    study = open_study()
+    number = study.ask().number
+    study.finish(number, "turned away", facts={"estimated_gib": 12.5, "memory_limit_gib": 10.0})
+    run_one(study, {1000: 0.8})
+    results = results_of(study)
+    assert list(results.trials["number"]) == [1]
+    assert [run.number for run in results.standings] == [1]
+    away = results.turned_away
+    assert list(away["number"]) == [0]
+    assert (away["estimated_gib"][0], away["memory_limit_gib"][0]) == (12.5, 10.0)
+    assert away["learning_rate"][0] == study.trials()[0].params["learning_rate"]
+    assert list(results_of(open_study()).turned_away) == list(away)
+
+
+def test_several_objectives_give_a_front_and_the_highest_dice_is_best() -> None:
+    study = SweepStudy.open(
+        optuna.storages.InMemoryStorage(), "sweep", parse_space(SPACE), objectives=("training_seconds", "dice")
+    )
+    for score, seconds in ((0.80, 100), (0.82, 300), (0.79, 200), (0.70, 50)):
+        number = study.ask().number
+        study.report(number, 1000, replace(evaluation(score, 1000), training_seconds=seconds), {})
+        study.finish(number, "full budget")
+    study.ask()
+    results = results_of(study)
+    assert results.objectives == ("training_seconds", "dice")
+    assert results.front == {0, 1, 3}
+    trials = results.trials
+    assert list(trials["on_front"]) == [True, True, False, True, False]
+    assert list(trials["training_seconds"][:4]) == [100, 300, 200, 50]
+    assert list(trials["score"][:4]) == [0.80, 0.82, 0.79, 0.70]
+    assert results.best is not None
+    assert (results.best.number, results.best.score) == (1, 0.82)
+    assert "on_front" not in results_of(open_study()).trials
 
 
 def test_default_is_the_trial_enqueued_as_such() -> None:

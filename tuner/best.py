@@ -1,7 +1,8 @@
 """Which configuration is called best, and why.
 
-The Dice of a configuration picked as the best of many is biased upwards. So once the confirm stage is over, those that
-were trained again with other seeds are compared by their mean over all seeds; before that the sweep's own order holds.
+The Dice of a configuration picked as the best of many is biased upwards: it was picked because that run went well. So
+once the confirm stage is over, those that were trained again are compared by their mean over the confirm stage's own
+seeds, and the search's Dice counts no more. Before that the order of the search holds.
 """
 
 import math
@@ -63,52 +64,64 @@ class Best:
     """All of them, the space's fixed values included."""
 
     basis: Basis
-    """`confirmed`: highest mean Dice over its seeds, among the configurations trained again with other seeds.
-    `full budget`: highest Dice of the sweep. `unfinished`: no trial reached the full budget; the best so far."""
+    """`confirmed`: highest mean Dice over other seeds, among the configurations that were trained again with them.
+    `full budget`: highest Dice of the search. `unfinished`: no trial reached the full budget; the best so far."""
 
-    runs: tuple[Run, ...]
-    """The sweep's own run first, then those with other seeds."""
+    found: Run
+    """The search's own run. Where it got the configuration picked, its Dice is biased upwards."""
+
+    repeats: tuple[Run, ...] = ()
+    """The finished runs with other seeds that it was chosen by; none unless `basis` is "confirmed"."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs that speak for it: its mean Dice is theirs."""
+        return self.repeats or (self.found,)
+
+    @property
+    def score(self) -> float:
+        """Mean validation Dice over `runs`."""
+        return fmean(run.score for run in self.runs)
 
     @property
     def run(self) -> Run:
-        """The run with the highest validation Dice: its model is the one to use."""
-        return max(self.runs, key=lambda run: run.score)
+        """Of all its finished runs the one with the highest validation Dice: its model is the one to use."""
+        return max((self.found, *self.repeats), key=lambda run: run.score)
 
 
-def ranking(trials: Iterable[FrozenTrial]) -> list[Run]:
-    """The sweep's runs, best first: by the step they reached, then by Dice there.
+def standings(trials: Iterable[FrozenTrial]) -> list[Run]:
+    """The search's runs, the unfinished ones too, best first: by the step they reached, then by Dice there.
 
     Left out are those that were never evaluated, that failed, or that did not fit in memory.
     """
-    usable = [
-        trial
-        for trial in trials
-        if trial.intermediate_values and trial.state != TrialState.FAIL and trial.user_attrs.get("feasible", True)
-    ]
-    return sorted((Run.of("sweep", trial) for trial in usable), key=lambda run: (-run.step, -run.score, run.number))
+    usable = (trial for trial in trials if trial.state != TrialState.FAIL and trial.user_attrs.get("feasible", True))
+    runs = [Run.of("sweep", trial) for trial in usable]
+    return sorted((run for run in runs if run.step), key=lambda run: (-run.step, -run.score, run.number))
 
 
-def runs_of(number: int, sweep: Sequence[FrozenTrial], confirm: Iterable[FrozenTrial]) -> Iterator[Run]:
-    """The run of the sweep's trial `number`, then the confirm stage's runs of the same configuration."""
-    yield Run.of("sweep", sweep[number])
-    for trial in confirm:
-        if trial.user_attrs["of"] == number:
-            yield Run.of("confirm", trial)
+def repeats_of(number: int, confirm: Iterable[FrozenTrial]) -> Iterator[Run]:
+    """The confirm stage's runs of the configuration of the sweep's trial `number`."""
+    return (Run.of("confirm", trial) for trial in confirm if trial.user_attrs["of"] == number)
 
 
 def choose_best(space: SearchSpace, sweep: Sequence[FrozenTrial], confirm: Sequence[FrozenTrial]) -> Best | None:
-    """What to use, from all trials of the two studies by number; None if the sweep's ranking is empty."""
-    order = ranking(sweep)
+    """What to use, from all trials of the two studies by number; None if no trial of the sweep stands anywhere."""
+    order = standings(sweep)
     if not order:
         return None
     basis: Basis = "full budget" if order[0].finished else "unfinished"
-    number = order[0].number
-    runs: tuple[Run, ...] = (order[0],)
-    repeated = {trial.user_attrs["of"] for trial in confirm if trial.state == TrialState.COMPLETE}
-    if repeated and all(trial.state.is_finished() for trial in confirm):
-        finished = {
-            config: tuple(run for run in runs_of(config, sweep, confirm) if run.finished) for config in sorted(repeated)
-        }
-        number = max(finished, key=lambda config: fmean(run.score for run in finished[config]))
-        basis, runs = "confirmed", finished[number]
-    return Best(number=number, parameters={**space.fixed, **sweep[number].params}, basis=basis, runs=runs)
+    found, repeats = order[0], tuple[Run, ...]()
+    confirmed = _confirmed(confirm)
+    if confirmed:
+        number = max(confirmed, key=lambda config: fmean(run.score for run in confirmed[config]))
+        basis, found, repeats = "confirmed", Run.of("sweep", sweep[number]), confirmed[number]
+    parameters = {**space.fixed, **sweep[found.number].params}
+    return Best(number=found.number, parameters=parameters, basis=basis, found=found, repeats=repeats)
+
+
+def _confirmed(confirm: Sequence[FrozenTrial]) -> dict[int, tuple[Run, ...]]:
+    """The finished runs of each configuration that was trained again; nothing before the confirm stage is over."""
+    if not all(trial.state.is_finished() for trial in confirm):
+        return {}
+    numbers = sorted({trial.user_attrs["of"] for trial in confirm if trial.state == TrialState.COMPLETE})
+    return {number: tuple(run for run in repeats_of(number, confirm) if run.finished) for number in numbers}

@@ -50,7 +50,7 @@ def parameter_importance(results: Results) -> Importance | None:
     """The importance of each searched parameter; None with fewer than FEWEST_TRIALS ended, evaluated trials."""
     ordered = [
         results.sweep_trials[run.number]
-        for run in results.ranking
+        for run in results.standings
         if results.sweep_trials[run.number].state.is_finished()
     ]
     if len(ordered) < FEWEST_TRIALS:

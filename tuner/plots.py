@@ -1,41 +1,18 @@
-"""The report's pictures: 900 pixels wide on a page, drawn at twice that, legible without colour."""
+"""The report's pictures of the search: learning curves, and what parameters matter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from tuner.best import Run
 from tuner.importance import Importance
+from tuner.plot_style import BLUE, FAINT, GREY, INK, ORANGE, SLATE, STYLE, canvas, dice_axis, title
 from tuner.results import Results
 from tuner.rungs import FULL_BUDGET
-
-BLUE, ORANGE = "#0072B2", "#D55E00"
-"""From the palette of Okabe and Ito, which the colour-blind tell apart; all else is grey."""
-
-INK, SLATE, GREY, FAINT = "#24292F", "#57606A", "#BCC2C9", "#E6E9ED"
-
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": SLATE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": SLATE,
-    "ytick.color": SLATE,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "lines.solid_capstyle": "round",
-    "lines.solid_joinstyle": "round",
-}
 
 LOOKS: Mapping[str, dict[str, Any]] = {
     "best": {"color": BLUE, "linewidth": 2.8, "markersize": 7, "zorder": 5},
@@ -47,8 +24,6 @@ LOOKS: Mapping[str, dict[str, Any]] = {
 LABELLED = 6
 """The best so many of the finished trials get a label beside their curve."""
 
-HIGHEST_DICE = 0.999
-DICE_TICKS = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 CROWD = 60
 """With more trials than this their lines are drawn half transparent."""
 
@@ -64,12 +39,12 @@ def learning_curves(results: Results, *, rungs: Sequence[int], budget: str) -> F
         budget: what the full budget is, such as "200 M voxels".
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _canvas(height=5.2, box=(0.06, 0.115, 0.69, 0.715))
+        figure, axes = canvas(height=5.2, box=(0.06, 0.115, 0.69, 0.715))
         curves = results.curves
-        named = [run.number for run in results.ranking if run.finished][:LABELLED]
-        dense = {"alpha": 0.5} if len(results.ranking) > CROWD else {}
+        named = [run.number for run in results.standings if run.finished][:LABELLED]
+        dense = {"alpha": 0.5} if len(results.standings) > CROWD else {}
         labels = []
-        for trial in results.sweep_trials:
+        for trial in results.begun:
             number, rows = trial.number, curves[curves["number"] == trial.number]
             if rows.empty:
                 continue
@@ -84,11 +59,11 @@ def learning_curves(results: Results, *, rungs: Sequence[int], budget: str) -> F
             elif stands_out:
                 _label_inside(axes, step, score, text, look["color"])
         _rung_axis(axes, results, rungs)
-        scale = _dice_axis(axes, curves["score"].astype(float))
+        scale = dice_axis(axes, curves["score"].astype(float))
         axes.set_xlabel(f"training budget, as a share of {budget} (log scale)")
         _label_ends(axes, labels)
-        pale = "; pale ones did not reach the full budget" if not all(run.finished for run in results.ranking) else ""
-        _title(figure, "Mean validation Dice over the training budget", f"Each line is a trial{pale}. {scale}")
+        pale = "; pale ones did not reach the full budget" if not all(run.finished for run in results.standings) else ""
+        title(figure, "Mean validation Dice over the training budget", f"Each line is a trial{pale}. {scale}")
     return figure
 
 
@@ -97,7 +72,7 @@ def importance_chart(importance: Importance) -> Figure:
     names = list(importance.shares)
     with matplotlib.rc_context(STYLE):
         height = 1.5 + 0.36 * len(names)
-        figure, axes = _canvas(height=height, box=(0.2, 0.62 / height, 0.72, 1 - 1.3 / height))
+        figure, axes = canvas(height=height, box=(0.2, 0.62 / height, 0.72, 1 - 1.3 / height))
         for place, name in enumerate(reversed(names)):
             share, chance = importance.shares[name], importance.chance[name]
             axes.barh(place, share, height=0.58, color=BLUE if share > chance else GREY, zorder=2)
@@ -111,25 +86,13 @@ def importance_chart(importance: Importance) -> Figure:
         axes.grid(axis="x", color=FAINT, linewidth=0.8, zorder=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("share of importance (PED-ANOVA)")
-        _title(
+        title(
             figure,
             "Which parameters set the best trials apart",
             f"Best {importance.best} of {importance.trials} trials. A bar that does not pass its black mark "
             "may be chance (95% level).",
         )
     return figure
-
-
-def _canvas(*, height: float, box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, height), dpi=200, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_axes(box)
-
-
-def _title(figure: Figure, title: str, explanation: str) -> None:
-    height = figure.get_figheight()
-    figure.text(0.015, 1 - 0.30 / height, title, fontsize=13, fontweight="bold", va="center")
-    figure.text(0.015, 1 - 0.55 / height, explanation, color=SLATE, va="center")
 
 
 def _kind(results: Results, run: Run) -> str:
@@ -160,24 +123,6 @@ def _rung_axis(axes: Axes, results: Results, rungs: Sequence[int]) -> None:
             color=SLATE,
             fontsize=9,
         )
-
-
-def _dice_axis(axes: Axes, scores: pd.Series) -> str:
-    """Dice on a log scale of the error 1 - Dice: from 0.80 to 0.90 is as far as from 0.60 to 0.80.
-
-    Good trials differ by a hundredth where bad ones differ by tenths. Scores that can't be Dice stay on a linear scale.
-    Returns what a reader is to know of the scale.
-    """
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    if scores.empty or not scores.between(0, HIGHEST_DICE).all():
-        return ""
-    low, high = 1 - (1 - scores.min()) * 1.08, 1 - (1 - scores.max()) * 0.92
-    axes.set_yscale("function", functions=(lambda dice: -np.log(np.maximum(1 - dice, 1e-6)), lambda y: 1 - np.exp(-y)))
-    axes.set_ylim(low, high)
-    ticks = [tick for tick in DICE_TICKS if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    return "The height is on a log scale of 1 - Dice."
 
 
 def _label_inside(axes: Axes, step: int, score: float, text: str, colour: str) -> None:

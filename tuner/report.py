@@ -4,32 +4,35 @@ Each file is whole at any time, so that a report can be read while the sweep tha
 """
 
 import json
-import math
+import logging
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
-from tuner.best import Best, Run
-from tuner.config import SEGMENTATION, SweepConfig
+from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.errors import StudyError
 from tuner.files import replace_file
-from tuner.importance import Importance, parameter_importance
+from tuner.importance import parameter_importance
 from tuner.markdown import amount
 from tuner.plots import importance_chart, learning_curves
+from tuner.plots_front import front_chart
+from tuner.report_best import write_best
+from tuner.report_json import report_data
 from tuner.report_page import Page
-from tuner.results import Results, read_results
+from tuner.results import read_results
 from tuner.rungs import rung_steps
+from tuner.terminator import expected_gain
 
-SCHEMA = 1
-"""Of report.json: raised when a key changes its meaning or goes."""
+log = logging.getLogger("voxtune")
+
+T = TypeVar("T")
+ContentT = TypeVar("ContentT", Figure, pd.DataFrame)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,9 @@ class ReportFiles:
     trials: Path
     curves: Path
     cases: Path
+    turned_away: Path | None
     learning_curves: Path | None
+    front: Path | None
     importance: Path | None
     best_config: Path | None
     best_model: Path | None
@@ -52,128 +57,104 @@ def write_report(directory: SweepDirectory) -> ReportFiles:
 
     Raises StudyError if the sweep was not begun or its study can't be read.
     """
+    return _write(directory, _required)
+
+
+def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
+    """The same when a sweep ends, whatever ended it: raises nothing, leaves out what fails, and logs that.
+
+    A fault in a picture must not cost the best model, nor hide the error that ended the sweep. Returns None if there is
+    nothing to report on yet, or no report was possible.
+    """
+    try:
+        return _write(directory, _optional)
+    except StudyError as error:
+        log.warning("no report was written: %s", error)
+    except Exception:
+        log.exception("no report was written; try: voxtune report %s", directory.root)
+    return None
+
+
+def _write(directory: SweepDirectory, part: "Part") -> ReportFiles:
+    """Write what matters most first: the best configuration, the tables; then what may fail alone, then the page."""
     config = SweepConfig.read(directory.sweep_file)
     results = read_results(directory)
-    importance = parameter_importance(results)
     folder = directory.report
-    rungs = rung_steps(config.budget.first_share, config.budget.reduction)
-    budget = amount(config.budget.maximum, config.budget.unit)
-    curves = learning_curves(results, rungs=rungs, budget=budget) if results.ranking else None
-    best_config, best_model = _write_best(directory, config, results.best)
-    files = ReportFiles(
-        markdown=folder / "report.md",
-        json=folder / "report.json",
-        trials=_write_table(folder / "trials.csv", results.trials),
-        curves=_write_table(folder / "curves.csv", results.curves),
-        cases=_write_table(folder / "cases.csv", results.cases),
-        learning_curves=_write_picture(folder / "learning_curves.png", curves),
-        importance=_write_picture(folder / "importance.png", importance_chart(importance) if importance else None),
-        best_config=best_config,
-        best_model=best_model,
+    best_config, best_model = write_best(directory, config, results)
+    trials = _write_table(folder / "trials.csv", results.trials)
+    curves = _write_table(folder / "curves.csv", results.curves)
+    cases = _write_table(folder / "cases.csv", results.cases)
+    turned_away = _write_if(
+        folder / "turned_away.csv", results.turned_away if len(results.turned_away) else None, _write_table
     )
+
+    importance = part("parameter importance", lambda: parameter_importance(results))
+    gain = part("expected gain", lambda: expected_gain(results.sweep_trials, results.confirm_trials))
+    budget = amount(config.budget.maximum, config.budget.unit)
+    rungs = rung_steps(config.budget.first_share, config.budget.reduction)
+    pictures: dict[str, Figure | None] = {
+        "learning_curves.png": part(
+            "learning curves",
+            lambda: learning_curves(results, rungs=rungs, budget=budget) if results.standings else None,
+        ),
+        "front.png": part("picture of the front", lambda: front_chart(results)),
+        "importance.png": part("picture of importance", lambda: importance_chart(importance) if importance else None),
+    }
+    drawn = {name: _write_if(folder / name, picture, _write_picture) for name, picture in pictures.items()}
     page = Page(
         config=config,
         results=results,
         importance=importance,
-        environment=_read_json(directory.environment_file),
-        split=_read_json(directory.split_file),
+        gain=gain,
+        environment=part("environment", lambda: _read_json(directory.environment_file)) or {},
+        split=part("split", lambda: _read_json(directory.split_file)) or {},
         folder=_short(directory.root),
         has_model=best_model is not None,
+        pictures={name for name, path in drawn.items() if path},
     )
-    data = json.dumps(_plain(_data(config, results, importance)), indent=1, allow_nan=False)
-    _write_text(files.json, data + "\n")
-    _write_text(files.markdown, page.to_markdown())
-    return files
+    data = json.dumps(report_data(config, results, importance, gain), indent=1, allow_nan=False)
+    return ReportFiles(
+        markdown=_write_text(folder / "report.md", page.to_markdown()),
+        json=_write_text(folder / "report.json", data + "\n"),
+        trials=trials,
+        curves=curves,
+        cases=cases,
+        turned_away=turned_away,
+        learning_curves=drawn["learning_curves.png"],
+        front=drawn["front.png"],
+        importance=drawn["importance.png"],
+        best_config=best_config,
+        best_model=best_model,
+    )
 
 
-def _write_best(directory: SweepDirectory, config: SweepConfig, best: Best | None) -> tuple[Path | None, Path | None]:
-    """Write the best configuration and copy its model. Returns what there is of both."""
-    if best is None:
-        return None, None
-    text = best_config(config, best)
-    path = directory.best_config
-    same = path.is_file() and path.read_text(encoding="utf-8") == text
-    _write_text(path, text)
-    model = directory.model_file(best.run.study, best.run.number)
-    if model.is_file():
-        return path, replace_file(directory.best_model, lambda temporary: shutil.copyfile(model, temporary))
-    if not same:
-        directory.best_model.unlink(missing_ok=True)  # it belongs to the configuration that was best before
-    return path, directory.best_model if directory.best_model.is_file() else None
+class Part(Protocol):
+    """Makes a part of the report, by name."""
+
+    def __call__(self, name: str, make: Callable[[], T]) -> T | None: ...
 
 
-def best_config(config: SweepConfig, best: Best) -> str:
-    """The best configuration as YAML, for `voxtune train`; it names the trainable if that is none of ours."""
-    run = best.run
-    where = f"trial {best.number}" + (f", repeated as {run.number} of confirm" if run.study == "confirm" else "")
-    sections = {"dataset": config.dataset, "preprocessing": config.preprocessing}
-    content: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items() if section}
-    if config.trainable != SEGMENTATION:
-        content["trainable"] = config.trainable
-    content |= {
-        "parameters": dict(best.parameters),
-        "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
-        "seed": run.seed,
-        "threads": max(1, int(config.resources.cpus_per_trial)),
-    }
-    if config.cache:
-        content["cache"] = str(config.cache)
-    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-    share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
-    return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"
+def _required(name: str, make: Callable[[], T]) -> T | None:
+    return make()
 
 
-def _data(config: SweepConfig, results: Results, importance: Importance | None) -> dict[str, Any]:
-    best, default = results.best, results.default
-    return {
-        "schema": SCHEMA,
-        "sweep": config.name,
-        "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
-        "best": best
-        and {
-            "trial": best.number,
-            "basis": best.basis,
-            "dice": float(np.mean([run.score for run in best.runs])),
-            "parameters": best.parameters,
-            "runs": [_run_data(results, run) for run in best.runs],
-        },
-        "default": default and _run_data(results, default),
-        "confirmed": results.confirmed_summary.to_dict("records"),
-        "importance": importance
-        and {"trials": importance.trials, "shares": importance.shares, "chance": importance.chance},
-        "ranking": [run.number for run in results.ranking],
-        "trials": results.trials.to_dict("records"),
-    }
-
-
-def _run_data(results: Results, run: Run) -> dict[str, Any]:
-    return {
-        "study": run.study,
-        "number": run.number,
-        "seed": run.seed,
-        "step": run.step,
-        "validation": run.score,
-        "test": results.case_scores(run, "test").mean(),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """`value` of JSON's types: what is missing or not a number as null, times in ISO format."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if pd.isna(value) or value in (math.inf, -math.inf):
+def _optional(name: str, make: Callable[[], T]) -> T | None:
+    try:
+        return make()
+    except Exception:
+        log.exception("the report lacks its %s", name)
         return None
-    return value.isoformat() if isinstance(value, pd.Timestamp) else value
 
 
-def _write_picture(path: Path, figure: Figure | None) -> Path | None:
-    if figure is None:
-        path.unlink(missing_ok=True)  # of an earlier report, about something else
+def _write_if(path: Path, content: ContentT | None, write: Callable[[Path, ContentT], Path]) -> Path | None:
+    """Write what there is; where there is nothing, remove what an earlier report left."""
+    if content is None:
+        path.unlink(missing_ok=True)
         return None
+    return write(path, content)
+
+
+def _write_picture(path: Path, figure: Figure) -> Path:
     return replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 

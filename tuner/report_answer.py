@@ -5,34 +5,58 @@ from typing import Literal
 
 import pandas as pd
 
-from tuner.best import Best, Run, runs_of
+from tuner.best import Best, Run, repeats_of
 from tuner.config import SweepConfig
 from tuner.durations import duration
 from tuner.markdown import count, dice, escape, setting, spread, table
 from tuner.results import Results
 from tuner.rungs import FULL_BUDGET
+from tuner.terminator import Gain
 
 
-def answer(config: SweepConfig, results: Results) -> Iterator[str]:
+def answer(config: SweepConfig, results: Results, gain: Gain | None) -> Iterator[str]:
     """The paragraphs, in Markdown."""
-    trials, best = results.trials, results.best
-    if left := trials_left(config, results):
-        wanted = max(config.search.trials, len(trials))
-        yield f"The sweep is not over: {wanted - left} of {count(wanted, 'trial')} ended."
+    best = results.best
+    if left := trials_left(results):
+        ended = sum(trial.state.is_finished() for trial in results.begun)
+        limits = config.search.minutes or config.search.device_hours or config.search.terminate
+        if limits:
+            yield f"{ended} of at most {count(ended + left, 'trial')} ended."
+        else:
+            yield f"The sweep is not over: {ended} of {count(ended + left, 'trial')} ended."
+    if best is None and trials_left(results):
+        yield "**No trial has given a Dice yet.**"
+        return
     if best is None:
         yield "**No trial gave a Dice**, so there is no best configuration. See *How trials ended*."
         return
-    yield _verdict(best, len(trials))
+    yield _verdict(best, results)
     yield _comparison(best, results)
     grid = " Test Dice is measured in the files' own grid." if results.tested else ""
-    yield f"± is the standard deviation: over seeds in the first line, over cases in the others.{grid}"
+    yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
     yield _spent(results)
+    if gain:
+        yield advice(gain)
 
 
-def trials_left(config: SweepConfig, results: Results) -> int:
-    """How many of the trials asked for have not ended, or not begun."""
-    ended = sum(trial.state.is_finished() for trial in results.sweep_trials)
-    return max(config.search.trials, len(results.sweep_trials)) - ended
+def trials_left(results: Results) -> int:
+    """How many of the planned trials have not ended, or not begun."""
+    return sum(not trial.state.is_finished() for trial in results.sweep_trials)
+
+
+def advice(gain: Gain) -> str:
+    """Whether more trials are worth it, in one sentence."""
+    error = {"seeds": "the spread between seeds", "cases": "the standard error over the cases"}[gain.error_of]
+    rests = f"by a Gaussian process over the {gain.trials} trials that reached the full budget"
+    if gain.pays:
+        return (
+            f"**More trials may pay:** {rests}, the space may hold a configuration better than the best "
+            f"one found by up to {dice(gain.bound)} Dice, and {error} is {dice(gain.error)}."
+        )
+    return (
+        f"**Stopping is reasonable:** {rests}, no configuration of the space is likely to be better than the best one "
+        f"found by more than {dice(gain.bound)} Dice, and {error} is {dice(gain.error)}."
+    )
 
 
 def budget_share(step: int) -> str:
@@ -40,23 +64,34 @@ def budget_share(step: int) -> str:
     return f"{step / FULL_BUDGET:.1%}".replace(".0%", "%")
 
 
-def _verdict(best: Best, trials: int) -> str:
+def _verdict(best: Best, results: Results) -> str:
+    score, trials = dice(best.score), count(len(results.trials), "trial")
     if best.basis == "confirmed":
-        mean = dice(pd.Series([run.score for run in best.runs]).mean())
         return (
-            f"**Trial {best.number} is best: mean validation Dice {mean}** over {count(len(best.runs), 'seed')}, "
-            "the highest of the configurations that were trained again with other seeds."
+            f"**Trial {best.number} is best: mean validation Dice {score}** over {_seeds(len(best.repeats))}, the "
+            "highest of the configurations that were trained again. (The search's own run, which got it picked and so "
+            f"is likely to have been lucky, had {dice(best.found.score)} and is not in the mean.)"
+            + _front(best, results)
         )
-    score = dice(best.run.score)
     if best.basis == "full budget":
         return (
-            f"**Trial {best.number} is best: mean validation Dice {score}**, the highest of {count(trials, 'trial')}. "
+            f"**Trial {best.number} is best: mean validation Dice {score}**, the highest of {trials}. "
             "This is one run with one seed, picked as the best of many: with another seed expect a little less."
+            + _front(best, results)
         )
     return (
-        f"**No trial has reached the full budget.** Of {count(trials, 'trial')} the one that came furthest is "
+        f"**No trial has reached the full budget.** Of {trials} the one that came furthest is "
         f"trial {best.number}: mean validation Dice {score} at {budget_share(best.run.step)} of the budget."
     )
+
+
+def _front(best: Best, results: Results) -> str:
+    """With several objectives: that best is by Dice alone, and what else there is to choose from."""
+    if not results.front:
+        return ""
+    others = " and ".join(name.replace("_", " ") for name in results.objectives if name != "dice")
+    where = "the highest Dice of the Pareto front" if best.number in results.front else "not on the Pareto front"
+    return f" The search was for low {others} too: this trial is {where}, which *Pareto front* shows whole."
 
 
 def _comparison(best: Best, results: Results) -> str:
@@ -64,14 +99,15 @@ def _comparison(best: Best, results: Results) -> str:
     columns = {f"best (trial {best.number})": (best.number, list(best.runs))}
     default = results.default
     if default and default.number != best.number and default.step:
-        columns[f"default (trial {default.number})"] = (default.number, _comparable(results, default.number))
+        columns[f"default (trial {default.number})"] = (default.number, _comparable(results, default))
     numbers, runs = zip(*columns.values(), strict=True)
     rows = [["**mean validation Dice**", *(f"**{_over_seeds(group)}**" for group in runs)]]
     rows += _case_rows([_cases(results, group, "validation") for group in runs])
-    tested = [_cases(results, group, "test") for group in runs]
-    if any(len(cases) for cases in tested):
-        cells = (spread(cases.mean(axis=1)) if len(cases) else "not tested" for cases in tested)
-        rows.append([f"**mean test Dice**, {count(max(map(len, tested)), 'case')}", *cells])
+    tested = [_test_means(results, group) for group in runs]
+    if any(map(len, tested)):
+        rows.append(["**mean test Dice**", *map(_spread_or_not, tested)])
+        cases = [_cases(results, group, "test").mean(axis=1) for group in runs]
+        rows.append([f"over {count(max(map(len, cases)), 'test case')}", *map(_deviation, cases)])
     rows.append(["budget used", *(budget_share(max(run.step for run in group)) for group in runs)])
     for name in results.space.searched:
         rows.append([escape(name), *(setting(results.sweep_trials[number].params[name]) for number in numbers)])
@@ -83,8 +119,7 @@ def _case_rows(tables: list[pd.DataFrame]) -> list[list[str]]:
     first = tables[0]
     if first.empty:
         return []
-    deviations = (f"± {cases.mean(axis=1).std():.4f}" if len(cases) > 1 else "" for cases in tables)
-    rows = [[f"over {count(len(first), 'case')}", *deviations]]
+    rows = [[f"over {count(len(first), 'case')}", *(_deviation(cases.mean(axis=1)) for cases in tables)]]
     if len(first.columns) > 1:
         rows += [[escape(name), *(spread(cases[name]) for cases in tables)] for name in first.columns]
     worst = (cases.mean(axis=1) for cases in tables)
@@ -100,15 +135,35 @@ def _cases(results: Results, runs: list[Run], split: Literal["validation", "test
     return cases[chosen].astype({"dice": float}).pivot_table(index="case", columns="class", values="dice", sort=False)
 
 
-def _comparable(results: Results, number: int) -> list[Run]:
-    """The finished runs of a configuration; the sweep's own if none is."""
-    runs = list(runs_of(number, results.sweep_trials, results.confirm_trials))
-    return [run for run in runs if run.finished] or runs[:1]
+def _comparable(results: Results, default: Run) -> list[Run]:
+    """The default configuration's finished runs with other seeds, if it was confirmed too; else the search's own."""
+    repeats = repeats_of(default.number, results.confirm_trials)
+    return [run for run in repeats if run.finished] or [default]
+
+
+def _test_means(results: Results, runs: list[Run]) -> pd.Series:
+    """Each run's mean test Dice, of those that were tested."""
+    return pd.Series([results.case_scores(run, "test").mean() for run in runs], dtype=float).dropna()
+
+
+def _spread_or_not(means: pd.Series) -> str:
+    return f"**{_with_seeds(means)}**" if len(means) else "not tested"
+
+
+def _deviation(values: pd.Series) -> str:
+    return f"± {values.std():.4f}" if len(values) > 1 else ""
 
 
 def _over_seeds(runs: list[Run]) -> str:
-    text = spread(pd.Series([run.score for run in runs]))
-    return f"{text} ({len(runs)} seeds)" if len(runs) > 1 else text
+    return _with_seeds(pd.Series([run.score for run in runs]))
+
+
+def _with_seeds(means: pd.Series) -> str:
+    return f"{spread(means)} ({len(means)} seeds)" if len(means) > 1 else spread(means)
+
+
+def _seeds(number: int) -> str:
+    return "one other seed" if number == 1 else f"{number} other seeds"
 
 
 def _spent(results: Results) -> str:
@@ -117,13 +172,16 @@ def _spent(results: Results) -> str:
         sum(trials[name].astype(float).sum() for trials in tables)
         for name in ("training_seconds", "evaluation_seconds")
     )
-    started = min(trials["started"].min() for trials in tables if len(trials))
-    ended = max((trials["ended"].max() for trials in tables if trials["ended"].notna().any()), default=None)
     trials = count(len(results.trials), "trial")
     if len(results.repeats):
         trials += f" and {count(len(results.repeats), 'repeat')} with other seeds"
     text = f"{trials} took {duration(training)} of training and {duration(evaluation)} of evaluation"
+    started = min(trials["started"].min() for trials in tables if len(trials))
+    ended = max((trials["ended"].max() for trials in tables if trials["ended"].notna().any()), default=None)
     if ended is None:
         return f"{text} so far, since {started:%Y-%m-%d %H:%M}."
-    clock = duration((ended - started).total_seconds())
-    return f"{text}: {clock} by the clock, {started:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M}."
+    passed = duration((ended - started).total_seconds())
+    return (
+        f"{text}. From the first one's start to the last one's end {passed} passed "
+        f"({started:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M})."
+    )

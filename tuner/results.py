@@ -1,37 +1,33 @@
 """What a sweep found, as tidy pandas tables: read from its studies, while it runs or after it ended.
 
     results = read_results(SweepDirectory.find("hippocampus"))
-    results.trials       one row a trial
+    results.trials       one row a trial that was begun
     results.curves       one row an evaluation of a trial
     results.cases        one row a run, case and class
     results.confirmed    one row a run of a configuration that was trained again with other seeds
+    results.turned_away  one row a configuration that was never started, because it can't fit in memory
     results.best         what to use
 
 Columns are the same for every sweep, but for the searched parameters and the classes' `dice_<class>`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
 from search_spaces.space import SearchSpace, parse_space
-from tuner.best import Best, Run, choose_best, ranking, runs_of
-from tuner.config import SweepConfig
+from tuner.best import Best, Run, choose_best, repeats_of, standings
+from tuner.config import Objective, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
-from tuner.study import DEFAULT_ORIGIN
-
-RENAMED = {"loss": "training_loss", "precision": "precision_used", "parameters": "parameter_count"}
-"""Reported names that are training parameters too, or would be taken for one, and their columns."""
-
-FACTS = ("parameters", "peak_gib", "precision", "device", "node")
-AMOUNTS = ("budget_used", "steps", "training_seconds", "evaluation_seconds")
+from tuner.study import DEFAULT_ORIGIN, is_planned, was_turned_away
+from tuner.trial_table import AMOUNTS, evaluations_of, frame_of, trial_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +36,7 @@ class Results:
 
     space: SearchSpace
     sweep_trials: tuple[FrozenTrial, ...]
-    """All trials of the study "sweep", by number."""
+    """All trials of the study "sweep", by number, those that were only planned or were turned away too."""
 
     confirm_trials: tuple[FrozenTrial, ...] = ()
     """All trials of the study "confirm": the user attribute `of` is the number of the sweep's trial repeated."""
@@ -48,40 +44,69 @@ class Results:
     tested: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     """Dice on the test cases, which the search never saw, by run (`sweep:7`, `confirm:0`), case and class."""
 
+    objectives: tuple[Objective, ...] = ("dice",)
+    """What was searched for, in the order of the trials' values."""
+
+    front: frozenset[int] = frozenset()
+    """With several objectives the numbers of the trials that no other beats in all of them: the Pareto front."""
+
     @classmethod
     def from_studies(cls, sweep: optuna.Study, confirm: optuna.Study | None = None) -> "Results":
         """Raises StudyError if `sweep` is no study of a sweep."""
         form = sweep.user_attrs.get("space")
         if form is None:
             raise StudyError(f"study {sweep.study_name!r} has no search space: it was not made by voxtune")
+        objectives = tuple(sweep.user_attrs.get("objectives", ("dice",)))
         return cls(
             space=parse_space(form),
             sweep_trials=tuple(sweep.get_trials(deepcopy=False)),
             confirm_trials=tuple(confirm.get_trials(deepcopy=False)) if confirm else (),
-            tested=confirm.user_attrs.get("test", {}) if confirm else {},
+            # Without a confirm stage the sweep's own best models are tested; with one its study says all.
+            tested={**sweep.user_attrs.get("test", {}), **(confirm.user_attrs.get("test", {}) if confirm else {})},
+            objectives=objectives,
+            front=frozenset(trial.number for trial in sweep.best_trials) if len(objectives) > 1 else frozenset(),
         )
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial of the sweep: state and stop reason, Dice, parameters, amounts and facts.
+        """One row a trial that was begun: state and stop reason, Dice, parameters, amounts and facts.
 
-        `score`, `dice_<class>` and the amounts are the last evaluation's; `step` (thousandths of the full budget) is 0
-        and they are missing before the first. A parameter named like another column stands as `parameter_<name>`.
+        `state` is Optuna's, but INTERRUPTED for a trial that waits to be taken up again. `score`, `dice_<class>` and
+        the amounts are the last evaluation's; `step` (thousandths of the full budget) is 0 and they are missing before
+        the first. `peak_gib` is what torch held on a GPU at its highest; on a CPU the highest resident memory of the
+        trial's process so far, and earlier trials of the same process count. With several objectives `on_front`
+        says whether no other trial is better in all of them. A parameter named like another column stands as
+        `parameter_<name>`.
         """
-        return self._trial_table(self.sweep_trials)
+        front = self.front if len(self.objectives) > 1 else None
+        return trial_table(self.begun, self.space, front=front)
 
     @cached_property
     def repeats(self) -> pd.DataFrame:
         """The same for the trials of the confirm stage."""
-        return self._trial_table(self.confirm_trials)
+        return trial_table([trial for trial in self.confirm_trials if not is_planned(trial)], self.space)
+
+    @cached_property
+    def begun(self) -> list[FrozenTrial]:
+        """The sweep's trials without those that are only planned, and without configurations turned away."""
+        return [trial for trial in self.sweep_trials if not (is_planned(trial) or was_turned_away(trial))]
+
+    @cached_property
+    def turned_away(self) -> pd.DataFrame:
+        """One row a configuration never started: its parameters, what it was estimated to take and what there is."""
+        rows = [
+            {"number": trial.number, **trial.params}
+            | {name: trial.user_attrs.get(name) for name in ("estimated_gib", "memory_limit_gib")}
+            for trial in self.sweep_trials
+            if was_turned_away(trial)
+        ]
+        return frame_of(rows, ["number", *self.space.searched, "estimated_gib", "memory_limit_gib"])
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row an evaluation of a trial of the sweep, in the order of steps (thousandths of the full budget)."""
-        rows = [
-            {"number": trial.number, **evaluation} for trial in self.sweep_trials for evaluation in _evaluations(trial)
-        ]
-        return _frame(rows, ["number", "step", "score", *AMOUNTS])
+        rows = [{"number": trial.number, **evaluation} for trial in self.begun for evaluation in evaluations_of(trial)]
+        return frame_of(rows, ["number", "step", "score", *AMOUNTS])
 
     @cached_property
     def cases(self) -> pd.DataFrame:
@@ -100,14 +125,14 @@ class Results:
             for case, scores in cases.items()
             for name, dice in scores.items()
         ]
-        return _frame(rows, ["study", "number", "split", "case", "class", "dice"])
+        return frame_of(rows, ["study", "number", "split", "case", "class", "dice"])
 
     @cached_property
     def confirmed(self) -> pd.DataFrame:
-        """One row a run of a confirmed configuration, the sweep's own run included.
+        """One row a run of a confirmed configuration; the search's own run, for comparison, stands first.
 
         `config` is the number of the sweep's trial with the same parameters; `validation` is missing for a run
-        that did not reach the full budget, `test` where there are no test cases.
+        that did not reach the full budget, `test` where it was not tested.
         """
         rows = [
             {
@@ -119,22 +144,32 @@ class Results:
                 "test": self.case_scores(run, "test").mean(),
             }
             for config in dict.fromkeys(trial.user_attrs["of"] for trial in self.confirm_trials)
-            for run in runs_of(config, self.sweep_trials, self.confirm_trials)
+            for run in (Run.of("sweep", self.sweep_trials[config]), *repeats_of(config, self.confirm_trials))
         ]
-        frame = _frame(rows, ["config", "study", "number", "seed", "validation", "test"])
+        frame = frame_of(rows, ["config", "study", "number", "seed", "validation", "test"])
         return frame.astype({"validation": float, "test": float})
 
     @cached_property
     def confirmed_summary(self) -> pd.DataFrame:
-        """One row a confirmed configuration, best mean first: runs finished, mean and standard deviation over them."""
+        """One row a confirmed configuration, best mean first.
+
+        `search` is the Dice of the search's own run, which got it picked. Means and standard deviations (n - 1) are
+        over the `runs` that the confirm stage finished, without that one.
+        """
         finished = self.confirmed.dropna(subset="validation")
-        summary = finished.groupby("config", as_index=False).agg(
-            runs=("validation", "size"),
-            validation_mean=("validation", "mean"),
-            validation_std=("validation", "std"),
-            test_mean=("test", "mean"),
-            test_std=("test", "std"),
+        summary = (
+            finished[finished["study"] == "confirm"]
+            .groupby("config", as_index=False)
+            .agg(
+                runs=("validation", "size"),
+                validation_mean=("validation", "mean"),
+                validation_std=("validation", "std"),
+                test_mean=("test", "mean"),
+                test_std=("test", "std"),
+            )
         )
+        search = finished[finished["study"] == "sweep"].set_index("config")["validation"]
+        summary.insert(1, "search", summary["config"].map(search).astype(float))
         return summary.sort_values("validation_mean", ascending=False, kind="stable", ignore_index=True)
 
     @cached_property
@@ -143,9 +178,9 @@ class Results:
         return choose_best(self.space, self.sweep_trials, self.confirm_trials)
 
     @cached_property
-    def ranking(self) -> list[Run]:
-        """The sweep's runs, best first: by the step they reached, then by Dice there."""
-        return ranking(self.sweep_trials)
+    def standings(self) -> list[Run]:
+        """The search's runs, the unfinished ones too, best first: by the step they reached, then by Dice there."""
+        return standings(self.sweep_trials)
 
     @cached_property
     def default(self) -> Run | None:
@@ -153,30 +188,17 @@ class Results:
         defaults = (trial for trial in self.sweep_trials if trial.user_attrs.get("origin") == DEFAULT_ORIGIN)
         return next((Run.of("sweep", trial) for trial in defaults), None)
 
+    def device_of(self, run: Run) -> Literal["cpu", "cuda"] | None:
+        """Where the run was trained; None if it did not say."""
+        trials = self.sweep_trials if run.study == "sweep" else self.confirm_trials
+        device = trials[run.number].user_attrs.get("device")
+        return None if device is None else "cpu" if device == "cpu" else "cuda"
+
     def case_scores(self, run: Run, split: Literal["validation", "test"] = "validation") -> pd.Series:
         """Each case's mean Dice over its classes, by case."""
         cases = self.cases
         chosen = (cases["study"] == run.study) & (cases["number"] == run.number) & (cases["split"] == split)
         return cases[chosen].groupby("case")["dice"].mean().astype(float)
-
-    def _trial_table(self, trials: Iterable[FrozenTrial]) -> pd.DataFrame:
-        facts = {name: RENAMED.get(name, name) for name in FACTS}
-        head = ["number", "state", "stop_reason", "score", "step"]
-        tail = [*AMOUNTS, *facts.values(), "seed", "started", "ended", "error"]
-        parameters = {name: f"parameter_{name}" if name in head + tail else name for name in self.space.searched}
-        rows = []
-        for trial in trials:
-            known = trial.user_attrs
-            rows.append(
-                {"number": trial.number, "state": trial.state.name, "stop_reason": known.get("stop_reason"), "step": 0}
-                | {column: trial.params.get(name) for name, column in parameters.items()}
-                | _last_evaluation(trial)
-                | {column: known.get(name) for name, column in facts.items()}
-                | {"seed": known.get("seed"), "started": trial.datetime_start, "ended": trial.datetime_complete}
-                | {"error": known.get("error")}
-            )
-        frame = _frame(rows, [*head, *parameters.values(), *tail])
-        return frame.astype({"score": float, "started": "datetime64[us]", "ended": "datetime64[us]"})
 
 
 def read_results(directory: SweepDirectory) -> Results:
@@ -194,31 +216,3 @@ def read_results(directory: SweepDirectory) -> Results:
         optuna.load_study(study_name=sweep, storage=storage),
         optuna.load_study(study_name=confirm, storage=storage) if confirm in known else None,
     )
-
-
-def _evaluations(trial: FrozenTrial) -> list[dict[str, Any]]:
-    """The trial's evaluations by step, under the names of our columns.
-
-    A trial taken up from a checkpoint older than its last report evaluates a step twice; the first counts, as it does
-    for Optuna.
-    """
-    by_step: dict[int, dict[str, Any]] = {}
-    for evaluation in trial.user_attrs.get("evaluations", []):
-        by_step.setdefault(evaluation["step"], {RENAMED.get(name, name): evaluation[name] for name in evaluation})
-    return [by_step[step] for step in sorted(by_step)]
-
-
-def _last_evaluation(trial: FrozenTrial) -> dict[str, Any]:
-    return (_evaluations(trial) or [{}])[-1]
-
-
-def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """The rows under `columns`, and after them what else they hold in the order in which it comes up.
-
-    Whole numbers stay whole where some are missing.
-    """
-    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
-    frame = pd.DataFrame(rows, columns=pd.Index(names))
-    with_holes = [name for name in frame.columns if frame[name].dtype.kind == "f" and frame[name].isna().any()]
-    kinds = {name: {type(row[name]) for row in rows if row.get(name) is not None} for name in with_holes}
-    return frame.astype({name: "Int64" for name, kind in kinds.items() if kind == {int}})

@@ -1,0 +1,57 @@
+"""The best configuration as a file for `voxtune train`, and its model beside it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuner.best import Best
+from tuner.config import SEGMENTATION, SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.files import replace_file
+from tuner.results import Results
+
+
+def write_best(directory: SweepDirectory, config: SweepConfig, results: Results) -> tuple[Path | None, Path | None]:
+    """Write the best configuration and copy its model. Returns what there is of both."""
+    best = results.best
+    if best is None:
+        return None, None
+    text = best_config(config, best, device=results.device_of(best.run))
+    path = directory.best_config
+    same = path.is_file() and path.read_text(encoding="utf-8") == text
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    model = directory.model_file(best.run.study, best.run.number)
+    if model.is_file():
+        return path, replace_file(directory.best_model, lambda temporary: shutil.copyfile(model, temporary))
+    if not same:
+        directory.best_model.unlink(missing_ok=True)  # it belongs to the configuration that was best before
+    return path, directory.best_model if directory.best_model.is_file() else None
+
+
+def best_config(config: SweepConfig, best: Best, *, device: str | None) -> str:
+    """The best configuration as YAML, for `voxtune train`; it names the trainable if that is none of ours.
+
+    Args:
+        device: `cpu` or `cuda`, where its best run was trained, since the other gives another Dice; None if unknown.
+    """
+    run = best.run
+    where = f"trial {best.number}" + (f", repeated as {run.number} of confirm" if run.study == "confirm" else "")
+    sections = {"dataset": config.dataset, "preprocessing": config.preprocessing}
+    content: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items() if section}
+    if config.trainable != SEGMENTATION:
+        content["trainable"] = config.trainable
+    content |= {
+        "parameters": dict(best.parameters),
+        "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
+        "seed": run.seed,
+        "threads": max(1, int(config.resources.cpus_per_trial)),
+    }
+    if device:
+        content["device"] = device
+    if config.cache:
+        content["cache"] = str(config.cache)
+    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
+    return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"

@@ -1,0 +1,75 @@
+"""report.json: the report's figures for programs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tuner.best import Run
+from tuner.config import SweepConfig
+from tuner.importance import Importance
+from tuner.results import Results
+from tuner.terminator import Gain
+
+SCHEMA = 1
+"""Raised when a key changes its meaning or goes."""
+
+
+def report_data(
+    config: SweepConfig, results: Results, importance: Importance | None, gain: Gain | None
+) -> dict[str, Any]:
+    """Of JSON's types: what is missing or not a number as null, times in ISO format."""
+    best, default = results.best, results.default
+    data = {
+        "schema": SCHEMA,
+        "sweep": config.name,
+        "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
+        "objectives": results.objectives,
+        "best": best
+        and {
+            "trial": best.number,
+            "basis": best.basis,
+            "dice": best.score,
+            "parameters": best.parameters,
+            "runs": [_run(results, run) for run in best.runs],
+            "found": _run(results, best.found),
+            "model": _run(results, best.run),
+        },
+        "default": default and _run(results, default),
+        "confirmed": results.confirmed_summary.to_dict("records"),
+        "front": sorted(results.front),
+        "importance": importance
+        and {"trials": importance.trials, "shares": importance.shares, "chance": importance.chance},
+        "gain": gain and asdict(gain),
+        "standings": [run.number for run in results.standings],
+        "trials": results.trials.to_dict("records"),
+        "turned_away": results.turned_away.to_dict("records"),
+    }
+    plain: dict[str, Any] = _plain(data)
+    return plain
+
+
+def _run(results: Results, run: Run) -> dict[str, Any]:
+    return {
+        "study": run.study,
+        "number": run.number,
+        "seed": run.seed,
+        "step": run.step,
+        "validation": run.score,
+        "test": results.case_scores(run, "test").mean(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if pd.isna(value) or value in (math.inf, -math.inf):
+        return None
+    return value.isoformat() if isinstance(value, pd.Timestamp) else value
