@@ -96,7 +96,7 @@ def play(study: SweepStudy, trials: int, *, rungs: SuccessiveHalving | None = No
             study.report(proposal.number, step, evaluation(score, step), {"node": "node-1"})
             if step == FULL_BUDGET:
                 study.finish(proposal.number, "full budget")
-            elif not rungs.goes_on(proposal.number, step, score):
+            elif rungs.judges(step) and not rungs.goes_on(proposal.number, study.scores_at(step)):
                 study.finish(proposal.number, "stopped at rung")
                 break
 

@@ -17,15 +17,6 @@ def test_made_once_and_found_by_name_and_path(tmp_path):
         SweepDirectory.create(tmp_path / "heart")
 
 
-def test_one_driver_at_a_time(tmp_path):
-    directory = SweepDirectory.create(tmp_path / "heart")
-    refused = pytest.raises(SweepDirectoryError, match="worked on by another voxtune process")
-    with directory.owned(), refused, directory.owned():
-        pass
-    with directory.owned():
-        pass
-
-
 def test_a_loser_leaves_nothing(tmp_path):
     directory = SweepDirectory.create(tmp_path / "heart")
     directory.trial_folder("sweep", 3).mkdir()

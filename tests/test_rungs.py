@@ -1,5 +1,7 @@
 """Rungs and the rule by which trials go on."""
 
+import random
+
 import pytest
 
 from tuner.rungs import SuccessiveHalving, rung_steps
@@ -24,53 +26,39 @@ def test_rungs_never_reach_zero():
     assert rung_steps(1e-9, 10) == (1, 10, 100, 1000)
 
 
+HALVING = SuccessiveHalving((111, 333, 1000), 3)
+
+
+def goes_on_one_by_one(scores):
+    """Whether each trial goes on, judged when it arrives."""
+    seen = {}
+    for number, score in enumerate(scores):
+        seen[number] = score
+        yield HALVING.goes_on(number, seen)
+
+
 def test_first_trial_goes_on_and_a_worse_second_stops():
-    rungs = SuccessiveHalving((111, 333, 1000), 3)
-    assert rungs.goes_on(0, 111, 0.5)
-    assert not rungs.goes_on(1, 111, 0.4)
-    assert rungs.goes_on(2, 111, 0.6)
+    assert list(goes_on_one_by_one([0.5, 0.4, 0.6])) == [True, False, True]
 
 
 def test_a_third_of_many_goes_on():
     """Scores that come in random order: about a third of later ones is among the best third of those before."""
-    import random
-
-    rungs = SuccessiveHalving((111, 333, 1000), 3)
     scores = random.Random(0).sample(range(3000), 3000)
-    late = [rungs.goes_on(number, 111, score) for number, score in enumerate(scores)][1000:]
+    late = list(goes_on_one_by_one(scores))[1000:]
     assert 0.30 < sum(late) / len(late) < 0.36
 
 
 def test_exactly_the_best_third_counts():
-    rungs = SuccessiveHalving((111, 1000), 3)
-    for number, score in enumerate([1, 2, 3, 4, 5]):
-        rungs.goes_on(number, 111, score)
-    assert rungs.goes_on(5, 111, 4.5)  # second of six
-    assert not rungs.goes_on(6, 111, 4.2)  # third of seven: two places
+    five = dict(enumerate([1.0, 2.0, 3.0, 4.0, 5.0]))
+    six = {**five, 5: 4.5}
+    assert HALVING.goes_on(5, six)  # second of six: two places
+    assert not HALVING.goes_on(6, {**six, 6: 4.2})  # third of seven: two places
 
 
-def test_top_rung_and_evaluations_between_rungs_never_stop():
-    rungs = SuccessiveHalving((111, 1000), 3)
-    rungs.goes_on(0, 111, 0.9)
-    assert rungs.goes_on(1, 1000, 0.0)
-    assert rungs.goes_on(1, 500, 0.0)
+def test_equal_scores_share_a_place():
+    assert HALVING.goes_on(1, {0: 0.5, 1: 0.5})
 
 
-def test_refilled_rungs_judge_like_the_ones_before():
-    before = SuccessiveHalving((111, 333, 1000), 3)
-    before.goes_on(0, 111, 0.5)
-    before.goes_on(1, 111, 0.7)
-    after = SuccessiveHalving((111, 333, 1000), 3)
-    after.refill(0, {111: 0.5, 333: 0.6})
-    after.refill(1, {111: 0.7, 200: 0.7})
-    for rungs in (before, after):
-        assert not rungs.goes_on(2, 111, 0.6)
-        assert rungs.goes_on(3, 111, 0.8)
-    assert not after.goes_on(3, 333, 0.55)
-
-
-def test_a_repeated_report_counts_once():
-    rungs = SuccessiveHalving((111, 1000), 3)
-    assert rungs.goes_on(0, 111, 0.5)
-    assert rungs.goes_on(0, 111, 0.5)
-    assert not rungs.goes_on(1, 111, 0.4)
+@pytest.mark.parametrize(("step", "judged"), [(111, True), (333, True), (1000, False), (500, False)])
+def test_trials_are_compared_at_rungs_below_the_top(step, judged):
+    assert HALVING.judges(step) is judged

@@ -11,7 +11,7 @@ from tuner.config import SearchConfig
 from tuner.errors import StudyError
 from tuner.sampler import sampler_factory
 from tuner.storage import open_storage
-from tuner.study import SweepStudy
+from tuner.study import SweepStudy, is_planned
 
 SPACE = parse_space(
     {
@@ -40,7 +40,7 @@ def evaluation(score: float, **changes) -> Evaluation:
 @pytest.fixture(params=["journal", "sqlite"])
 def storage(request, tmp_path):
     url = None if request.param == "journal" else f"sqlite:///{tmp_path}/study.db"
-    return open_storage(url, tmp_path / "study.journal")
+    return open_storage(url, tmp_path / "study.journal", owner=True)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_enqueuing_outside_the_space_says_which_parameter(study):
 
 def test_another_space_is_refused_by_parameter(storage, study):
     other = parse_space({**SPACE.to_mapping(), "width": {"int": [8, 64], "step": 8}})
-    with pytest.raises(StudyError, match="differing: width"):
+    with pytest.raises(StudyError, match=r"differing: space\.width\.int: was \[8, 32\], now \[8, 64\]"):
         SweepStudy.open(storage, "sweep", other)
 
 
@@ -148,7 +148,7 @@ def test_proposals_depend_on_seed_and_number_alone(tmp_path):
         proposals = []
         for number in range(12):
             if number == 0 or restart:
-                storage = open_storage(None, tmp_path / folder / "study.journal")
+                storage = open_storage(None, tmp_path / folder / "study.journal", owner=True)
                 config = SearchConfig(startup_trials=4)
                 study = SweepStudy.open(storage, "sweep", SPACE, sampler=sampler_factory(config, slots=1))
             proposal = study.ask()
@@ -174,13 +174,8 @@ def test_ranking_is_of_complete_trials_best_first(study):
     assert study.trials_left(6) == 2
 
 
-def test_unreachable_storage_is_a_user_error(tmp_path):
-    with pytest.raises(StudyError, match=r"sqlite:////nowhere/study\.db can't be opened"):
-        open_storage("sqlite:////nowhere/study.db", tmp_path / "x")
-
-
 def test_optuna_own_reader_sees_the_study(tmp_path):
-    storage = open_storage(None, tmp_path / "study.journal")
+    storage = open_storage(None, tmp_path / "study.journal", owner=True)
     study = SweepStudy.open(storage, "sweep", SPACE)
     number = study.ask().number
     study.report(number, 1000, evaluation(0.8), {})
@@ -189,11 +184,74 @@ def test_optuna_own_reader_sees_the_study(tmp_path):
     assert loaded.best_value == 0.8
 
 
-def test_trial_that_reported_the_full_budget_is_finished_though_its_driver_died(storage, study):
+def test_other_terms_are_refused_and_named(storage):
+    SweepStudy.open(storage, "sweep", SPACE, terms={"budget": {"unit": "steps", "maximum": 900.0}})
+    with pytest.raises(StudyError, match=r"differing: budget\.maximum: was 900\.0, now 1800\.0\. Put them back"):
+        SweepStudy.open(storage, "sweep", SPACE, terms={"budget": {"unit": "steps", "maximum": 1800.0}})
+
+
+def test_planned_trials_are_claimed_until_none_is_left(study):
+    study.enqueue({"learning_rate": 1e-3, "width": 16, "patch_size": 32}, origin="default")
+    study.plan(3)
+    study.plan(3)
+    assert [is_planned(trial) for trial in study.trials()] == [True, True, True]
+    claimed = [study.claim() for _ in range(4)]
+    assert [proposal and proposal.number for proposal in claimed] == [0, 1, 2, None]
+    assert claimed[0].parameters["width"] == 16
+
+
+def test_each_planned_trial_is_claimed_by_one_driver(storage, study):
+    """Two drivers of one study, by turns: no trial twice, none left."""
+    other = SweepStudy.open(storage, "sweep", SPACE, driver="other", sampler=sampler_factory(SearchConfig(), slots=2))
+    study.plan(7)
+    numbers = []
+    while len(numbers) < 7:
+        for driver in (study, other):
+            if (proposal := driver.claim()) is not None:
+                numbers.append(proposal.number)
+    assert sorted(numbers) == list(range(7))
+    assert study.claim() is None
+    assert other.claim() is None
+    assert [trial.user_attrs.get("driver") for trial in study.trials()] == [None, "other"] * 3 + [None]
+
+
+def test_interrupted_trials_come_before_planned_ones(study):
+    study.plan(3)
+    first = study.claim()
+    assert first.number == 0
+    study.release()
+    assert not is_planned(study.trials()[0])
+    assert study.claim().number == 0
+
+
+def test_turned_away_trials_use_up_no_place(study):
+    study.plan(2)
+    study.finish(study.claim().number, "turned away", facts={"estimated_gib": 12.0, "memory_limit_gib": 8.0})
+    study.plan(2)
+    (away, *planned) = study.trials()
+    assert (away.state, away.user_attrs["feasible"], away.constraints) == (TrialState.PRUNED, False, {"memory": 1.0})
+    assert away.user_attrs["estimated_gib"] == 12.0
+    assert [trial.state for trial in planned] == [TrialState.WAITING] * 2
+    assert study.trials_left(2) == 2
+
+
+def test_scores_at_a_rung_are_those_of_all_that_reached_it(study):
+    for steps in ((111, 333), (111,), ()):
+        number = study.ask().number
+        for step in steps:
+            study.report(number, step, evaluation(step / 1000 + number), {})
+    assert study.scores_at(111) == {0: 0.111, 1: 1.111}
+    assert study.scores_at(333) == {0: 0.333}
+
+
+def test_several_objectives_have_a_value_each_and_curves_too(storage):
+    study = SweepStudy.open(storage, "front", SPACE, objectives=("dice", "training_seconds", "peak_gib"))
     number = study.ask().number
-    study.report(number, 1000, evaluation(0.9), {})
-    again = SweepStudy.open(storage, "sweep", SPACE)
-    again.finish_reached(1000)
-    (trial,) = again.trials()
-    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.9)
-    assert trial.user_attrs["stop_reason"] == "full budget"
+    study.report(number, 111, evaluation(0.2), {})
+    study.report(number, 1000, evaluation(0.6, training_seconds=9.0), {})
+    study.finish(number, "full budget")
+    (trial,) = study.trials()
+    assert trial.values == [0.6, 9.0, 0.5]
+    assert trial.intermediate_values == {111: 0.2, 1000: 0.6}
+    assert [direction.name for direction in study.optuna.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+    assert study.ranking() == [trial]

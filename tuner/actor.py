@@ -1,8 +1,8 @@
 """The warm actor: a Ray Tune trainable that drives one training run after another in one process.
 
 Ray Tune keeps the process when a trial ends and hands it the next trial's configuration, so that imports, CUDA context
-and memory-mapped volumes are paid for once a slot. An error of a trial is a result (`failure`), never the end of the
-actor.
+and memory-mapped volumes are paid for once a slot. An error of a trial is a result (`failure`), not the end of the
+actor, unless it left the device unusable.
 """
 
 import gc
@@ -20,6 +20,7 @@ import torch
 from ray import tune
 
 from trainables.errors import TrainableError, TrainingError
+from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Budget, Evaluation, TrainingRun
 from tuner.files import replace_file
 
@@ -89,6 +90,8 @@ class TrialActor(tune.Trainable):
         try:
             report = self._advance(step)
         except Exception as error:
+            if is_device_lost(error):
+                raise  # Tune then ends this process, where every further trial would fail
             report = self._failure(step, error)
         return {"report": report}
 
@@ -120,7 +123,8 @@ class TrialActor(tune.Trainable):
 
     def _failure(self, step: int, error: Exception) -> TrialReport:
         self._run = None
-        expected = isinstance(error, TrainingError | TrainableError | torch.OutOfMemoryError)
+        out_of_memory = is_out_of_memory(error)
+        expected = out_of_memory or isinstance(error, TrainingError | TrainableError)
         return TrialReport(
             number=self._assignment.number,
             step=step,
@@ -128,7 +132,7 @@ class TrialActor(tune.Trainable):
             facts={"node": socket.gethostname(), "pid": os.getpid()},
             failure=f"{type(error).__name__}: {error}",
             traceback=None if expected else traceback.format_exc(),
-            out_of_memory=isinstance(error, torch.OutOfMemoryError),
+            out_of_memory=out_of_memory,
         )
 
     def cleanup(self) -> None:
@@ -146,6 +150,6 @@ def build_run(assignment: Assignment) -> TrainingRun:
         device=assignment.device,
     )
     state = Path(assignment.folder) / "state.pt"
-    if assignment.steps_done and state.is_file():
+    if state.is_file():
         run.load_state_dict(torch.load(state, weights_only=True))
     return run

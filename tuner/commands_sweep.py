@@ -90,6 +90,9 @@ def run(
     runs: Runs = RUNS,
     address: Address = None,
     confirm: Confirm = True,
+    join: Annotated[
+        bool, typer.Option("--join", help="Help with the sweep of this name that another driver began in `storage`.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a sweep: search, confirm the best, report."""
@@ -107,7 +110,7 @@ def run(
     from tuner.sweep import run_sweep
     from tuner.view import View
 
-    results = run_sweep(config, runs=runs, address=address, view=View(console), verbose=verbose)
+    results = run_sweep(config, runs=runs, address=address, join=join, view=View(console), verbose=verbose)
     _print_outcome(results, runs / config.name)
 
 
@@ -117,6 +120,7 @@ def resume(
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials in all, finished ones included.")] = None,
     runs: Runs = RUNS,
     address: Address = None,
+    confirm: Confirm = True,
     verbose: Verbose = False,
 ) -> None:
     """Go on with a sweep that was interrupted, or with more trials."""
@@ -127,8 +131,24 @@ def resume(
     from tuner.sweep import resume_sweep
     from tuner.view import View
 
-    results = resume_sweep(directory, trials=trials, address=address, view=View(console), verbose=verbose)
+    results = resume_sweep(
+        directory, trials=trials, confirm=confirm, address=address, view=View(console), verbose=verbose
+    )
     _print_outcome(results, directory.root)
+
+
+@app.command(rich_help_panel=PANEL)
+def status(run: RunName, runs: Runs = RUNS) -> None:
+    """Say how a sweep is doing, while it runs or after it stopped."""
+    from tuner.directory import SweepDirectory
+    from tuner.status import read_status, status_lines, unfinished_trials
+
+    found = read_status(SweepDirectory.find(run, runs))
+    for line in status_lines(found):
+        say(line)
+    if found.search.running or found.search.interrupted:
+        console.print()
+        console.print(unfinished_trials(found))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -5,16 +5,17 @@ the search never saw, say what is left of it. The repeats are trials of a second
 trial it repeats (`of`). Test scores stand in that study's attribute `test` (Optuna's finished trials take no more).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import ray
 
 from tuner.config import ConfirmConfig
-from tuner.search import Work
+from tuner.limits import Limits
 from tuner.storage import CONFIRM
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
+from tuner.work import Work
 
 
 def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> Work:
@@ -30,29 +31,46 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
         study=confirm,
         study_name=CONFIRM,
         trials=len(confirm.trials()),
+        plans=True,
+        limits=Limits(),
+        abandoned=lambda trial: True,
         rungs=None,
         steps=work.steps[-1:],
     )
 
 
-def score_on_test_cases(sweep: Work, confirm: Work, *, dataset: Path, cases: Sequence[str]) -> None:
-    """Evaluate the models of the confirmed configurations on the test cases, in parallel, into the confirm study.
+def score_on_test_cases(
+    sweep: Work,
+    confirmed: Work | None,
+    *,
+    dataset: Path,
+    cases: Sequence[str],
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> None:
+    """Evaluate models on the test cases, in parallel, into the study that chose them; those scored before stay.
 
-    The default configuration's too, if it was trained to the end: what a user would have got without a search.
+    The models of the confirmed configurations, or of the sweep's best one where nothing was confirmed; and the default
+    configuration's if it was trained to the end: what a user would have got without a search.
     """
-    default = {trial.number for trial in sweep.study.ranking() if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
-    numbers = sorted({trial.user_attrs["of"] for trial in confirm.study.ranking()} | default)
-    models = {
-        **{f"{sweep.study_name}:{number}": sweep.directory.model_file(sweep.study_name, number) for number in numbers},
-        **{
-            f"{CONFIRM}:{trial.number}": confirm.directory.model_file(CONFIRM, trial.number)
-            for trial in confirm.study.ranking()
-        },
-    }
+    ranking = sweep.study.ranking()
+    repeats = confirmed.study.ranking() if confirmed else []
+    chosen = {trial.user_attrs["of"] for trial in repeats} or {ranking[0].number}
+    chosen |= {trial.number for trial in ranking if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
+    runs = [(sweep.study_name, number) for number in sorted(chosen)] + [(CONFIRM, trial.number) for trial in repeats]
+    record = (confirmed or sweep).study.optuna
+    scores = dict(record.user_attrs.get("test", {}))
     evaluate = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
-    tasks = {name: evaluate.remote(str(path), str(dataset), list(cases)) for name, path in models.items()}
-    scores = {name: ray.get(task) for name, task in tasks.items()}
-    confirm.study.optuna.set_user_attr("test", scores)
+    tasks = {
+        evaluate.remote(str(sweep.directory.model_file(study, number)), str(dataset), list(cases)): f"{study}:{number}"
+        for study, number in runs
+        if f"{study}:{number}" not in scores
+    }
+    pending = list(tasks)
+    while pending:
+        (done,), pending = ray.wait(pending)
+        scores[tasks[done]] = ray.get(done)
+        progress(len(tasks) - len(pending), len(tasks))
+    record.set_user_attr("test", scores)
 
 
 def _evaluate(model: str, dataset: str, cases: list[str]) -> dict[str, dict[str, float]]:

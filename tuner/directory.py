@@ -1,9 +1,6 @@
 """Where everything of a sweep lies: the one place that knows the names of files in `runs/NAME/`."""
 
-import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,19 +43,6 @@ class SweepDirectory:
                 return directory
         looked = " or ".join(str(candidate) for candidate in candidates)
         raise SweepDirectoryError(f"no sweep at {looked}: a sweep's directory holds a sweep.yaml")
-
-    @contextmanager
-    def owned(self) -> Iterator[None]:
-        """While the block runs no other driver may work on the sweep; the kernel frees it when its process dies.
-
-        Raises SweepDirectoryError if another process owns it.
-        """
-        with (self.root / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SweepDirectoryError(f"{self.root} is being worked on by another voxtune process") from error
-            yield
 
     @property
     def name(self) -> str:

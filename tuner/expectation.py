@@ -78,6 +78,7 @@ def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: i
     drawn = [costs[0], *(costs[index] for index in rng.integers(len(costs), size=shape.trials - 1))]
     steps = rung_steps(shape.first_share, shape.reduction)
     rungs = SuccessiveHalving(steps, shape.reduction)
+    seen: dict[int, dict[int, float]] = {step: {} for step in steps}
 
     def reached(start: float, trial: int, rung: int) -> tuple[float, int, int]:
         """When a trial that begins a rung at `start` reports, and which."""
@@ -91,8 +92,9 @@ def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: i
     now = START_SECONDS
     while reports:
         now, trial, rung = heapq.heappop(reports)
-        goes_on = rungs.goes_on(trial, steps[rung], float(scores[trial])) or not shape.stop_early
-        if goes_on and rung + 1 < len(steps):
+        seen[steps[rung]][trial] = float(scores[trial])
+        goes_on = rungs.goes_on(trial, seen[steps[rung]]) or not shape.stop_early
+        if goes_on and rungs.judges(steps[rung]):
             heapq.heappush(reports, reached(now, trial, rung + 1))
         elif (new := next(waiting, None)) is not None:
             heapq.heappush(reports, reached(now, new, 0))

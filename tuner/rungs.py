@@ -2,12 +2,13 @@
 
 After Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020). As in Ray Tune's ASHA a trial
 is judged when it reports and is never taken up again later. Ours differs in two points: the rungs are divided down
-from the full budget, so that none is lost to rounding (Ray loses the top rung of 243/1 at reduction 3), and the
-records can be filled again from a study, so that a resumed sweep judges like an undisturbed one.
+from the full budget, so that none is lost to rounding (Ray loses the top rung of 243/1 at reduction 3), and it keeps
+nothing: the scores at a rung are read from the study, so that a resumed sweep, or several drivers of one study, judge
+like one undisturbed driver.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 FULL_BUDGET = 1000
 """Rungs are named by thousandths of the full budget: an Optuna step is a small int whatever the budget's unit."""
@@ -33,29 +34,24 @@ def rung_steps(first_share: float, reduction: float) -> tuple[int, ...]:
     return tuple(sorted(set(steps)))
 
 
-@dataclass
+@dataclass(frozen=True)
 class SuccessiveHalving:
-    """The scores seen at each rung, and the rule: the best 1/reduction of those seen so far go on.
-
-    With fewer than `reduction` scores at a rung only the best of them goes on, so the first trial always does.
-    """
+    """The rule: of the trials that reached a rung so far, the best 1/reduction go on."""
 
     steps: tuple[int, ...]
     reduction: float
-    _scores: dict[int, dict[int, float]] = field(default_factory=dict)
 
-    def refill(self, number: int, values: Mapping[int, float]) -> None:
-        """Take a trial's scores by step from an earlier run of the sweep into the rungs."""
-        for step, score in values.items():
-            if step in self.steps:
-                self._scores.setdefault(step, {})[number] = score
+    def judges(self, step: int) -> bool:
+        """Whether trials are compared at `step`: a rung below the top."""
+        return step in self.steps[:-1]
 
-    def goes_on(self, number: int, step: int, score: float) -> bool:
-        """Record a trial's score, and judge it if `step` is a rung below the top."""
-        if step not in self.steps or step == self.steps[-1]:
-            return True
-        seen = self._scores.setdefault(step, {})
-        seen[number] = score
-        places = max(1, int(len(seen) / self.reduction + 1e-9))
-        better = sum(other > score for other in seen.values())
+    def goes_on(self, number: int, scores: Mapping[int, float]) -> bool:
+        """Whether trial `number` is among the best at a rung.
+
+        Args:
+            scores: by trial number, of all that reached the rung, its own included. With fewer than `reduction` of
+                them only the best goes on, so the first trial always does.
+        """
+        places = max(1, int(len(scores) / self.reduction + 1e-9))
+        better = sum(score > scores[number] for score in scores.values())
         return better < places

@@ -7,68 +7,38 @@ trial ended nor the last result of a trial that was stopped.
 
 import logging
 import shutil
-import signal
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+from optuna.trial import TrialState
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from trainables.protocol import Budget
 from tuner.actor import ASSIGNMENT, Assignment, TrialActor, TrialReport
-from tuner.directory import SweepDirectory
-from tuner.rungs import SuccessiveHalving
-from tuner.study import StopReason, SweepStudy
+from tuner.interrupt import ending_in_order
+from tuner.study import Proposal, StopReason
+from tuner.work import TooLarge, Work
 
 log = logging.getLogger("voxtune")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What all trials of a search have in common."""
-
-    study: SweepStudy
-    study_name: str
-    directory: SweepDirectory
-    trainable: str
-    data: Mapping[str, Any]
-    budget: Budget
-    trials: int
-    """How many trials the study is to hold when the search is over."""
-
-    rungs: SuccessiveHalving | None
-    """None: no trial is stopped."""
-
-    steps: tuple[int, ...]
-    """When trials evaluate, in thousandths of the full budget."""
-
-    resources: Mapping[str, float]
-    """Ray resources of one trial, e.g. `{"cpu": 1, "gpu": 0.5}`."""
-
-    trials_at_once: int
-    """How many trials may run at the same time."""
-
-
 class StudySearcher(Searcher):
-    """Proposes the study's trials until it holds as many as asked for; released ones first."""
+    """Hands out the study's planned trials, interrupted ones first."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
         self._work = work
-        self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
         work = self._work
-        # Waiting trials count too: they are already in the study and will be asked for first.
-        known = work.study.trials()
-        waiting = any(trial.state.name == "WAITING" for trial in known)
-        if not waiting and len(known) >= work.trials:
-            return Searcher.FINISHED
-        proposal = work.study.ask()
-        self._numbers[trial_id] = proposal.number
+        proposal = self._next()
+        if proposal is None:
+            # Another driver's trials may come back to us, should it die.
+            others = [t for t in work.study.trials(TrialState.RUNNING) if t.number not in work.study.asked]
+            return None if others and not work.over() else Searcher.FINISHED
         assignment = Assignment(
             number=proposal.number,
             trainable=work.trainable,
@@ -83,11 +53,34 @@ class StudySearcher(Searcher):
         )
         return {ASSIGNMENT: assignment}
 
+    def _next(self) -> Proposal | None:
+        """The next trial that is to run, now ours."""
+        work = self._work
+        work.study.release(lambda trial: trial.number not in work.study.asked and work.abandoned(trial))
+        while not work.over():
+            proposal = work.study.claim()
+            if proposal is None:
+                if work.trials is not None:
+                    return None
+                proposal = work.study.ask()
+            # Its driver may have died between the report and what was to follow from it.
+            verdict = work.verdict(proposal.number, proposal.steps_done[-1]) if proposal.steps_done else None
+            if verdict is not None:
+                work.end(proposal.number, verdict)
+            elif (reason := work.too_large(proposal.parameters)) is not None:
+                self._turn_away(proposal.number, reason)
+            else:
+                return proposal
+        return None
+
+    def _turn_away(self, number: int, reason: TooLarge) -> None:
+        work = self._work
+        work.study.finish(number, "turned away", facts=asdict(reason))
+        if work.trials is not None and work.replaces_turned_away:
+            work.study.plan(work.trials)
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ray lost the trial's process: everything else is already recorded by the scheduler."""
-        number = self._numbers.pop(trial_id, None)
-        if error and number in self._work.study.asked:
-            self._work.study.finish(number, "error", error="the trial's process died; see the sweep's log")
+        """Nothing: the scheduler has recorded what was reported, and `LostTrials` what was not."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is the record, and a resumed sweep starts from it."""
@@ -104,36 +97,52 @@ class StudyScheduler(FIFOScheduler):
         self._work = work
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        reason = self._record(result["report"])
-        return TrialScheduler.CONTINUE if reason is None else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if self._goes_on(result["report"]) else TrialScheduler.STOP
 
-    def _record(self, report: TrialReport) -> StopReason | None:
+    def _goes_on(self, report: TrialReport) -> bool:
+        """Record a report; whether its trial goes on."""
         work = self._work
         if report.evaluation is None:
             reason: StopReason = "out of memory" if report.out_of_memory else "error"
-            work.study.finish(report.number, reason, error=report.traceback or report.failure)
-            return reason
+            work.study.finish(report.number, reason, error=report.traceback or report.failure, facts=report.facts)
+            return False
         work.study.report(report.number, report.step, report.evaluation, report.facts)
-        if report.step == work.steps[-1]:
-            work.study.finish(report.number, "full budget")
-            return "full budget"
-        if work.rungs and not work.rungs.goes_on(report.number, report.step, report.evaluation.score):
-            work.study.finish(report.number, "stopped at rung")
-            work.directory.forget_trial(work.study_name, report.number)
-            return "stopped at rung"
-        return None
+        verdict = work.verdict(report.number, report.step)
+        if verdict is not None:
+            work.end(report.number, verdict)
+            return False
+        if work.over():
+            work.study.release(lambda trial: trial.number == report.number)
+            return False
+        return True
 
 
-def search(work: Work) -> None:
-    """Run trials until the study holds `work.trials`. Leaves no trial RUNNING.
+class LostTrials(tune.Callback):
+    """Records trials whose process ended before they could report how they failed."""
 
-    Raises KeyboardInterrupt if the user stopped it before.
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        number = trial.config[ASSIGNMENT].number
+        if number not in self._work.study.asked:
+            return
+        error = trial.get_pickled_error()
+        # Ray ends a process that takes the last of its node's memory.
+        reason: StopReason = "out of memory" if isinstance(error, OutOfMemoryError) else "error"
+        self._work.study.finish(number, reason, error=f"the trial's process was lost: {error}")
+
+
+def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
+    """Run trials until the study holds `work.trials`, or `work.over()`. Leaves no trial of ours RUNNING.
+
+    Args:
+        tell: told at once when the user's Ctrl-C begins to end the search.
+
+    Returns why it ended before it held them, for people. Raises KeyboardInterrupt if the user stopped it.
     """
-    work.study.finish_reached(work.steps[-1])
-    work.study.release()
-    if work.rungs:
-        for trial in work.study.trials():
-            work.rungs.refill(trial.number, trial.intermediate_values)
+    if work.trials is not None and work.plans:
+        work.study.plan(work.trials)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, dict(work.resources)),
         tune_config=tune.TuneConfig(
@@ -149,25 +158,27 @@ def search(work: Work) -> None:
             name=work.study_name,
             storage_path=str(work.directory.ray_results),
             verbose=0,
+            callbacks=[LostTrials(work)],
             log_to_file=False,
             failure_config=tune.FailureConfig(max_failures=0),
             # The actor writes its own, where a resumed sweep finds them by the trial's number.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
     try:
-        tuner.fit()
+        with ending_in_order(tell):
+            tuner.fit()
     finally:
-        if threading.current_thread() is threading.main_thread():  # Tune leaves its own behind
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         shutil.rmtree(work.directory.ray_results, ignore_errors=True)
-        released = work.study.release()
+        ours = set(work.study.asked)
+        released = work.study.release(lambda trial: trial.number in ours)
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
-    if released or work.study.trials_left(work.trials) > 0:
+    unfinished = released or any(trial.state == TrialState.WAITING for trial in work.study.trials())
+    over = work.over() if unfinished else None
+    if unfinished and over is None:
         raise KeyboardInterrupt  # Ray Tune took it and ended in order
+    return over
 
 
 def _trial_name(trial: Any) -> str:

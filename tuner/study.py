@@ -2,36 +2,44 @@
 
 A trial's life, and what stands in the study after each step:
 
-    ask      RUNNING    parameters, seed
+    plan     WAITING    nothing, or what was enqueued for it: a place in the sweep, free for any driver to claim
+    claim    RUNNING    parameters, seed, driver
     report   RUNNING    the Dice at a step (thousandths of the full budget) as an intermediate value; as user
                         attributes the evaluations so far, the last one's cases, and the run's facts
     finish   COMPLETE   reached the full budget; value = its Dice there
-             PRUNED     stopped at a rung (value = its last Dice), or did not fit in memory (constraint > 0)
+             PRUNED     stopped at a rung (value = its last Dice), or did not fit in memory (constraint > 0), found
+                        out by trying or, `turned away`, by an estimate before it started
              FAIL       an error or a loss that is not finite; `stop_reason` and `error` say which
     release  WAITING    interrupted; the next driver takes it up from its last checkpoint
 
-Only the driver writes. Every reader (report, results, optuna-dashboard, resume) needs nothing else.
+Only drivers write. Every reader (report, results, optuna-dashboard, resume) needs nothing else. Several drivers may
+share a study in a database: a trial is claimed by Optuna's WAITING to RUNNING, which only one of them can win.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.parameters import Choice, Fixed, Float, Int, Parameter
 from search_spaces.space import SearchSpace
 from trainables.protocol import Evaluation
+from tuner.config import Objective
 from tuner.errors import StudyError
 from tuner.rungs import FULL_BUDGET
 
-StopReason = Literal["full budget", "stopped at rung", "out of memory", "error"]
+StopReason = Literal["full budget", "stopped at rung", "out of memory", "turned away", "error"]
 
 MEMORY_CONSTRAINT = "memory"
+
+METRIC_NAMES: Mapping[Objective, str] = {"dice": "Dice", "training_seconds": "training s", "peak_gib": "peak GiB"}
+"""As optuna-dashboard shows them."""
 
 DEFAULT_ORIGIN = "default"
 """The attribute `origin` of the trial with the sweep file's default configuration."""
@@ -58,17 +66,21 @@ class SweepStudy:
         *,
         seed: int = 0,
         sampler: Callable[[int], BaseSampler] | None = None,
+        driver: str = "",
     ) -> None:
         """
         Args:
             seed: seed of trials whose proposal names none.
             sampler: makes the sampler for a trial from its number, so that a resumed sweep proposes what an
                 undisturbed one would; not needed to read.
+            driver: marks the trials that this process claims, where several drivers share a study.
         """
         self.optuna = study
         self.space = space
         self._seed = seed
-        self._sampler = sampler
+        self._driver = driver
+        if sampler is not None:
+            study.sampler = SeededByNumber(sampler)
         self._distributions = {name: _distribution(parameter) for name, parameter in space.searched.items()}
         self.asked: dict[int, optuna.Trial] = {}
         """The trials that this process runs, by number."""
@@ -80,22 +92,41 @@ class SweepStudy:
         name: str,
         space: SearchSpace,
         *,
+        terms: Mapping[str, Any] | None = None,
+        objectives: Sequence[Objective] = ("dice",),
         seed: int = 0,
         sampler: Callable[[int], BaseSampler] | None = None,
+        driver: str = "",
     ) -> "SweepStudy":
-        """Open the study `name`, or make it. Raises StudyError if it was made over another space."""
-        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-        known = study.user_attrs.get("space")
-        if known is None:
-            study.set_user_attr("space", space.to_mapping())
-            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-                study.set_metric_names(["Dice"])
-        elif known != space.to_mapping():
-            differing = sorted(
-                key for key in known.keys() | space.to_mapping().keys() if known.get(key) != space.to_mapping().get(key)
-            )
-            raise StudyError(f"study {name!r} was made over another search space; differing: {', '.join(differing)}")
-        return cls(study, space, seed=seed, sampler=sampler)
+        """Open the study `name`, or make it.
+
+        Args:
+            terms: what beside the space makes its scores comparable (data, split, budget), plain values.
+
+        Raises StudyError if it was made over another space or on other terms.
+        """
+        directions = [_direction(objective) for objective in objectives]
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        wanted = {**(terms or {}), "objectives": list(objectives), "space": space.to_mapping()}
+        for term, value in wanted.items():
+            known = study.user_attrs.get(term)
+            if known is None:
+                study.set_user_attr(term, value)
+            elif differing := _differing(term, known, value):
+                raise StudyError(
+                    f"study {name!r} was made with other settings, so its scores can't be compared with new ones; "
+                    f"differing: {'; '.join(differing)}. Put them back, or start a new sweep under another --name"
+                )
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            if study.metric_names is None:
+                study.set_metric_names([METRIC_NAMES[objective] for objective in objectives])
+        return cls(study, space, seed=seed, sampler=sampler, driver=driver)
+
+    def plan(self, trials: int) -> None:
+        """Queue empty trials until the study holds `trials`, those turned away not counted."""
+        planned = sum(not was_turned_away(trial) for trial in self.trials())
+        for _ in range(trials - planned):
+            self.optuna.enqueue_trial({})
 
     def enqueue(self, parameters: Mapping[str, Any], *, seed: int | None = None, **attributes: Any) -> None:
         """Have these parameters proposed before any others. Raises SpaceError if they are not in the space."""
@@ -105,22 +136,36 @@ class SweepStudy:
             attributes["seed"] = seed
         self.optuna.enqueue_trial(searched, user_attrs=attributes)
 
+    def claim(self) -> Proposal | None:
+        """The first waiting trial, now ours; None if there is none. Interrupted ones were planned first."""
+        # What Study.ask does but for its last resort, a new trial: two drivers would both add the last one.
+        trial_id = self.optuna._pop_waiting_trial_id()
+        return None if trial_id is None else self._begin(trial_id)
+
     def ask(self) -> Proposal:
-        """The next trial: a released or enqueued one if there is any, else what the sampler proposes."""
-        if self._sampler is not None:
-            self.optuna.sampler = self._sampler(len(self.optuna.get_trials(deepcopy=False)))
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            trial = self.optuna.ask(self._distributions)
+        """The first waiting trial, or a new one."""
+        return self.claim() or self._begin(self.optuna._storage.create_new_trial(self.optuna._study_id))
+
+    def _begin(self, trial_id: int) -> Proposal:
+        """Give a trial its parameters, from the sampler where they are not set, and its seed."""
+        self.optuna._thread_local.cached_all_trials = None  # else the sampler learns from an old list
+        trial = optuna.Trial(self.optuna, trial_id)
         self.asked[trial.number] = trial
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            for name, distribution in self._distributions.items():
+                trial._suggest(name, distribution)
         if "seed" not in trial.user_attrs:
             trial.set_user_attr("seed", self._seed)
+        if self._driver:
+            trial.set_user_attr("driver", self._driver)
         steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
         return Proposal(trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done)
 
     def report(self, number: int, step: int, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
         """Record what a running trial reached at `step` thousandths of the full budget."""
         trial = self.asked[number]
-        trial.report(evaluation.score, step)
+        # Trial.report refuses where there are several objectives, though any trial may have a learning curve.
+        self.optuna._storage.set_trial_intermediate_value(trial._trial_id, step, evaluation.score)
         evaluations = [
             *trial.user_attrs.get("evaluations", []),
             {
@@ -139,41 +184,37 @@ class SweepStudy:
             if trial.user_attrs.get(name) != value:
                 trial.set_user_attr(name, value)
 
-    def finish(self, number: int, reason: StopReason, *, error: str | None = None) -> None:
-        """Give a running trial its true final state."""
+    def scores_at(self, step: int) -> dict[int, float]:
+        """What the trials that reached `step` scored there, by number."""
+        return {t.number: t.intermediate_values[step] for t in self.trials() if step in t.intermediate_values}
+
+    def finish(
+        self, number: int, reason: StopReason, *, error: str | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Give a running trial its true final state; `facts` are of a trial that failed before it could report."""
         trial = self.asked.pop(number)
-        trial.set_user_attr("stop_reason", reason)
-        feasible = reason != "out of memory"
-        trial.set_user_attr("feasible", feasible)
-        trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
+        feasible = reason not in ("out of memory", "turned away")
+        attributes: dict[str, Any] = {**(facts or {}), "stop_reason": reason, "feasible": feasible}
         if error is not None:
-            trial.set_user_attr("error", error)
+            attributes["error"] = error
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
         if reason == "full budget":
-            self.optuna.tell(trial, self._frozen(number).intermediate_values[FULL_BUDGET])
-        elif reason in ("stopped at rung", "out of memory"):
-            self.optuna.tell(trial, state=TrialState.PRUNED)
-        else:
+            self.optuna.tell(trial, self._values(self._frozen(number)))
+        elif reason == "error":
             self.optuna.tell(trial, state=TrialState.FAIL)
+        else:
+            self.optuna.tell(trial, state=TrialState.PRUNED)
 
-    def finish_reached(self, last_step: int) -> None:
-        """Complete the trials whose driver died after they reported at `last_step` and before it said so."""
-        for trial in self.trials(TrialState.RUNNING, TrialState.WAITING):
-            if last_step in trial.intermediate_values:
-                # Optuna's storage, because a trial of another process has no public handle.
-                storage = self.optuna._storage
-                storage.set_trial_user_attr(trial._trial_id, "stop_reason", "full budget")
-                storage.set_trial_user_attr(trial._trial_id, "feasible", True)
-                value = trial.intermediate_values[last_step]
-                storage.set_trial_state_values(trial._trial_id, state=TrialState.COMPLETE, values=[value])
-
-    def release(self, numbers: Iterable[int] | None = None) -> list[int]:
-        """Put running trials (all of them, by default) back into the queue. Returns their numbers.
+    def release(self, mine: Callable[[FrozenTrial], bool] = lambda trial: True) -> list[int]:
+        """Put running trials (all, or those that `mine` picks) back into the queue. Returns their numbers.
 
         For the end of a driver, and for the trials that a killed driver left RUNNING.
         """
         released = []
         for trial in self.trials(TrialState.RUNNING):
-            if numbers is None or trial.number in numbers:
+            if mine(trial):
                 # Optuna's public tell() only finishes trials; a waiting trial keeps its parameters and values.
                 self.optuna._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
                 self.asked.pop(trial.number, None)
@@ -186,7 +227,7 @@ class SweepStudy:
 
     def trials_left(self, wanted: int) -> int:
         """How many of `wanted` trials have not ended."""
-        return wanted - sum(trial.state.is_finished() for trial in self.trials())
+        return wanted - sum(trial.state.is_finished() and not was_turned_away(trial) for trial in self.trials())
 
     def first_error(self) -> str | None:
         """What ended the first trial that failed."""
@@ -194,14 +235,84 @@ class SweepStudy:
 
     def ranking(self) -> list[FrozenTrial]:
         """The trials that reached the full budget, best Dice first."""
-        return sorted(self.trials(TrialState.COMPLETE), key=lambda trial: (-trial.values[0], trial.number))
+        return sorted(
+            self.trials(TrialState.COMPLETE), key=lambda trial: (-trial.intermediate_values[FULL_BUDGET], trial.number)
+        )
 
     def parameters(self, trial: FrozenTrial) -> dict[str, Any]:
         """All parameters of a trial, the space's fixed values included."""
         return {**self.space.fixed, **trial.params}
 
+    def _values(self, trial: FrozenTrial) -> list[float]:
+        """What a trial reached, one value an objective."""
+        reached = {
+            "dice": trial.intermediate_values[FULL_BUDGET],
+            "training_seconds": trial.user_attrs["evaluations"][-1]["training_seconds"],
+            "peak_gib": trial.user_attrs.get("peak_gib"),
+        }
+        return [reached[objective] for objective in self.optuna.user_attrs["objectives"]]
+
     def _frozen(self, number: int) -> FrozenTrial:
         return self.optuna.get_trials(deepcopy=False)[number]
+
+
+class SeededByNumber(BaseSampler):
+    """Proposes each trial by a sampler made for its number.
+
+    A sampler's random state is not in the study; one that depends on the trial's number alone needs none.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler]) -> None:
+        self._make = make
+        self._made: tuple[int, BaseSampler] | None = None
+
+    def _of(self, trial: FrozenTrial) -> BaseSampler:
+        if self._made is None or self._made[0] != trial.number:
+            self._made = trial.number, self._make(trial.number)
+        return self._made[1]
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self._of(trial).before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._of(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._of(trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self._of(trial).after_trial(study, trial, state, values)
+
+
+def was_turned_away(trial: FrozenTrial) -> bool:
+    """Whether it was never started because it can't fit in memory; then it is not one of the sweep's trials."""
+    return trial.user_attrs.get("stop_reason") == "turned away"
+
+
+def is_planned(trial: FrozenTrial) -> bool:
+    """Whether no driver has begun it yet. A waiting trial that has parameters was interrupted."""
+    return trial.state == TrialState.WAITING and not trial.params
+
+
+def _direction(objective: Objective) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if objective == "dice" else StudyDirection.MINIMIZE
+
+
+def _differing(key: str, known: Any, value: Any) -> list[str]:
+    """Where two plain values differ, as `key.inner: was 1, now 2`."""
+    if isinstance(known, Mapping) and isinstance(value, Mapping):
+        names = sorted(known.keys() | value.keys())
+        return [line for name in names for line in _differing(f"{key}.{name}", known.get(name), value.get(name))]
+    return [] if known == value else [f"{key}: was {known!r}, now {value!r}"]
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -1,0 +1,248 @@
+"""One driver's work on a sweep: search, confirm, report, over whatever its study holds already."""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from cluster.connect import Cluster, connect
+from tuner import machine
+from tuner.config import SweepConfig
+from tuner.confirm import confirming_work, score_on_test_cases
+from tuner.directory import SweepDirectory
+from tuner.drivers import dead_drivers, registered
+from tuner.errors import StudyError, SweepFailed, SweepInterrupted
+from tuner.limits import Limits
+from tuner.memory_check import memory_check
+from tuner.owner import own, own_storage
+from tuner.preparation import Prepared
+from tuner.quiet import library_messages
+from tuner.report import write_report
+from tuner.results import Results, read_results
+from tuner.rungs import SuccessiveHalving, rung_steps
+from tuner.sampler import grid, sampler_factory
+from tuner.search import search
+from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
+from tuner.study import DEFAULT_ORIGIN, SweepStudy
+from tuner.terminator import should_stop
+from tuner.view import View
+from tuner.work import TooLarge, Work
+
+log = logging.getLogger("voxtune")
+
+
+@dataclass
+class Drive:
+    """A driver of one sweep."""
+
+    config: SweepConfig
+    directory: SweepDirectory
+    prepared: Prepared | None
+    view: View
+    join: bool = False
+    """Whether another driver began the study: that one plans its trials and confirms the best."""
+
+    began: bool = False
+    """Whether a trial may have been begun."""
+
+    driver: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    """Marks our trials in a study that several drivers share."""
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """While the block runs no other driver works on the sweep's directory, or writes its SQLite file."""
+        with own(self.directory.root), own_storage(self.config.storage):
+            yield
+
+    def run(self, *, address: str | None, verbose: bool) -> Results:
+        """Search, confirm and report.
+
+        Raises ClusterError before a trial starts; SweepFailed if no trial gave a result; SweepInterrupted if the user
+        stopped it.
+        """
+        try:
+            with (
+                library_messages(self.directory.log_file, verbose=verbose),
+                connect(address, cores=machine.usable_cores(), verbose=verbose) as cluster,
+            ):
+                if cluster.dashboard:
+                    self.view.note(f"Ray dashboard: {cluster.dashboard}")
+                self._search_and_confirm(cluster, local=address is None)
+        except KeyboardInterrupt:
+            if not self.began:
+                raise
+            self._report_what_there_is()
+            go_on = f"voxtune resume {self.directory.root}"
+            raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: {go_on}") from None
+        except Exception:
+            self._report_what_there_is()
+            raise
+        write_report(self.directory)
+        results = read_results(self.directory)
+        if results.trials["score"].isna().all():
+            error = self.study().first_error()
+            raise SweepFailed(f"no trial gave a result; the first error: {error}; see {self.directory.root}")
+        return results
+
+    def study(self, sampler: Callable[[int], BaseSampler] | None = None) -> SweepStudy:
+        """The sweep's study. Raises StudyError if its trials were made with other settings or data."""
+        config = self.config
+        return SweepStudy.open(
+            self._storage(),
+            stored_name(SWEEP, config.name, config.storage),
+            config.search_space,
+            terms=_terms(config, self.prepared),
+            objectives=config.search.objectives,
+            seed=config.search.seed,
+            sampler=sampler,
+            driver=self.driver,
+        )
+
+    def _search_and_confirm(self, cluster: Cluster, *, local: bool) -> None:
+        config, view = self.config, self.view
+        work = self._work(cluster, local=local)
+        self.began = True
+        with self._among_others(work.study), view.watching(work.study, trials=work.trials, title=config.name):
+            over = search(work, tell=view.note)
+        if over:
+            view.note(f"The search ended: {over}")
+        if self.join or not work.study.ranking():
+            return
+        confirmed = self._confirm(work) if config.confirm.top else None
+        if self.prepared and self.prepared.split.test:
+            with view.preparing():
+                score_on_test_cases(
+                    work,
+                    confirmed,
+                    dataset=self.prepared.dataset.root,
+                    cases=self.prepared.split.test,
+                    progress=lambda done, of: view.progress("Test cases", done, of),
+                )
+
+    def _confirm(self, work: Work) -> Work:
+        """Train the best few again with other seeds."""
+        name = stored_name(CONFIRM, self.config.name, self.config.storage)
+        study = SweepStudy.open(self._storage(), name, work.study.space)
+        repeats = confirming_work(work, study, self.config.confirm)
+        with self.view.watching(study, trials=repeats.trials, title="confirm"):
+            search(repeats, tell=self.view.note)
+        return repeats
+
+    def _work(self, cluster: Cluster, *, local: bool) -> Work:
+        """The search that the config describes, over its study."""
+        config, size = self.config, self.config.resources
+        present = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
+        # An elastic cluster grows for trials that wait, so there the number of trials is the only bound.
+        slots = max(present, config.search.trials or 0) if cluster.elastic else present
+        at_once = min(slots, size.trials_at_once or slots)
+        study = self.study(sampler=sampler_factory(config.search, slots=at_once))
+        if not study.trials():
+            self._enqueue(study)
+        on_grid = config.search.sampler == "grid"
+        steps = rung_steps(config.budget.first_share, config.budget.reduction)
+        data = self.prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if self.prepared else {}
+        if size.memory_limit_gib:
+            data["memory_limit_gib"] = size.memory_limit_gib
+        return Work(
+            study=study,
+            study_name=SWEEP,
+            directory=self.directory,
+            trainable=config.trainable,
+            data=data,
+            budget=config.budget.full,
+            trials=len(study.trials()) if on_grid else config.search.trials,
+            plans=not self.join,
+            replaces_turned_away=not on_grid,
+            limits=Limits(
+                minutes=config.search.minutes,
+                device_hours=config.search.device_hours,
+                devices_per_trial=size.gpus_per_trial or size.cpus_per_trial,
+                little_to_gain=should_stop if config.search.terminate else None,
+            ),
+            rungs=SuccessiveHalving(steps, config.budget.reduction) if config.search.stop_early else None,
+            steps=steps,
+            resources={"cpu": size.cpus_per_trial, "gpu": size.gpus_per_trial},
+            trials_at_once=at_once,
+            too_large=self._too_large(data, slots=slots, local=local),
+            most_turned_away=config.search.turned_away,
+            abandoned=self._abandoned(study),
+        )
+
+    def _enqueue(self, study: SweepStudy) -> None:
+        """What is tried first: the default configuration, then the grid where one is asked for."""
+        config = self.config
+        if config.default:
+            study.enqueue(config.default, origin=DEFAULT_ORIGIN)
+        if config.search.sampler == "grid":
+            others = (point for point in grid(study.space, seed=config.search.seed) if point != config.default)
+            for point in islice(others, config.search.trials and config.search.trials - len(study.trials())):
+                study.enqueue(point)
+
+    def _too_large(
+        self, data: Mapping[str, Any], *, slots: int, local: bool
+    ) -> Callable[[Mapping[str, Any]], TooLarge | None]:
+        """Says which configurations can't fit; none, where it is not known what there is."""
+        size = self.config.resources
+        limit = size.memory_limit_gib
+        if limit is None and local:
+            gpus = machine.cuda_devices() if size.gpus_per_trial else ()
+            if gpus:
+                limit = min(gpu.memory_gib for gpu in gpus) * min(1.0, size.gpus_per_trial)
+            elif not size.gpus_per_trial:
+                limit = machine.memory_gib() / slots
+        if limit is None or not size.memory_estimate:
+            return lambda parameters: None
+        device = "cuda" if size.gpus_per_trial else "cpu"
+        return memory_check(self.config.trainable, data=data, device=device, limit_gib=limit)
+
+    def _shares_study(self) -> bool:
+        """Whether other drivers may work on the study: only a database server lets them."""
+        return self.config.storage is not None and sqlite_file(self.config.storage) is None
+
+    def _among_others(self, study: SweepStudy) -> AbstractContextManager[None]:
+        return registered(study.optuna, self.driver) if self._shares_study() else nullcontext()
+
+    def _abandoned(self, study: SweepStudy) -> Callable[[FrozenTrial], bool]:
+        """Whether a RUNNING trial that is not ours has lost its driver."""
+        if not self._shares_study():
+            return lambda trial: True
+        return lambda trial: trial.user_attrs.get("driver") in dead_drivers(study.optuna)
+
+    def _storage(self) -> BaseStorage:
+        return open_storage(self.config.storage, self.directory.journal, owner=True)
+
+    def _report_what_there_is(self) -> None:
+        """The report of a sweep that did not end well; what goes wrong here must not hide what went wrong before."""
+        try:
+            write_report(self.directory)
+        except StudyError:
+            pass  # nothing was begun
+        except Exception:
+            log.exception("the report could not be written")
+
+
+def _terms(config: SweepConfig, prepared: Prepared | None) -> dict[str, Any]:
+    """What beside the space makes the scores of two trials comparable."""
+    budget = config.budget
+    terms: dict[str, Any] = {
+        "trainable": config.trainable,
+        "budget": {"unit": budget.unit, "maximum": budget.maximum},
+        "seed": config.search.seed,
+    }
+    if prepared:
+        split = json.dumps(asdict(prepared.split), sort_keys=True)
+        terms["dataset"] = {
+            "content": prepared.fingerprint.content_hash,
+            "split": hashlib.sha256(split.encode()).hexdigest()[:16],
+            "volumes": prepared.volumes.folder.name,
+        }
+    return terms

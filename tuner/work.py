@@ -1,0 +1,93 @@
+"""What one search is to do: its study, its trials, and the rules by which they end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from trainables.protocol import Budget
+from tuner.directory import SweepDirectory
+from tuner.limits import Limits
+from tuner.rungs import SuccessiveHalving
+from tuner.study import StopReason, SweepStudy, was_turned_away
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooLarge:
+    """Why a configuration was not started."""
+
+    estimated_gib: float
+    """Estimated peak memory of training it."""
+
+    memory_limit_gib: float
+    """What one trial may use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What all trials of a search have in common."""
+
+    study: SweepStudy
+    study_name: str
+    directory: SweepDirectory
+    trainable: str
+    data: Mapping[str, Any]
+    budget: Budget
+    trials: int | None
+    """How many trials the study is to hold when the search is over; None: as many as `limits` allow."""
+
+    plans: bool = True
+    """Whether this driver queues the study's trials. Of several drivers only one does, or there would be too many."""
+
+    limits: Limits
+    """What ends the search before that."""
+
+    rungs: SuccessiveHalving | None
+    """None: no trial is stopped."""
+
+    steps: tuple[int, ...]
+    """When trials evaluate, in thousandths of the full budget."""
+
+    resources: Mapping[str, float]
+    """Ray resources of one trial, e.g. `{"cpu": 1, "gpu": 0.5}`."""
+
+    trials_at_once: int
+    """How many trials may run at the same time."""
+
+    replaces_turned_away: bool = True
+    """Whether another configuration takes the place of one that was turned away; not on a grid."""
+
+    too_large: Callable[[Mapping[str, Any]], TooLarge | None] = lambda parameters: None
+    """Says of a configuration that it can't fit in memory: then it is not started."""
+
+    most_turned_away: int = 200
+    """So many are turned away before the search gives up."""
+
+    abandoned: Callable[[FrozenTrial], bool] = lambda trial: True
+    """Whether a RUNNING trial that is not ours has lost its driver; where several drivers share a study it may have
+    another that lives."""
+
+    def over(self) -> str | None:
+        """Why no further trial is to start or go on, for people; None while there is no reason."""
+        away = sum(was_turned_away(trial) for trial in self.study.trials())
+        if away > self.most_turned_away:
+            return (
+                f"{away} configurations were turned away because they can't fit in memory; narrow the space, or raise "
+                "resources.memory_limit_gib or search.turned_away"
+            )
+        return self.limits.reached(self.study)
+
+    def verdict(self, number: int, step: int) -> StopReason | None:
+        """What becomes of a trial that has reported at `step`; None: it goes on."""
+        if step == self.steps[-1]:
+            return "full budget"
+        if self.rungs and self.rungs.judges(step) and not self.rungs.goes_on(number, self.study.scores_at(step)):
+            return "stopped at rung"
+        return None
+
+    def end(self, number: int, reason: StopReason) -> None:
+        """End a trial that went as it should."""
+        self.study.finish(number, reason)
+        if reason == "stopped at rung":
+            self.directory.forget_trial(self.study_name, number)
