@@ -1,15 +1,19 @@
 """What is shown while a sweep runs, and at its end."""
 
 import io
+import logging
 
 import pytest
 from make_sweep import evaluation, open_study, play
 from rich.console import Console
 
+from tuner import view as view_module
 from tuner.leaderboard import leaderboard
+from tuner.live import trial_rows
 from tuner.results import Results
+from tuner.standing import Standing
 from tuner.study import SweepStudy
-from tuner.view import View, best_score, clock, trial_table
+from tuner.view import View
 
 
 @pytest.fixture
@@ -28,9 +32,13 @@ def shown(renderable, width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
+def rows_of(study: SweepStudy, **options):
+    return trial_rows(Standing.of(study.trials(), wanted=16), list(study.space.searched), **options)
+
+
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_one_line_a_trial_with_budget_and_dice_whole_at_any_width(study, width):
-    lines = shown(trial_table(study), width)
+    lines = shown(rows_of(study), width)
     assert len(lines) == 1 + 14
     assert all(len(line) <= width for line in lines)
     assert lines[0].split()[:4] == ["trial", "state", "budget", "Dice"]
@@ -40,39 +48,104 @@ def test_one_line_a_trial_with_budget_and_dice_whole_at_any_width(study, width):
     assert lines[3].split()[:5] == [str(best.number), "full", "budget", "100%", f"{best.value:.4f}"]
 
 
-def test_many_trials_are_cut_to_the_running_and_the_best(study):
-    lines = shown(trial_table(study, rows=5), 120)
+def test_many_trials_are_cut_to_the_unfinished_and_the_best(study):
+    lines = shown(rows_of(study, rows=5), 120)
     assert len(lines) == 1 + 5 + 1
     assert lines[-1].strip() == "and 9 more"
 
 
-def test_best_score_is_of_the_highest_step_reached():
-    study = open_study()
-    assert best_score(study) is None
-    first, second = study.ask().number, study.ask().number
-    study.report(first, 111, evaluation(0.9, 111), {})
-    study.report(second, 333, evaluation(0.5, 333), {})
-    assert best_score(study) == (second, 0.5)
+def test_interrupted_trials_stand_below_the_running_ones(study):
+    study.release(lambda trial: trial.number == 12)
+    lines = shown(rows_of(study), 120)
+    assert lines[1].split()[:2] == ["13", "running"]
+    assert lines[2].split()[:4] == ["12", "interrupted", "33%", "0.5000"]
+    assert len(lines) == 1 + 14
 
 
-def test_lines_tell_what_happened_once():
-    output = io.StringIO()
+def test_planned_trials_and_those_turned_away_are_no_rows(study):
+    study.finish(study.ask().number, "turned away")
+    study.plan(16)
+    assert len(shown(rows_of(study), 120)) == 1 + 14
+
+
+def followed(study: SweepStudy, *, trials: int | None, width: int | None = None):
+    """A view's console, and the block in which it follows the study."""
+    console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None)
+    return console, View(console).watching(study, trials=trials, title="heart")
+
+
+def test_lines_tell_what_happened_once(monkeypatch):
+    monkeypatch.setattr(view_module, "REFRESH_SECONDS", 1e6)  # only once, at the end
     study = open_study()
-    with View(Console(file=output)).watching(study, trials=2, title="heart"):
+    console, watching = followed(study, trials=2)
+    with watching:
         number = study.ask().number
-        study.report(number, 1000, evaluation(0.8, 1000), {})
-        study.finish(number, "full budget")
-    assert output.getvalue() == "heart: trial 0 full budget 100% of budget, Dice 0.8000\n"
+        study.report(number, 333, evaluation(0.8, 333), {})
+        study.finish(number, "stopped at rung")
+        study.report(study.ask().number, 111, evaluation(0.3, 111), {})
+    assert console.file.getvalue().splitlines() == [
+        "heart 0 s: trial 0 stopped at rung, 33% of budget, Dice 0.8000; best 0.8000 (trial 0); "
+        "1 running, 1 ended, 0 to go",
+        "heart 0 s: trial 1 running, 11% of budget, Dice 0.3000; best 0.8000 (trial 0)",
+    ]
+
+
+def test_lines_name_the_parameters_of_a_trial_that_begins_and_count_those_turned_away():
+    study = open_study()
+    study.enqueue({"learning_rate": 1e-3, "batch_size": 2, "patch_size": 32, "loss": "dice"})
+    console, watching = followed(study, trials=2)
+    with watching:
+        study.ask()
+        for _ in range(3):
+            study.finish(study.ask().number, "turned away")
+    told = console.file.getvalue()
+    assert "trial 0 running (learning_rate 0.001, batch_size 2, patch_size 32, loss dice)\n" in told
+    assert "3 turned away: too large for memory\n" in told
+    assert "trial 1" not in told
+
+
+def test_lines_say_nothing_of_what_was_there_before(study):
+    console, watching = followed(study, trials=16)
+    with watching:
+        pass
+    assert console.file.getvalue() == ""
 
 
 def test_live_table_says_how_far_the_sweep_is():
-    output = io.StringIO()
     study = open_study()
     play(study, 3)
-    with View(Console(file=output, force_terminal=True, width=120)).watching(study, trials=5, title="heart"):
+    console, watching = followed(study, trials=7, width=80)
+    with watching:
         play(study, 4)
-    assert "heart: 4 of 5 trials ended" in output.getvalue()
-    assert "left" in output.getvalue()
+        study.ask()
+    lines = console.file.getvalue().splitlines()
+    assert any("heart: 1 running, 4 ended, 2 to go" in line for line in lines)
+    best = Standing.of(study.trials(), wanted=7).best
+    last = next(line for line in reversed(lines) if "elapsed" in line)
+    assert last.split("   ")[:2] == [f"best Dice {best.score:.4f} (trial {best.number})", "elapsed 0 s"]
+    assert last.rstrip().endswith(" left")
+
+
+def test_a_storage_that_is_away_is_logged_once_and_the_search_goes_on(monkeypatch, caplog):
+    monkeypatch.setattr(view_module, "REFRESH_SECONDS", 0.01)
+    study = open_study()
+    console, watching = followed(study, trials=2)
+    trials, asked = study.trials, []
+
+    def away(*states):
+        asked.append(states)
+        raise OSError("no route to host")
+
+    with caplog.at_level(logging.INFO, logger="voxtune"), watching:
+        monkeypatch.setattr(study, "trials", away)
+        while len(asked) < 5:
+            pass
+        monkeypatch.setattr(study, "trials", trials)
+        study.ask()
+    told = [record.getMessage() for record in caplog.records if record.name == "voxtune"]
+    assert told == ["heart: what is shown could not be brought up to date"]
+    assert "no route to host" in caplog.text
+    assert "trial 0 running" in console.file.getvalue()
 
 
 def test_quiet_view_writes_nothing(capsys):
@@ -86,14 +159,21 @@ def test_quiet_view_writes_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_bars_in_a_terminal_name_the_stage_and_how_much_is_done():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    view = View(console)
+    view.progress("Test cases", 1, 40)  # nothing is prepared: nothing to show
+    with view.preparing():
+        view.progress("Test cases", 39, 40)
+        view.progress("Test cases", 40, 40)
+    told = console.file.getvalue()
+    assert "Test cases" in told
+    assert "40/40" in told
+
+
 def test_leaderboard_begins_with_the_chosen_trial(study):
     results = Results.from_studies(study.optuna)
     lines = shown(leaderboard(results), 80)
     assert lines[0].strip() == "Leaderboard"
     assert lines[2].split()[:3] == ["*", str(results.best.number), f"{results.best.run.score:.4f}"]
     assert all(len(line) <= 80 for line in lines)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (187, "3:07"), (7500, "2 h 05")])
-def test_clock(seconds, text):
-    assert clock(seconds) == text

@@ -11,6 +11,7 @@ from tuner.directory import SweepDirectory
 from tuner.draft import draft_sweep
 from tuner.report import write_report
 from tuner.results import Results, read_results
+from tuner.status import SweepStatus, read_status
 from tuner.sweep import resume_sweep, run_sweep
 from tuner.train import train_config
 from tuner.view import View
@@ -19,9 +20,11 @@ __all__ = [
     "Results",
     "SweepConfig",
     "SweepDirectory",
+    "SweepStatus",
     "View",
     "draft_sweep",
     "read_results",
+    "read_status",
     "resume_sweep",
     "run_sweep",
     "train_config",

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from trainables.protocol import Budget, Evaluation, TrainingRun
-from tuner.view import clock
+from tuner.durations import duration
 
 Tell = Callable[[Evaluation], None]
 
@@ -31,7 +31,7 @@ def watching_training(console: Console, run: TrainingRun, budget: Budget) -> Ite
                 f"{evaluation.budget_used / budget.maximum:4.0%} of the budget",
                 *([f"loss {loss:.4f}"] if loss is not None else []),
                 f"Dice {evaluation.score:.4f}",
-                f"after {clock(time.monotonic() - started)}",
+                f"after {duration(time.monotonic() - started)}",
             ]
             console.print("  ".join(parts), highlight=False, soft_wrap=True)
 

@@ -1,0 +1,136 @@
+"""`voxtune status`: what it tells of a sweep that runs, died, was stopped or ended, from the study alone."""
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+import pytest
+from make_sweep import evaluation, open_study, play, sweep_directory
+from optuna.trial import create_trial
+from rich.console import Console
+
+from tuner.directory import SweepDirectory
+from tuner.errors import StudyError
+from tuner.owner import own
+from tuner.process import Process
+from tuner.status import SweepStatus, curve, read_status, status_lines, unfinished_trials
+from tuner.storage import open_storage
+from tuner.study import SweepStudy
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> SweepDirectory:
+    return sweep_directory(tmp_path / "runs" / "heart", trials=16)
+
+
+@pytest.fixture
+def study(directory: SweepDirectory) -> SweepStudy:
+    """Five ended trials, one turned away, one that runs and has reported twice, nine planned."""
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    play(study, 5)
+    study.finish(study.ask().number, "turned away")
+    study.plan(16)
+    number = study.ask().number
+    study.report(number, 111, evaluation(0.3, 111), {})
+    study.report(number, 333, evaluation(0.625, 333), {})
+    return study
+
+
+def rows(status: SweepStatus) -> list[list[str]]:
+    console = Console(width=160, file=io.StringIO(), color_system=None)
+    console.print(unfinished_trials(status))
+    assert isinstance(console.file, io.StringIO)
+    return [line.split() for line in console.file.getvalue().splitlines()]
+
+
+def left_by_a_dead_driver(directory: SweepDirectory) -> None:
+    """An owner file of a process that is gone: the kernel gives no number as high."""
+    owner = {
+        **asdict(Process.current()),
+        "pid": 2**22 + 1,
+        "command": "voxtune run",
+        "since": "2026-03-01T12:00:00+00:00",
+    }
+    (directory.root / "owner.json").write_text(json.dumps(owner))
+
+
+def test_a_sweep_that_runs(directory: SweepDirectory, study: SweepStudy) -> None:
+    best = study.ranking()[0]
+    with own(directory.root):
+        status = read_status(directory)
+    lines = status_lines(status)
+    assert lines[0] == "heart: 1 running, 5 ended, 10 to go; 1 turned away: too large for memory"
+    assert lines[1] == f"Best so far: Dice {best.value:.4f}, trial {best.number} at 100% of budget"
+    assert lines[2].startswith("Begun ")
+    assert " left, until " in lines[2]
+    assert lines[3].startswith(f"Driver: process {Process.current().pid} on ")
+    assert len(lines) == 4
+    assert rows(status)[0][:5] == ["trial", "state", "Dice", "by", "budget"]
+    assert rows(status)[1][:7] == ["6", "running", "11%", "0.3000", "→", "33%", "0.6250"]
+
+
+def test_trials_of_a_driver_that_died_are_interrupted(directory: SweepDirectory, study: SweepStudy) -> None:
+    left_by_a_dead_driver(directory)
+    status = read_status(directory)
+    lines = status_lines(status)
+    assert lines[0].startswith("heart: 0 running, 1 interrupted, 5 ended, 10 to go")
+    assert " left" not in lines[2]
+    assert lines[3].startswith(f"No driver works on it: the last one died (process {2**22 + 1} on ")
+    assert lines[4] == f"Go on by: voxtune resume {directory.root}"
+    assert rows(status)[1][:2] == ["6", "interrupted"]
+
+
+def test_a_sweep_that_was_stopped(directory: SweepDirectory, study: SweepStudy) -> None:
+    study.release()
+    status = read_status(directory)
+    assert status_lines(status)[3:] == ["No driver works on it", f"Go on by: voxtune resume {directory.root}"]
+    assert rows(status)[1][:4] == ["6", "interrupted", "11%", "0.3000"]
+
+
+def test_a_sweep_that_ended_but_for_its_confirm_stage(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "heart", trials=4)
+    storage = open_storage(None, directory.journal, owner=True)
+    play(open_study(storage), 4)
+    confirm = open_study(storage, name="confirm")
+    confirm.plan(3)
+    confirm.report(confirm.ask().number, 1000, evaluation(0.8, 1000), {})
+    confirm.finish(0, "full budget")
+    status = read_status(directory, now=datetime.now() + timedelta(minutes=61))
+    lines = status_lines(status)
+    assert lines[0] == "heart: 0 running, 4 ended, 0 to go"
+    assert lines[1] == "confirm: 0 running, 1 ended, 2 to go"
+    assert "1 h 1 min ago; a trial last ended 1 h 1 min ago" in lines[3]
+    assert lines[4:] == ["No driver works on it", f"Go on by: voxtune resume {directory.root}"]
+
+
+def test_a_sweep_that_was_not_begun(directory: SweepDirectory) -> None:
+    with pytest.raises(StudyError, match="no trial was begun yet"):
+        read_status(directory)
+    assert not directory.journal.exists()
+
+
+def test_of_a_long_curve_the_end_is_shown() -> None:
+    values = {100: 0.1, 200: 0.2, 300: 0.3, 400: 0.4, 500: 0.5, 1000: 0.6}
+    trial = create_trial(state=optuna.trial.TrialState.PRUNED, intermediate_values=values)
+    assert curve(trial) == "… → 30% 0.3000 → 40% 0.4000 → 50% 0.5000 → 100% 0.6000"
+
+
+@pytest.mark.slow
+def test_the_command_reads_without_ray_or_torch_and_changes_nothing(
+    directory: SweepDirectory, study: SweepStudy
+) -> None:
+    before = {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()}
+    script = (
+        "import sys; from tuner.cli import app\n"
+        f"app(['status', 'heart', '--runs', {str(directory.root.parent)!r}], standalone_mode=False)\n"
+        "assert not {'ray', 'torch'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("heart: 0 running, 1 interrupted, 5 ended, 10 to go")
+    assert {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()} == before

@@ -1,0 +1,77 @@
+"""A line for each thing that happens while a search runs, for logs and pipes."""
+
+import time
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+
+from tuner.cells import short
+from tuner.durations import about, duration
+from tuner.live import status_of
+from tuner.rungs import FULL_BUDGET
+from tuner.standing import Standing
+from tuner.study import SweepStudy
+from tuner.time_left import last_step
+
+
+class Lines:
+    """Tells what is new since the last update:
+
+    heart 4 s: trial 3 running (learning_rate 0.001, batch_size 2)
+    heart 1 min 7 s: trial 3 running, 11% of budget, Dice 0.7120; best 0.8100 (trial 1)
+    heart 2 min 3 s: trial 3 stopped at rung, 33% of budget, Dice 0.7320; best 0.8100 (trial 1); 1 running, 5 ended,
+        10 to go; about 4 minutes left
+    """
+
+    def __init__(self, console: Console, study: SweepStudy, *, trials: int | None, title: str) -> None:
+        self._console, self._study, self._trials, self._title = console, study, trials, title
+        self._started = time.monotonic()
+        standing = self._standing()
+        self._seen = {trial.number: _progress(trial) for trial in _shown(standing)}
+        self._turned_away = standing.turned_away
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def update(self) -> None:
+        standing = self._standing()
+        news = [trial for trial in _shown(standing) if self._seen.get(trial.number) != _progress(trial)]
+        for trial in sorted(news, key=lambda trial: trial.number):
+            self._seen[trial.number] = _progress(trial)
+            self._print(self._line(trial, standing))
+        if standing.turned_away > self._turned_away:
+            self._turned_away = standing.turned_away
+            self._print(f"{self._turned_away} turned away: too large for memory")
+
+    def _line(self, trial: FrozenTrial, standing: Standing) -> str:
+        status, step = _progress(trial)
+        line = f"trial {trial.number} {status}"
+        if step:
+            line += f", {step / FULL_BUDGET:.0%} of budget, Dice {trial.intermediate_values[step]:.4f}"
+            if standing.best:
+                line += f"; best {standing.best.score:.4f} (trial {standing.best.number})"
+        elif trial.state == TrialState.RUNNING:
+            searched = [name for name in self._study.space.searched if name in trial.params]
+            line += f" ({', '.join(f'{name} {short(trial.params[name])}' for name in searched)})"
+        if trial.state.is_finished():
+            line += f"; {standing.counts()}"
+            if standing.seconds_left is not None:
+                line += f"; about {about(standing.seconds_left)} left"
+        return line
+
+    def _print(self, text: str) -> None:
+        elapsed = duration(round(time.monotonic() - self._started))
+        self._console.print(f"{self._title} {elapsed}: {text}", highlight=False, soft_wrap=True, markup=False)
+
+    def _standing(self) -> Standing:
+        return Standing.of(self._study.trials(), wanted=self._trials)
+
+
+def _shown(standing: Standing) -> list[FrozenTrial]:
+    return [*standing.running, *standing.interrupted, *standing.ended]
+
+
+def _progress(trial: FrozenTrial) -> tuple[str, int]:
+    """What it does or why it ended, and the last step that it reported."""
+    return status_of(trial), last_step(trial)

@@ -1,0 +1,151 @@
+"""How a sweep is doing, read from its study alone: while it runs, after it died, from another machine, without Ray."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from optuna.trial import FrozenTrial
+from rich.table import Table
+
+from tuner.cells import cell
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.durations import about, duration
+from tuner.owner import Owner, read_owner
+from tuner.results import read_results
+from tuner.rungs import FULL_BUDGET
+from tuner.standing import Standing
+from tuner.storage import sqlite_file
+
+POINTS = 4
+"""Of a learning curve the last ones are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepStatus:
+    """A sweep at one moment."""
+
+    directory: SweepDirectory
+    search: Standing
+    confirm: Standing | None
+    """The trainings of the best with other seeds; None before they were planned."""
+
+    owner: Owner | None
+    """The driver that works on the sweep's directory, or worked on it until it died; None if the last one left in
+    order."""
+
+    searched: tuple[str, ...]
+    """The parameters that are searched."""
+
+    now: datetime
+    """Local time, without a zone, as in the study."""
+
+    @property
+    def driven(self) -> bool:
+        """Whether a driver works on the sweep's directory, as far as can be told from here."""
+        return self.owner is not None and self.owner.alive
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Expected until the stage that is under way ends; None while there is no ground for it."""
+        return (self.confirm or self.search).seconds_left
+
+    @property
+    def begun(self) -> datetime | None:
+        """When the first trial began."""
+        return min((trial.datetime_start for trial in self._trials() if trial.datetime_start), default=None)
+
+    @property
+    def last_ended(self) -> datetime | None:
+        """When a trial last ended."""
+        return max((trial.datetime_complete for trial in self._trials() if trial.datetime_complete), default=None)
+
+    def _trials(self) -> Iterable[FrozenTrial]:
+        for stage in (self.search, self.confirm):
+            if stage is not None:
+                yield from (*stage.running, *stage.interrupted, *stage.ended)
+
+
+def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> SweepStatus:
+    """How the sweep in `directory` is doing; `now` is local time. Changes nothing.
+
+    Raises StudyError if its study can't be read, or was not begun yet.
+    """
+    config = SweepConfig.read(directory.sweep_file)
+    results = read_results(directory)
+    owner = read_owner(directory.root)
+    now = now or datetime.now()
+    # On a database server drivers of other directories may work on the same study.
+    shared = config.storage is not None and sqlite_file(config.storage) is None
+    driven = shared or (owner is not None and owner.alive)
+    confirm = results.confirm_trials
+    return SweepStatus(
+        directory=directory,
+        search=Standing.of(results.sweep_trials, wanted=config.search.trials, driven=driven, now=now),
+        confirm=Standing.of(confirm, wanted=len(confirm), driven=driven, now=now) if confirm else None,
+        owner=owner,
+        searched=tuple(results.space.searched),
+        now=now,
+    )
+
+
+def status_lines(status: SweepStatus) -> list[str]:
+    """How the whole is doing."""
+    lines = [f"{status.directory.name}: {status.search.counts()}"]
+    if status.confirm is not None:
+        lines.append(f"confirm: {status.confirm.counts()}")
+    best = status.search.best
+    if best is not None:
+        lines.append(
+            f"Best so far: Dice {best.score:.4f}, trial {best.number} at {best.step / FULL_BUDGET:.0%} of budget"
+        )
+    return [*lines, *_times(status), *_driver(status)]
+
+
+def _times(status: SweepStatus) -> list[str]:
+    if status.begun is None:
+        return []
+    text = f"Begun {status.begun:%Y-%m-%d %H:%M}, {duration(_seconds(status.now - status.begun))} ago"
+    if status.last_ended is not None:
+        text += f"; a trial last ended {duration(_seconds(status.now - status.last_ended))} ago"
+    if status.seconds_left is not None:
+        end = status.now + timedelta(seconds=status.seconds_left)
+        day = f"{end:%Y-%m-%d }" if end.date() != status.now.date() else ""
+        text += f"; about {about(status.seconds_left)} left, until {day}{end:%H:%M}"
+    return [text]
+
+
+def _driver(status: SweepStatus) -> list[str]:
+    if status.driven:
+        return [f"Driver: {status.owner}"]
+    died = f": the last one died ({status.owner})" if status.owner else ""
+    stages = [stage for stage in (status.search, status.confirm) if stage is not None]
+    left = any(stage.to_go or stage.interrupted or stage.running for stage in stages)
+    advice = [f"Go on by: voxtune resume {status.directory.root}"] if left or died else []
+    return [f"No driver works on it{died}", *advice]
+
+
+def unfinished_trials(status: SweepStatus) -> Table:
+    """A row for each trial of the search that runs or was interrupted, with its learning curve so far."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("Dice by budget", no_wrap=True)
+    for name in status.searched:  # these give way in a narrow terminal: cut, never wrapped
+        table.add_column(cell(name), justify="right")
+    for state, trials in (("running", status.search.running), ("interrupted", status.search.interrupted)):
+        for trial in trials:
+            parameters = (cell(trial.params.get(name, "")) for name in status.searched)
+            table.add_row(str(trial.number), state, curve(trial), *parameters)
+    return table
+
+
+def curve(trial: FrozenTrial) -> str:
+    """`11% 0.7100 → 33% 0.8000`: the Dice at the last steps that it reported."""
+    points = sorted(trial.intermediate_values.items())
+    shown = [f"{step / FULL_BUDGET:.0%} {score:.4f}" for step, score in points[-POINTS:]]
+    return " → ".join(["…", *shown] if len(points) > POINTS else shown)
+
+
+def _seconds(time: timedelta) -> float:
+    return max(0.0, round(time.total_seconds()))
