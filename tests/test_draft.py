@@ -92,6 +92,14 @@ def test_large_volumes_on_a_slow_machine(tmp_path: Path) -> None:
     assert "makes 250 steps" in text
 
 
+def test_amounts_too_small_to_show(tmp_path: Path, small_dataset: Path) -> None:
+    stages: list[tuple[str, int, int]] = []
+    _, text = drafted(tmp_path, small_dataset, progress=lambda *stage: stages.append(stage))
+    assert "and an evaluation\n# takes 0.1 s." in text
+    assert "0.0 " not in text
+    assert stages[-2:] == [("Timing some training", 0, 1), ("Timing some training", 1, 1)]
+
+
 def test_few_subjects_make_fewer_folds(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "Few", cases=3)
     config, _ = drafted(tmp_path, dataset)

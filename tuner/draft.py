@@ -55,7 +55,7 @@ def draft_sweep(
         folds: by default 5, or as many as there are subjects where they are fewer.
         relative_to: folder of the sweep file; the data set's path is written relative to it if it lies near.
         cache: folder of fingerprints.
-        progress: told how many cases have been checked.
+        progress: told how many cases have been checked, and when training is timed.
         time_job: measures; by default processes of this machine do, one for each trial at a time.
 
     Raises DatasetError, SettingError, SpaceError or SweepConfigError naming file or key, rule and value.
@@ -99,6 +99,7 @@ def draft_sweep(
             targets=plan_targets(dataset.labels),
         )
         confirmed = ConfirmConfig().top * ConfirmConfig().seeds
+        progress("Timing some training", 0, 1)
         proposal = propose(
             subject,
             slots,
@@ -108,6 +109,7 @@ def draft_sweep(
             time_job=time_job,
             confirmed=confirmed,
         )
+        progress("Timing some training", 1, 1)
     text = sweep_text(subject, slots, proposal, name=name, trials=trials, folder=relative_to)
     written = validated(SweepConfig, parse_yaml(text), source=source)
     check_space(written, subject.plan, subject.targets)

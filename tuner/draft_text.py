@@ -58,7 +58,7 @@ space:
 NOTES = {
     "learning_rate": "The highest of the schedule.",
     "tilt": "Patches are tilted at random by up to so many degrees.",
-    "batch_size": "Patches in a step. The most, of the largest patches, take some {batch_gib:.1f} GiB of {gib:.0f}.",
+    "batch_size": "Patches in a step. The most, of the largest patches, take some {batch_gib} GiB of {gib:.0f}.",
     "patch_size": "Voxels along x, y, z: multiples of {divisors}, for {levels} levels.\nThe largest {largest}.",
 }
 
@@ -70,7 +70,7 @@ default:
 
 # How much training a trial gets that is never stopped, in voxels seen: fair to all patch and batch sizes.
 # Timed here with {slots} at once: the first trial makes {steps} steps of it in {training_time}, and an evaluation
-# takes {evaluation:.1f} s. At a ninth and at a third of it the best third of the trials goes on (ASHA).
+# takes {evaluation} s. At a ninth and at a third of it the best third of the trials goes on (ASHA).
 budget:
   unit: voxels
   maximum: {maximum}
@@ -138,7 +138,7 @@ def sweep_text(
         default=_lines(proposal.default),
         steps=proposal.steps,
         training_time=about(proposal.maximum * proposal.cost.seconds_per_voxel),
-        evaluation=proposal.cost.evaluation_seconds,
+        evaluation=_tenths(proposal.cost.evaluation_seconds),
         slots=_counted(min(slots.count, trials), "trial"),
         maximum=_million(proposal.maximum),
         search_time=about(proposal.seconds),
@@ -223,7 +223,7 @@ def _split(subject: Subject) -> str:
 
 def _space(subject: Subject, slots: Slots, proposal: Proposal) -> str:
     """The searched parameters, each below what there is to say of it."""
-    facts: dict[str, Any] = {"batch_gib": proposal.batch_gib, "gib": slots.memory_gib}
+    facts: dict[str, Any] = {"batch_gib": _tenths(proposal.batch_gib), "gib": slots.memory_gib}
     notes = dict(NOTES)
     if proposal.preset:
         del notes["patch_size"]  # it tells how they were planned
@@ -258,6 +258,11 @@ def _training(proposal: Proposal) -> str:
 def _million(voxels: float) -> str:
     """`110e6`: digits to read, and a number in YAML."""
     return f"{voxels / 1e6:g}e6"
+
+
+def _tenths(amount: float) -> str:
+    """`2.5`; never 0.0."""
+    return f"{max(amount, 0.1):.1f}"
 
 
 def _hardware(slots: Slots) -> str:
