@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOPPING = "Stopping: waiting for trials to end their step; press Ctrl-C again to leave at once."
+STOPPING = (
+    "Stopping: trials that run now go on from their last checkpoint when the sweep is resumed; "
+    "press Ctrl-C again to leave at once."
+)
+"""Tune gives the trials' processes some seconds to end, not the time that a step may take."""
 
 
 @contextmanager

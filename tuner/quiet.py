@@ -14,6 +14,8 @@ LEVELS = {
     "py.warnings": logging.WARNING,
     # Warns at the end of every search that Tune's own result files are missing: our results are in the study.
     "ray.tune.analysis.experiment_analysis": logging.ERROR,
+    # Warns on Ctrl-C, and advises Tuner.restore: a sweep is resumed from its study.
+    "ray.tune.tune": logging.ERROR,
 }
 """What is kept of each logger."""
 
