@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,6 +32,7 @@ from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import grid, sampler_factory
 from tuner.search import search
+from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
@@ -140,9 +142,10 @@ class Drive:
     def _work(self, cluster: Cluster, *, local: bool) -> Work:
         """The search that the config describes, over its study."""
         config, size = self.config, self.config.resources
-        present = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
-        # An elastic cluster grows for trials that wait, so there the number of trials is the only bound.
-        slots = max(present, config.search.trials or 0) if cluster.elastic else present
+        slots = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
+        if cluster.elastic:
+            # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
+            slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)
         at_once = min(slots, size.trials_at_once or slots)
         study = self.study(sampler=sampler_factory(config.search, slots=at_once))
         if not study.trials():

@@ -1,6 +1,7 @@
 """Which sampler proposes the trials of a sweep."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
@@ -17,9 +18,9 @@ from tuner.errors import SweepConfigError
 def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], BaseSampler]:
     """Makes the sampler that proposes trial `number`, seeded by that number.
 
-    TPE is univariate with constant liar and a random start of four trials a slot: on learning curves under ASHA with
-    many workers that was better than Optuna's default (multivariate, ten random trials), which walks into slow
-    configurations.
+    TPE is univariate with constant liar, a random start of four trials a slot and three times the usual prior: on
+    learning curves under ASHA with many workers that was better than Optuna's default (multivariate, ten random
+    trials), which walks into slow configurations (`benchmarks/results/search_quality.md`).
 
     Raises SweepConfigError if the sampler can't be made.
     """
@@ -34,8 +35,14 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
             case "random" | "grid":  # a grid's trials are planned with their values
                 return RandomSampler(seed=seed)
             case "tpe":
-                settings = {"n_startup_trials": startup, "multivariate": False, "constant_liar": True}
-                return TPESampler(seed=seed, **{**settings, **options})
+                settings = {
+                    "n_startup_trials": startup,
+                    "multivariate": False,
+                    "constant_liar": True,
+                    "prior_weight": 3.0,
+                }
+                with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of prior_weight, gone in 6
+                    return TPESampler(seed=seed, **{**settings, **options})
             case "gp":
                 return GPSampler(seed=seed, **{"n_startup_trials": startup, **options})
             case "quasi-random":
