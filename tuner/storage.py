@@ -66,7 +66,13 @@ def stored_studies(url: str | None, journal: Path) -> list[str]:
     if file is not None and not file.is_file() and file.parent.is_dir():
         return []
     # An owner makes Optuna's tables in a server's database, which would otherwise be refused while it is empty.
-    return optuna.get_all_study_names(open_storage(url, journal, owner=file is None))
+    storage = open_storage(url, journal, owner=file is None)
+    try:
+        return optuna.get_all_study_names(storage)
+    finally:
+        if isinstance(storage, _CachedStorage):
+            storage.remove_session()
+            storage._backend.engine.dispose()  # no connection left open for this one question
 
 
 def sqlite_file(url: str) -> Path | None:
