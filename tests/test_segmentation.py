@@ -60,9 +60,10 @@ def test_it_learns(volumes: Volumes) -> None:
 
 
 def test_an_evaluation_says_what_was_used_and_found(volumes: Volumes) -> None:
-    evaluation = start(volumes).advance(12)
+    run = start(volumes)
+    evaluation = run.advance(12)
 
-    assert (evaluation.steps, evaluation.budget_used) == (12, 12)
+    assert (evaluation.steps, evaluation.budget_used, run.used) == (12, 12, 12)
     assert set(evaluation.cases) == {"case_005", "case_006"}
     table = np.array([[case["class1"], case["class2"]] for case in evaluation.cases.values()])
     assert evaluation.metrics["dice_class1"] == pytest.approx(table[:, 0].mean())

@@ -166,7 +166,7 @@ class SegmentationRun:
         return self._average.network if self._average else self._network
 
     @property
-    def _used(self) -> float:
+    def used(self) -> float:
         """Training so far, in the budget's unit."""
         return self._training_seconds if self._step_cost is None else self._steps * self._step_cost
 
@@ -174,7 +174,7 @@ class SegmentationRun:
         first = self._steps
         losses = torch.zeros((), dtype=torch.float64, device=self._device)
         self._network.train()
-        while self._used < budget:
+        while self.used < budget:
             started = time.perf_counter()
             losses += self._step()
             self._steps += 1
@@ -191,7 +191,7 @@ class SegmentationRun:
     def _step(self) -> Tensor:
         """One step of the optimizer. Returns the loss, on the device."""
         # The middle of the step, so that neither the first nor the last one has a learning rate of 0.
-        progress = (self._used + (self._step_cost or 0.0) / 2) / self._budget.maximum
+        progress = (self.used + (self._step_cost or 0.0) / 2) / self._budget.maximum
         factor = learning_rate_factor(self._config.schedule, min(progress, 1.0), self._config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.learning_rate * factor
@@ -217,7 +217,7 @@ class SegmentationRun:
     def _check_finite(self, losses: Tensor) -> None:
         if not torch.isfinite(losses):
             raise NonFiniteLossError(
-                f"the loss became {float(losses)} by step {self._steps}, after {self._used:g} of "
+                f"the loss became {float(losses)} by step {self._steps}, after {self.used:g} of "
                 f"{self._budget.maximum:g} {self._budget.unit} of training; try a lower learning_rate"
             )
 
@@ -230,7 +230,7 @@ class SegmentationRun:
         self._evaluation_seconds += time.perf_counter() - started
         return Evaluation(
             score=float(np.mean(list(dice.values()))),
-            budget_used=self._used,
+            budget_used=self.used,
             steps=self._steps,
             training_seconds=self._training_seconds,
             evaluation_seconds=self._evaluation_seconds,

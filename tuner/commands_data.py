@@ -15,7 +15,7 @@ PANEL = "Data and machine"
 @app.command(rich_help_panel=PANEL)
 def phantom(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the data set to.")],
-    task: Annotated[str, typer.Option(help="heart, spleen or brain.")] = "heart",
+    task: Annotated[str, typer.Option(metavar="TASK", help="heart, spleen or brain.")] = "heart",
     cases: Annotated[int, typer.Option(min=1, help="How many.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other anatomies.")] = 0,
     size: Annotated[float, typer.Option(help="Voxels along each axis, as a factor: 0.25 to 4.")] = 1.0,
@@ -39,7 +39,7 @@ def phantom(
 
 @app.command(rich_help_panel=PANEL)
 def download(
-    task: Annotated[str, typer.Argument(help="A Decathlon task, e.g. Task09_Spleen.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A Decathlon task, e.g. Task09_Spleen.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to put the task's folder in.")] = Path(),
 ) -> None:
     """Fetch a Medical Segmentation Decathlon task, checked, going on where an interrupted download stopped."""

@@ -16,12 +16,14 @@ DICE_FILE = Path("dice.csv")
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="cpu, cuda or e.g. cuda:1; by default the GPU if there is one.")
 ]
-ModelFile = Annotated[Path, typer.Argument(help="A model.pt.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model.pt.")]
 
 
 @app.command(rich_help_panel=PANEL)
 def train(
-    config: Annotated[Path, typer.Argument(help="One configuration: best/config.yaml of a sweep, or your own.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="One configuration: best/config.yaml of a sweep, or your own.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model and scores.")] = Path("model"),
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="cpu, cuda or e.g. cuda:1; by default the configuration's.")
@@ -39,7 +41,7 @@ def train(
 @app.command(rich_help_panel=PANEL)
 def evaluate(
     model: ModelFile,
-    dataset: Annotated[Path, typer.Argument(help="Folder with a Decathlon-style dataset.json.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder with a Decathlon-style dataset.json.")],
     cases: Annotated[
         Path | None, typer.Option(help="File naming the cases, one a line, or a split.json; all cases by default.")
     ] = None,
@@ -66,7 +68,7 @@ def evaluate(
 @app.command(rich_help_panel=PANEL)
 def predict(
     model: ModelFile,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="NIfTI images.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="NIfTI images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels.")],
     device: Device = None,
 ) -> None:

@@ -28,7 +28,7 @@ RUNS = Path("runs")
 
 @app.command(rich_help_panel=PANEL)
 def new(
-    dataset: Annotated[Path, typer.Argument(help="Folder with a Decathlon-style dataset.json.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder with a Decathlon-style dataset.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sweep file to write.")] = Path("sweep.yaml"),
     name: Annotated[str | None, typer.Option(help="Of the sweep; the data set's by default.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Configurations to try.")] = 16,
@@ -84,7 +84,7 @@ def new(
 
 @app.command(rich_help_panel=PANEL)
 def run(
-    sweep: Annotated[Path, typer.Argument(help="The sweep file.")],
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Instead of the file's search.trials.")] = None,
     name: Annotated[str | None, typer.Option(help="Instead of the file's name.")] = None,
     runs: Runs = RUNS,
