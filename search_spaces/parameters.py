@@ -186,7 +186,8 @@ def as_scalar(value: Any) -> Scalar:
             f"{list(value)} is neither a value nor a size of three whole numbers; "
             f"to search among its values write {{choice: [...]}}"
         )
-    raise SpaceError(f"{value!r} is not a value: expected text, a number, true or false")
+    shown = "null" if value is None else repr(value)
+    raise SpaceError(f"{shown} is not a value: expected text, a number, true or false")
 
 
 def _is_int(value: Any) -> TypeGuard[int]:

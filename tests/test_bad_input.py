@@ -185,7 +185,10 @@ def test_contradicting_number_of_cases_is_told_and_the_list_counts(refused, data
         ({"training": {"levels": 3, "precision": "fp8"}}, ["sweep.yaml: training.precision: must be", "fp8"]),
         ({"training": {"levels": 3, "precision": "fp16"}}, ["sweep.yaml: training.precision: fp16 needs"]),
         ({"budget": {"unit": "steps", "maximum": float("inf")}}, ["budget.maximum", "finite"]),
-        ({"cache": "Blobs/dataset.json"}, ["cache: ", "Blobs/dataset.json can't be written: Not a directory"]),
+        (
+            {"cache": "Blobs/dataset.json"},
+            ["sweep.yaml: cache: ", "Blobs/dataset.json can't be written: Not a directory"],
+        ),
         ({"dataset": {**SWEEP["dataset"], "group": "__import__('os')"}}, ["sweep.yaml: dataset.group: "]),
         ({"dataset": {**SWEEP["dataset"], "labels": {"organ": [1, 9]}}}, ["sweep.yaml: dataset.labels: organ has 9"]),
     ],

@@ -80,6 +80,11 @@ def test_paths_count_from_the_sweep_file(read, tmp_path):
             "dataset: {path: x, labels: {organ: '1'}}",
             'dataset.labels.organ: must be a whole number, or a list .* got "1"',
         ),
+        (
+            "dataset: {path: x, labels: {}}",
+            "dataset.labels: must be one or more names, each with a whole number, or .* got {}",
+        ),
+        ("dataset: {path: x, split_seed: 5000000000}", "dataset.split_seed: .* of at most 4294967295; got 5000000000"),
         ("dataset: {path: x, labels: {1: organ}}", "dataset.labels: the key 1 must be text"),
         ("dataset: {path: x, folds: null}", "either folds or held_out, not both; got folds null and held_out null"),
         ("dataset: {path: x, folds: 5, fold: 5}", "fold counts from 0 and must be below folds; got fold 5 of 5"),
@@ -135,6 +140,8 @@ def test_empty_space_is_refused(read):
     text = TOY.split("space:")[0] + "space: {batch_size: 2}\nbudget: {unit: steps, maximum: 9}\n"
     with pytest.raises(SweepConfigError, match="nothing to search"):
         read(text)
+    with pytest.raises(SweepConfigError, match="space: must be one or more keys with values; got {}"):
+        read(text.replace("{batch_size: 2}", "{}"))
 
 
 def test_segmentation_needs_a_dataset(read):

@@ -33,7 +33,7 @@ from search_spaces.parameters import Choice, Fixed, Float, Int
         (lambda: Choice(values=(2, 4, 2)), "choice holds 2 twice"),
         (lambda: Choice(values=(1, True)), "choice holds True twice"),
         (lambda: Choice(values=("40x56x40", [40, 56, 40])), "choice holds '40x56x40' twice"),
-        (lambda: Choice(values=("a", None)), "None is not a value: expected text, a number, true or false"),
+        (lambda: Choice(values=("a", None)), "null is not a value: expected text, a number, true or false"),
         (lambda: Choice(values=(0.0, math.nan)), "nan is not a finite number"),
         (lambda: Fixed(value=[2, 4]), "[2, 4] is neither a value nor a size of three whole numbers; to search among"),
         (lambda: Fixed(value={"a": 1}), "{'a': 1} is not a value"),

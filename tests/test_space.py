@@ -72,7 +72,7 @@ def test_size_is_the_product_unless_a_float_is_free(space):
         ("a: {float: [1, 2], int: [1, 2]}", "space.a: expected one of float, int, choice, got float, int"),
         ("a: {}", "space.a: expected one of float, int, choice, got no key"),
         ("batch_size: [2, 4]", "space.batch_size: [2, 4] is neither a value nor a size of three whole numbers; to"),
-        ("a:", "space.a: None is not a value"),
+        ("a:", "space.a: null is not a value"),
         ("learning-rate: 1", "space: 'learning-rate' is not a parameter's name (letters, digits and underscores)"),
         ("1: 1", "space: 1 is not a parameter's name"),
         ("a: 1\nb: x", "space: nothing to search (all fixed: a, b); give at least one a float, int or choice"),

@@ -82,7 +82,7 @@ def test_damaged_files(tmp_path: Path, read: Callable[[Path], object]) -> None:
         (good[:-8] + b"\0\0\0\0" + good[-4:], "not a gzip file, or a damaged one: CRC check failed"),
         (good[:60] + b"\xff" * 400 + good[460:], "damaged gzip: Error -3 while decompressing data"),
         (inflated, "not a gzip file, or a damaged one: Not a gzipped file"),
-        (b"", "not a NIfTI file"),
+        (b"", "is empty; copy it again"),
         (gzip.compress(b"hello"), "not a NIfTI file"),
         (gzip.compress(b"x" * 10_000), "not a NIfTI file"),
         (gzip.compress(inflated[:-100]), "ends too early: its header promises 8352 bytes, there are 8252"),

@@ -135,6 +135,8 @@ class _NiftiFile:
 
 
 def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
+    if not data:
+        raise DatasetError(f"{path}: is empty; copy it again")
     if data[344:348] == b"n+1\0":
         kind = nib.Nifti1Image
     elif data[4:8] == b"n+2\0":

@@ -15,7 +15,7 @@ class DatasetConfig(Section):
     path: LenientPath
     """Folder of a Decathlon-style data set (it holds `dataset.json`). Relative to the sweep file."""
 
-    labels: dict[str, int | list[int]] | None = None
+    labels: Annotated[dict[str, int | list[int]], Field(min_length=1)] | None = None
     """Classes to learn, each from one or several of the files' label values; all declared labels by default."""
 
     regions: bool = False

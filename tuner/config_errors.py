@@ -100,9 +100,9 @@ def _described(root: Schema, schema: Schema) -> str:
             count = f"{len(schema['prefixItems'])} " if "prefixItems" in schema else ""
             item = schema["prefixItems"][0] if count else schema["items"]
             return f"a list of {count}values, each {_described(root, item)}"
-    least = ", at least one" if schema.get("minProperties") else ""
     values = schema.get("additionalProperties")
-    return f"names, each with {_described(root, values)}" if isinstance(values, Mapping) else f"keys with values{least}"
+    what = f"names, each with {_described(root, values)}" if isinstance(values, Mapping) else "keys with values"
+    return f"one or more {what}" if schema.get("minProperties") else what
 
 
 def _bounds(schema: Schema) -> str:
@@ -112,7 +112,7 @@ def _bounds(schema: Schema) -> str:
         "maximum": "of at most",
         "exclusiveMaximum": "below",
     }
-    told = [f"{word} {schema[bound]:g}" for bound, word in words.items() if bound in schema]
+    told = [f"{word} {schema[bound]}" for bound, word in words.items() if bound in schema]
     return " " + " and ".join(told) if told else ""
 
 

@@ -77,13 +77,14 @@ def prepare(
     dataset = read_dataset(config.path)
     for note in dataset.notes:
         tell(note)
-    with _naming(source, "dataset"):
+    with _naming(source, "dataset."):
         targets = plan_targets(dataset.labels, config.labels, regions=config.regions)
         split = split_dataset(dataset, config)
-    fingerprint = cached_fingerprint(dataset, cache, progress=lambda done, of: progress("Checking cases", done, of))
+    with _naming(source):
+        fingerprint = cached_fingerprint(dataset, cache, progress=lambda done, of: progress("Checking cases", done, of))
     # What the search never sees shapes neither spacing nor intensities.
     seen = fingerprint.subset((*split.train, *split.validation))
-    with _naming(source, "preprocessing"):
+    with _naming(source, "preprocessing."):
         plan = plan_preprocessing(
             seen, dataset.modalities, spacing=preprocessing.spacing, normalisation=preprocessing.normalisation
         )
@@ -93,24 +94,25 @@ def prepare(
         f"{len(dataset.cases)} cases; preprocessed they take {_size(disk)} in {cache}, shared by all trials; "
         f"preparing one takes up to {_size(memory)} of memory"
     )
-    volumes = prepare_volumes(
-        dataset,
-        targets,
-        plan,
-        fingerprint,
-        cache=cache,
-        progress=lambda done, of: progress("Preprocessing", done, of),
-    )
+    with _naming(source):
+        volumes = prepare_volumes(
+            dataset,
+            targets,
+            plan,
+            fingerprint,
+            cache=cache,
+            progress=lambda done, of: progress("Preprocessing", done, of),
+        )
     return Prepared(dataset=dataset, split=split, fingerprint=fingerprint, volumes=volumes)
 
 
 @contextmanager
-def _naming(source: Path | str | None, section: str) -> Iterator[None]:
-    """Errors about a setting of `section` name the file, and the key as it stands there."""
+def _naming(source: Path | str | None, section: str = "") -> Iterator[None]:
+    """Errors about a setting of `section`, such as `dataset.`, name the file and the key as it stands there."""
     try:
         yield
     except SettingError as error:
-        raise SweepConfigError(f"{f'{source}: ' if source else ''}{section}.{error}") from None
+        raise SweepConfigError(f"{f'{source}: ' if source else ''}{section}{error}") from None
 
 
 def _size(number: int) -> str:
@@ -135,7 +137,7 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
             resolve_precision(parameters.get("precision", "auto"), "cpu")
 
     for section, names in {"training": config.training, "space": config.space}.items():
-        with _naming(config.source, section):
+        with _naming(config.source, f"{section}."):
             for name in names:
                 check_name(name)
     probes = _probes(config.search_space)
