@@ -75,6 +75,7 @@ def test_unknown_database_is_named(postgresql):
         open_storage(postgresql.url("nowhere"), NO_JOURNAL, owner=True)
 
 
+@pytest.mark.slow
 def test_drivers_that_begin_together_on_an_empty_database(database):
     code = """
         import sys
@@ -123,6 +124,7 @@ CLAIM = """
 """
 
 
+@pytest.mark.slow
 def test_waiting_trials_are_claimed_once_by_processes_and_their_threads(database):
     study = study_of(database)
     for _ in range(40):
