@@ -226,11 +226,15 @@ def test_a_device_that_is_not_there(model: Model, dataset: Dataset, tmp_path: Pa
         evaluate_dataset(model, dataset, device="tpu")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError(), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")],
+)
 def test_memory_that_runs_out_is_one_images_failure(
-    model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise torch.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr(prediction, "predict_encoded", fail)
     outcome = predict_files(model, [dataset.cases[0].image], tmp_path)

@@ -16,6 +16,7 @@ from trainables.dice import dice_score
 from trainables.errors import DatasetError, SettingError, TrainableError
 from trainables.grid import restore_label
 from trainables.inference import keep_largest_component, predict_encoded
+from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
 from trainables.precision import Precision, resolve_precision
 from trainables.preprocessing import preprocess_image
@@ -132,10 +133,13 @@ def predict_files(
             written.append(output)
         except TrainableError as error:
             failed[image] = str(error).removeprefix(f"{image}: ")
-        except (MemoryError, torch.OutOfMemoryError):
-            failed[image] = "does not fit into memory"
-        except OSError as error:
-            failed[image] = f"its label {output} can't be written: {error.strerror}"
+        except Exception as error:
+            if is_out_of_memory(error):
+                failed[image] = "does not fit into memory"
+            elif isinstance(error, OSError):
+                failed[image] = f"its label {output} can't be written: {error.strerror}"
+            else:
+                raise
         if progress is not None:
             progress(done, len(outputs))
     return PredictionOutcome(written=tuple(written), failed=failed)
