@@ -19,7 +19,7 @@ from tuner.errors import StudyError
 from tuner.importance import FEWEST_TRIALS, parameter_importance
 from tuner.markdown import amount, escape
 from tuner.plots import importance_chart, learning_curves
-from tuner.report import ReportFiles, write_report
+from tuner.report import ReportFiles, report_at_end, write_report
 from tuner.results import Results
 from tuner.rungs import SuccessiveHalving
 from tuner.storage import open_storage
@@ -97,6 +97,7 @@ def test_best_config_can_be_trained_alone(tmp_path: Path) -> None:
     assert config.parameters == {"optimizer": "adamw", **study.trials()[1].params}
     assert config.budget.full == Budget(unit="voxels", maximum=1e9)
     assert (config.seed, config.threads, config.device) == (0, 3, "cpu")
+    assert config.dataset is not None
     assert (config.dataset.path, config.dataset.held_out) == (Path("/data/Heart scans"), 0.3)
     assert (config.preprocessing.spacing, config.cache) == ((1, 1, 2), Path("/cache"))
     assert files.best_model is not None
@@ -226,6 +227,65 @@ def test_reports_before_the_first_trial(tmp_path: Path) -> None:
     assert "The sweep is not over: 0 of 16 trials ended." in page
     with pytest.raises(StudyError, match="no trial was begun yet"):
         write_report(sweep_directory(tmp_path / "other"))
+
+
+def test_the_end_of_a_sweep_leaves_a_report_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory, study = begun(tmp_path, trials=1)
+    put_model(directory, "sweep", finish(study, 0.80))
+    monkeypatch.setattr("tuner.report.learning_curves", _fail)
+    monkeypatch.setattr("tuner.report.expected_gain", _fail)
+    directory.environment_file.write_text("{torn")
+    with pytest.raises(ArithmeticError):
+        write_report(directory)
+    files = report_at_end(directory)
+    assert files is not None
+    assert files.learning_curves is None
+    assert files.best_model == directory.best_model
+    page = page_of(files)
+    assert "**Trial 0 is best" in page
+    assert "learning_curves.png" not in page
+    assert "## Environment" not in page
+    lacking = ["expected gain", "learning curves", "environment"]
+    assert [message for message in caplog.messages if "lacks" in message] == [
+        f"the report lacks its {part}" for part in lacking
+    ]
+
+
+def test_the_end_of_a_sweep_that_was_not_begun_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = sweep_directory(tmp_path / "heart")
+    assert report_at_end(directory) is None
+    assert caplog.messages == ["no report was written: sweep heart: no trial was begun yet"]
+    directory.sweep_file.unlink()
+    assert report_at_end(directory) is None
+
+
+def _fail(*args: Any, **options: Any) -> None:
+    raise ArithmeticError("no picture today")
+
+
+def test_a_search_with_limits_may_have_ended_before_its_trials(tmp_path: Path) -> None:
+    changes = {"search": {"trials": 8, "minutes": 10}}
+    directory, study = begun(tmp_path, trials=8, changes=changes)
+    finish(study, 0.8)
+    assert "1 of at most 8 trials ended." in page_of(write_report(directory))
+
+
+def test_advice_on_more_trials_stands_in_the_report(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=12)
+    for place in range(12):
+        number = study.ask().number
+        score = 0.8 + 0.001 * place
+        cases = {case: {"organ": score + 0.01 * ((place * n) % 3 - 1)} for n, case in enumerate(CASES)}
+        study.report(number, 1000, evaluation(score, 1000, cases=cases), {})
+        study.finish(number, "full budget")
+    files = write_report(directory)
+    gain = json.loads(files.json.read_text())["gain"]
+    assert (gain["trials"], gain["error_of"]) == (12, "cases")
+    verdict = "**More trials may pay:**" if gain["bound"] >= gain["error"] else "**Stopping is reasonable:**"
+    line = next(line for line in page_of(files).splitlines() if line.startswith(verdict))
+    assert f"{gain['bound']:.4f} Dice, and the standard error over the cases is {gain['error']:.4f}." in line
 
 
 def test_files_hold_what_the_study_holds(tmp_path: Path) -> None:

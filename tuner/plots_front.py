@@ -6,15 +6,13 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from tuner.config import Objective
 from tuner.plot_style import BLUE, FAINT, GREY, INK, ORANGE, SLATE, STYLE, canvas, dice_axis, title
-from tuner.results import Results
+from tuner.results import OBJECTIVES, Results
 
-LABELS: Mapping[Objective, str] = {
-    "training_seconds": "training time of a trial (s)",
-    "peak_gib": "peak memory of a trial (GiB)",
-}
+UNITS: Mapping[Objective, str] = {"training_seconds": "s", "peak_gib": "GiB"}
 
 LABELLED = 12
 """With more trials than this on the front only the best and the default one are named."""
@@ -37,8 +35,8 @@ def front_chart(results: Results) -> Figure | None:
             _panel(axes, results, trials, objective, joined=len(others) == 1)
         title(
             figure,
-            f"Mean validation Dice against {' and '.join(name.replace('_', ' ') for name in others)}",
-            f"Filled: on the Pareto front, which no other trial beats in all objectives. {scale}",
+            f"Mean validation Dice against {' and '.join(OBJECTIVES[name] for name in others)}",
+            f"Each point is a trial; no other beats the filled ones in all objectives (Pareto front). {scale}",
         )
     return figure
 
@@ -55,22 +53,23 @@ def _panel(axes: Axes, results: Results, trials: pd.DataFrame, objective: Object
         axes.step(front[objective], front["score"], where="post", color=BLUE, linewidth=1.2, alpha=0.6, zorder=2)
     axes.scatter(front[objective], front["score"], s=36, color=BLUE, zorder=3)
     for number, x, y in zip(trials["number"], trials[objective], trials["score"], strict=True):
-        text, colour = _name(results, int(number))
-        if text:
-            axes.annotate(
-                text, (x, y), (6, -10), textcoords="offset points", color=colour, fontsize=9, zorder=4, clip_on=False
-            )
+        _label(axes, results, int(number), (x, y))
     default = trials[trials["number"] == results.default.number] if results.default else trials[:0]
     axes.scatter(default[objective], default["score"], s=60, facecolor="none", edgecolor=ORANGE, linewidth=2, zorder=4)
-    axes.set_xlabel(LABELS.get(objective, objective), color=SLATE)
+    axes.set_xlabel(f"{OBJECTIVES[objective]} ({UNITS[objective]})", color=SLATE)
     axes.tick_params(axis="y", labelcolor=INK)
-    axes.margins(x=0.08)
+    axes.margins(x=0.12)
 
 
-def _name(results: Results, number: int) -> tuple[str, str]:
-    """What stands beside a trial's point, and its colour."""
+def _label(axes: Axes, results: Results, number: int, point: tuple[float, float]) -> None:
+    """A trial's number beside its point: of the best and the default one to the right, else where the front is free."""
     if results.best and number == results.best.number:
-        return f"{number} best", BLUE
-    if results.default and number == results.default.number:
-        return f"{number} default", ORANGE
-    return (str(number) if number in results.front and len(results.front) <= LABELLED else ""), SLATE
+        text, colour, offset, side = f"{number} best Dice", BLUE, (6, 4), "left"
+    elif results.default and number == results.default.number:
+        text, colour, offset, side = f"{number} default", ORANGE, (7, -12), "left"
+    elif number in results.front and len(results.front) <= LABELLED:
+        text, colour, offset, side = str(number), SLATE, (-4, 4), "right"
+    else:
+        return
+    note = axes.annotate(text, point, offset, textcoords="offset points", ha=side, color=colour, fontsize=9, zorder=5)
+    note.set_path_effects([withStroke(linewidth=2.5, foreground="white")])

@@ -9,7 +9,7 @@ from tuner.best import Best, Run, repeats_of
 from tuner.config import SweepConfig
 from tuner.durations import duration
 from tuner.markdown import count, dice, escape, setting, spread, table
-from tuner.results import Results
+from tuner.results import OBJECTIVES, Results
 from tuner.rungs import FULL_BUDGET
 from tuner.terminator import Gain
 
@@ -17,31 +17,35 @@ from tuner.terminator import Gain
 def answer(config: SweepConfig, results: Results, gain: Gain | None) -> Iterator[str]:
     """The paragraphs, in Markdown."""
     best = results.best
-    if left := trials_left(results):
-        ended = sum(trial.state.is_finished() for trial in results.begun)
-        limits = config.search.minutes or config.search.device_hours or config.search.terminate
-        if limits:
-            yield f"{ended} of at most {count(ended + left, 'trial')} ended."
-        else:
-            yield f"The sweep is not over: {ended} of {count(ended + left, 'trial')} ended."
-    if best is None and trials_left(results):
-        yield "**No trial has given a Dice yet.**"
-        return
+    unended = sum(not trial.state.is_finished() for trial in results.sweep_trials)
+    if unended:
+        yield _progress(config, results, unended)
     if best is None:
-        yield "**No trial gave a Dice**, so there is no best configuration. See *How trials ended*."
+        nothing = "**No trial gave a Dice**, so there is no best configuration. See *How trials ended*."
+        yield "**No trial has given a Dice yet.**" if unended else nothing
         return
     yield _verdict(best, results)
-    yield _comparison(best, results)
+    comparison = _comparison(best, results)
+    yield comparison
     grid = " Test Dice is measured in the files' own grid." if results.tested else ""
-    yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
+    if "±" in comparison:
+        yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
     yield _spent(results)
     if gain:
         yield advice(gain)
 
 
+def _progress(config: SweepConfig, results: Results, unended: int) -> str:
+    """How many of the planned trials ended. Where something else may end the search, some may be left over."""
+    ended = sum(trial.state.is_finished() for trial in results.begun)
+    if config.search.minutes or config.search.device_hours or config.search.terminate:
+        return f"{ended} of at most {count(ended + unended, 'trial')} ended."
+    return f"The sweep is not over: {ended} of {count(ended + unended, 'trial')} ended."
+
+
 def trials_left(results: Results) -> int:
-    """How many of the planned trials have not ended, or not begun."""
-    return sum(not trial.state.is_finished() for trial in results.sweep_trials)
+    """How many trials, planned ones and the confirm stage's included, have not ended."""
+    return sum(not trial.state.is_finished() for trial in (*results.sweep_trials, *results.confirm_trials))
 
 
 def advice(gain: Gain) -> str:
@@ -89,9 +93,9 @@ def _front(best: Best, results: Results) -> str:
     """With several objectives: that best is by Dice alone, and what else there is to choose from."""
     if not results.front:
         return ""
-    others = " and ".join(name.replace("_", " ") for name in results.objectives if name != "dice")
-    where = "the highest Dice of the Pareto front" if best.number in results.front else "not on the Pareto front"
-    return f" The search was for low {others} too: this trial is {where}, which *Pareto front* shows whole."
+    others = " and ".join(OBJECTIVES[name] for name in results.objectives if name != "dice")
+    where = "has the highest Dice of the Pareto front" if best.number in results.front else "is not on the Pareto front"
+    return f" The search was for low {others} too: this trial {where}, which stands below."
 
 
 def _comparison(best: Best, results: Results) -> str:
@@ -101,7 +105,7 @@ def _comparison(best: Best, results: Results) -> str:
     if default and default.number != best.number and default.step:
         columns[f"default (trial {default.number})"] = (default.number, _comparable(results, default))
     numbers, runs = zip(*columns.values(), strict=True)
-    rows = [["**mean validation Dice**", *(f"**{_over_seeds(group)}**" for group in runs)]]
+    rows = [["**mean validation Dice**", *map(_over_seeds, runs)]]
     rows += _case_rows([_cases(results, group, "validation") for group in runs])
     tested = [_test_means(results, group) for group in runs]
     if any(map(len, tested)):
@@ -155,7 +159,9 @@ def _deviation(values: pd.Series) -> str:
 
 
 def _over_seeds(runs: list[Run]) -> str:
-    return _with_seeds(pd.Series([run.score for run in runs]))
+    """In bold; where the budget was not used up, at which share of it."""
+    share = "" if runs[0].finished else f" at {budget_share(runs[0].step)}"
+    return f"**{_with_seeds(pd.Series([run.score for run in runs]))}**{share}"
 
 
 def _with_seeds(means: pd.Series) -> str:

@@ -12,7 +12,7 @@ from search_spaces.parameters import Choice, Float, Int, Parameter
 from tuner.markdown import count, escape, setting
 from tuner.results import Results
 
-CHANCE = 0.01
+CHANCE = 0.05
 """A parameter is named as the cause if random configurations would look so clear less often than this."""
 
 MOST_NAMED = 4
@@ -31,6 +31,8 @@ def memory(results: Results) -> Iterator[str]:
         text += f"{'its' if one else 'their'} estimated peak memory"
         text += f", {_range(estimated)} GiB, exceeds {_range(limit)} GiB" if len(limit) else " is too much"
         yield f"{text}. {'It is' if one else 'They are'} not counted as {'a trial' if one else 'trials'}."
+        if results.default and results.default.number in set(away["number"]):
+            yield "The default configuration is among them."
     trials = results.trials
     full = trials[trials["stop_reason"] == "out of memory"]
     if len(full):

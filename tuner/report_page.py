@@ -126,7 +126,7 @@ class Page:
             lines.append((f"Dice of its model on the {part} cases", f"voxtune evaluate {model} {data} {cases}"))
             lines.append(("segment new images with it", f"voxtune predict {model} IMAGE... -o OUT"))
         if trials_left(self.results):
-            lines.append(("go on with the search", f"voxtune resume {_quoted(folder)}"))
+            lines.append(("go on with the sweep", f"voxtune resume {_quoted(folder)}"))
         else:
             more = 2 * len(self.results.begun)
             lines.append(("search on, up to more trials", f"voxtune resume {_quoted(folder)} --trials {more}"))

@@ -9,7 +9,7 @@ from tuner.durations import duration
 from tuner.markdown import count, dice, escape, setting, spread, table
 from tuner.report_answer import budget_share
 from tuner.report_memory import memory
-from tuner.results import Results
+from tuner.results import OBJECTIVES, Results
 
 LEADERS = 10
 """Trials on the leaderboard; all of them stand in trials.csv."""
@@ -40,6 +40,8 @@ def confirmed(results: Results) -> Iterator[str]:
         tests = repeats["test"].dropna()
         cells = [spread(repeats["validation"].dropna()), values, dice(summary["search"])]
         rows.append([f"trial {summary['config']}", *cells, spread(tests) if len(tests) else ""])
+    if not rows:
+        return
     header = ["", "validation Dice", "by run (seed)", "in the search", "test Dice"]
     width = 5 if results.tested else 4
     yield table(header[:width], [row[:width] for row in rows])
@@ -55,6 +57,7 @@ def front(results: Results, *, picture: bool) -> Iterator[str]:
         return
     trials = results.trials[results.trials["on_front"]].sort_values("score", ascending=False)
     others = [objective for objective in results.objectives if objective != "dice"]
+    names = [OBJECTIVES[objective] for objective in others]
     searched = list(results.space.searched)
     rows = [
         [str(row["number"]), dice(row["score"]), *(_objective(row[name], name) for name in others)]
@@ -63,10 +66,10 @@ def front(results: Results, *, picture: bool) -> Iterator[str]:
     ]
     yield "## Pareto front"
     yield (
-        f"{count(len(rows), 'trial')} of {len(results.trials)} that no other beats in Dice and "
-        f"{' and '.join(map(_title, others))} at once: what each costs in the one to gain in the other."
+        f"No other trial beats {'this one' if len(rows) == 1 else f'these {len(rows)}'} of {len(results.trials)} in "
+        f"{', '.join(['Dice', *names[:-1]])} and {names[-1]} at once."
     )
-    yield table(["trial", "Dice", *map(_title, others), *map(escape, searched)], rows)
+    yield table(["trial", "Dice", *names, *map(escape, searched)], rows)
     if picture:
         yield "![Dice of every trial against the other objectives, the front marked](front.png)"
 
@@ -131,12 +134,8 @@ def _what_memory(trials: Iterable[Mapping[Any, Any]]) -> str:
     return f"Peak GiB is {gpu}; on a CPU {cpu}." if on_cpu else ""
 
 
-def _title(objective: str) -> str:
-    return {"peak_gib": "peak GiB", "training_seconds": "training"}.get(objective, escape(objective))
-
-
 def _objective(value: Any, name: str) -> str:
-    return duration(value) if name == "training_seconds" else f"{value:.4g}"
+    return duration(value) if name == "training_seconds" else f"{value:.2f} GiB"
 
 
 def _gib(value: Any) -> str:

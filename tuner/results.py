@@ -29,6 +29,13 @@ from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
 from tuner.study import DEFAULT_ORIGIN, is_planned, was_turned_away
 from tuner.trial_table import AMOUNTS, evaluations_of, frame_of, trial_table
 
+OBJECTIVES: Mapping[Objective, str] = {
+    "dice": "Dice",
+    "training_seconds": "training time",
+    "peak_gib": "peak memory",
+}
+"""How objectives are told to people."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Results:

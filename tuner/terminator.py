@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, variance
 from typing import Literal
 
@@ -28,6 +29,8 @@ FEWEST_TRIALS = 10
 
 FEWEST_TO_STOP = 20
 """With fewer a search is not ended by it: Optuna's own minimum."""
+
+COMPARED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,19 +107,23 @@ def spread_of_seeds(repeats: Sequence[FrozenTrial]) -> float | None:
 
 
 def error_of_cases(finished: Sequence[FrozenTrial]) -> float | None:
-    """The standard error of the difference in Dice of the two best trials, over the cases that both were scored on.
+    """The standard error of a difference in Dice between good trials, over the cases that both were scored on.
 
-    The stand-in where no seeds were repeated. Not the spread over cases itself: most of that is that some cases are
-    hard for every configuration, which moves no comparison. What luck of training does to single cases is in it, so
-    it is about as large as the spread between seeds, and larger where cases are few.
+    The stand-in where no seeds were repeated; pooled over neighbours among the best COMPARED. Not the spread over the
+    cases itself: most of that is that some cases are hard for every configuration, which moves no comparison. What the
+    luck of a training does to single cases is in it, so it is about as large as the spread between seeds, and larger
+    where cases are few.
     """
-    best, second = sorted(finished, key=lambda trial: -trial.intermediate_values[FULL_BUDGET])[:2]
-    first, other = (
-        {case: fmean(scores.values()) for case, scores in trial.user_attrs.get("cases", {}).items()}
-        for trial in (best, second)
-    )
-    differences = [first[case] - other[case] for case in first.keys() & other.keys()]
-    return math.sqrt(variance(differences) / len(differences)) if len(differences) > 1 else None
+    best = sorted(finished, key=lambda trial: -trial.intermediate_values[FULL_BUDGET])[:COMPARED]
+    means = [
+        {case: fmean(scores.values()) for case, scores in trial.user_attrs.get("cases", {}).items()} for trial in best
+    ]
+    squares = []
+    for first, second in pairwise(means):
+        differences = [first[case] - second[case] for case in first.keys() & second.keys()]
+        if len(differences) > 1:
+            squares.append(variance(differences) / len(differences))
+    return math.sqrt(fmean(squares)) if squares else None
 
 
 def _bound(finished: Sequence[FrozenTrial]) -> float:
