@@ -140,7 +140,7 @@ def test_empty_space_is_refused(read):
     text = TOY.split("space:")[0] + "space: {batch_size: 2}\nbudget: {unit: steps, maximum: 9}\n"
     with pytest.raises(SweepConfigError, match="nothing to search"):
         read(text)
-    with pytest.raises(SweepConfigError, match="space: must be one or more keys with values; got {}"):
+    with pytest.raises(SweepConfigError, match=r"space: must be one or more keys with values; got \{\}"):
         read(text.replace("{batch_size: 2}", "{}"))
 
 
