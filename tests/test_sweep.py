@@ -133,7 +133,7 @@ def test_interrupted_sweep_goes_on_where_it_was(tmp_path, ending):
     for trial in before.sweep_trials:  # nothing that was reported is lost
         after = results.sweep_trials[trial.number]
         assert trial.intermediate_values.items() <= after.intermediate_values.items()
-        assert trial.params == after.params
+        assert trial.params.items() <= after.params.items()  # none, if it was only planned
 
 
 def evaluations(directory: SweepDirectory) -> int:
