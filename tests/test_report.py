@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from trainables.protocol import Budget
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
-from tuner.importance import FEWEST_TRIALS, parameter_importance
+from tuner.importance import FEWEST_TRIALS, Importance, parameter_importance
 from tuner.markdown import amount, escape
 from tuner.plots import importance_chart, learning_curves
 from tuner.report import ReportFiles, report_at_end, write_report
@@ -399,6 +399,14 @@ def test_importance_finds_the_parameter_that_matters_and_doubts_the_others() -> 
     assert {"batch_size", "patch_size"}.isdisjoint(importance.clear)
     written = texts(importance_chart(importance))
     assert f"{importance.shares['learning_rate']:.0%}" in written
+
+
+def test_importance_says_where_few_trials_prove_nothing() -> None:
+    importance = Importance(shares={"a": 0.9, "b": 0.1}, chance={"a": 2.5, "b": 0.2}, trials=16, best=5)
+    figure = importance_chart(importance)
+    assert "90%; by chance even 100%" in texts(figure)
+    assert "10%" in texts(figure)
+    assert figure.axes[0].get_xlim()[1] < 1.1
 
 
 def test_importance_needs_enough_trials() -> None:

@@ -76,11 +76,16 @@ def importance_chart(importance: Importance) -> Figure:
         for place, name in enumerate(reversed(names)):
             share, chance = importance.shares[name], importance.chance[name]
             axes.barh(place, share, height=0.58, color=BLUE if share > chance else GREY, zorder=2)
-            axes.plot([chance, chance], [place - 0.38, place + 0.38], color=INK, linewidth=1.4, zorder=3)
-            axes.annotate(f"{share:.0%}", (max(share, chance), place), (7, 0), textcoords="offset points", va="center")
+            if chance <= 1:
+                axes.plot([chance, chance], [place - 0.38, place + 0.38], color=INK, linewidth=1.4, zorder=3)
+                text, end = f"{share:.0%}", max(share, chance)
+            else:  # few trials: even all of the importance would be no proof
+                text, end = f"{share:.0%}; by chance even 100%", share
+            offset, side = ((7, 0), "left") if end < 0.7 or chance <= 1 else ((-7, 0), "right")
+            axes.annotate(text, (end, place), offset, textcoords="offset points", va="center", ha=side)
         axes.set_yticks(range(len(names)), list(reversed(names)))
         axes.tick_params(axis="y", labelcolor=INK, labelsize=10.5)
-        axes.set_xlim(0, max(1.0, *importance.chance.values()) * 1.08)
+        axes.set_xlim(0, 1.08)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.grid(axis="x", color=FAINT, linewidth=0.8, zorder=0)
@@ -89,8 +94,8 @@ def importance_chart(importance: Importance) -> Figure:
         title(
             figure,
             "Which parameters set the best trials apart",
-            f"Best {importance.best} of {importance.trials} trials. A bar that does not pass its black mark "
-            "may be chance (95% level).",
+            f"Best {importance.best} of {importance.trials} trials. A bar that does not pass its black mark, "
+            "or has none, may be chance (95% level).",
         )
     return figure
 
