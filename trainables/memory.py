@@ -13,11 +13,12 @@ from trainables.precision import HALF, resolve_precision
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
 from trainables.windows import window_size
-from trainables.workspace import WORKSPACES, Workspace
+from trainables.workspace import MONAI_GIB, WORKSPACES, Workspace
 
 Shape = tuple[int, ...]
 
 _FLOAT = 4
+_FROM_MONAI = ("residual_unet", "dynunet")
 _GIB = 2**30
 
 
@@ -114,7 +115,8 @@ def estimate_memory(
         inputs=gib(trains * step["inputs"]),
         evaluation=gib((not trains) * evaluation),
         workspace=gib(workspace.bytes_for(step)),
-        baseline=workspace.baseline_gib,
+        baseline=workspace.baseline_gib
+        + (MONAI_GIB if device_type == "cpu" and network.architecture in _FROM_MONAI else 0.0),
     )
 
 

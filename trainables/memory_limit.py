@@ -47,9 +47,18 @@ class MemoryMeter:
         return resident_peak_gib()
 
 
+def resident_gib() -> float:
+    """What this process has in RAM, pages shared with others included."""
+    return _status("VmRSS")
+
+
 def resident_peak_gib() -> float:
-    """The most that this process has had in RAM, pages shared with others included."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    """The most that it has had."""
+    return _status("VmHWM")
+
+
+def _status(key: str) -> float:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{key}:"))
     return int(line.split()[1]) / 2**20
 
 

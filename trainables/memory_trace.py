@@ -25,6 +25,10 @@ from trainables.augmentation import Augmentation
 from trainables.losses import SegmentationLoss
 from trainables.networks import NetworkConfig, build_network, network_layout
 
+HEAP_UP_TO = 2**25
+"""Bytes. Where glibc manages memory, larger storages are mapped one by one and go back to the kernel when freed
+(M_MMAP_THRESHOLD in mallopt(3), which rises to here by itself); smaller ones leave gaps between one another."""
+
 Purpose = Literal["parameters", "inputs", "activations", "temporaries", "gradients"]
 
 
@@ -36,6 +40,9 @@ class Held:
 
     largest_convolution: int
     """Bytes of input, weight and output of the largest convolution in it, around which a library needs workspace."""
+
+    heap: int
+    """The most bytes held at any moment, not only that one, in storages of up to HEAP_UP_TO."""
 
     def __getitem__(self, purpose: Purpose) -> int:
         return self.by_purpose.get(purpose, 0)
@@ -114,10 +121,12 @@ class _Live(TorchDispatchMode):
         self._most_total = 0
         self._total = 0
         self._largest_convolution = 0
+        self._heap = 0
+        self._most_heap = 0
 
     @property
     def most(self) -> Held:
-        return Held(by_purpose=self._most, largest_convolution=self._largest_convolution)
+        return Held(by_purpose=self._most, largest_convolution=self._largest_convolution, heap=self._most_heap)
 
     def assign(self, tensor: Tensor, purpose: Purpose) -> None:
         """Put a tensor that is already counted down to another purpose."""
@@ -137,6 +146,9 @@ class _Live(TorchDispatchMode):
         self._known[key] = size, self.purpose
         self._now[self.purpose] += size
         self._total += size
+        if size <= HEAP_UP_TO:
+            self._heap += size
+            self._most_heap = max(self._most_heap, self._heap)
         if self._total > self._most_total:
             self._most, self._most_total = dict(self._now), self._total
         finalize(storage, self._drop, key)
@@ -161,6 +173,8 @@ class _Live(TorchDispatchMode):
         size, purpose = self._known.pop(key)
         self._now[purpose] -= size
         self._total -= size
+        if size <= HEAP_UP_TO:
+            self._heap -= size
 
 
 @contextmanager
