@@ -18,7 +18,7 @@ TRIALS = 40
 SWEEP = {
     "name": "shared",
     "trainable": "trainables.toy:ToyRun",
-    "training": {"seconds_per_rung": 0.05, "patch_size": 16},
+    "training": {"seconds_per_rung": 1.0, "patch_size": 16},
     "space": {"learning_rate": {"float": [1e-4, 1e-1], "log": True}},
     "budget": {"maximum": 270, "unit": "steps"},
     "search": {"trials": TRIALS},
