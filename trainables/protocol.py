@@ -9,7 +9,7 @@ and drives it from rung to rung with `advance`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 BudgetUnit = Literal["voxels", "flops", "seconds", "steps"]
 
@@ -49,6 +49,7 @@ class Evaluation:
     """What a report wants to know of the run: voxels, peak_gib, parameters, precision, device."""
 
 
+@runtime_checkable
 class TrainingRun(Protocol):
     """Something that can be tuned."""
 
