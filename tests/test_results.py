@@ -75,7 +75,7 @@ def test_curves_keep_the_last_evaluation_of_a_step_as_the_study_does() -> None:
     study = open_study()
     number = study.ask().number
     study.report(number, 111, evaluation(0.5, 111), {})
-    study.release()
+    study.release([number])
     assert study.ask().number == number
     study.report(number, 111, evaluation(0.6, 111), {})
     study.report(number, 333, evaluation(0.7, 333), {})
@@ -206,7 +206,7 @@ def test_planned_trials_are_none_and_interrupted_ones_are() -> None:
     run_one(study, {1000: 0.8})
     interrupted = study.ask().number
     study.report(interrupted, 111, evaluation(0.5, 111), {})
-    study.release()
+    study.release([interrupted])
     results = results_of(study)
     assert list(results.trials["number"]) == [0, 1]
     assert list(results.trials["state"]) == ["COMPLETE", "INTERRUPTED"]

@@ -22,7 +22,7 @@ def test_trials_are_counted_by_what_they_do():
     study.finish(numbers[1], "error", error="a bug")
     study.finish(numbers[2], "turned away")
     study.report(numbers[3], 111, evaluation(0.3, 111), {})
-    study.release(lambda trial: trial.number == numbers[3])
+    study.release([numbers[3]])
     study.plan(9)
     standing = Standing.of(study.trials(), wanted=9)
     assert [trial.number for trial in standing.running] == [numbers[4]]

@@ -86,7 +86,7 @@ def test_trials_of_a_driver_that_died_are_interrupted(directory: SweepDirectory,
 
 
 def test_a_sweep_that_was_stopped(directory: SweepDirectory, study: SweepStudy) -> None:
-    study.release()
+    study.release([6])
     status = read_status(directory)
     assert status_lines(status)[3:] == ["No driver works on it", f"Go on by: voxtune resume {directory.root}"]
     assert rows(status)[1][:4] == ["6", "interrupted", "11%", "0.3000"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 """The study: what stands in it after each step of a trial's life."""
 
 import optuna
@@ -104,7 +106,7 @@ def test_error_is_fail_with_its_text(study):
 def test_released_trial_is_taken_up_again_with_its_parameters_and_values(storage, study):
     first = study.ask()
     study.report(first.number, 111, evaluation(0.3), {})
-    assert study.release() == [0]
+    assert study.release([0, 1]) == [0]
     assert study.trials(TrialState.RUNNING) == []
 
     again = SweepStudy.open(storage, "sweep", SPACE, sampler=sampler_factory(SearchConfig(), slots=2))
@@ -215,11 +217,38 @@ def test_each_planned_trial_is_claimed_by_one_driver(storage, study):
     assert [trial.user_attrs.get("driver") for trial in study.trials()] == [None, "other"] * 3 + [None]
 
 
+def test_a_trial_that_another_driver_took_over_is_no_longer_ours(storage):
+    mine, other = (SweepStudy.open(storage, "sweep", SPACE, driver=driver) for driver in ("mine", "other"))
+    mine.plan(1)
+    number = mine.claim().number
+    assert mine.is_ours(number)
+    assert [trial.number for trial in other.running_elsewhere()] == [number]
+    assert mine.running_elsewhere() == []
+    other.release([number])
+    assert mine.trials()[0].user_attrs["driver"] is None
+    assert not mine.is_ours(number)
+    assert other.claim().number == number
+    assert other.is_ours(number)
+    assert not mine.is_ours(number)
+    other.report(number, 1000, evaluation(0.5), {})
+    other.finish(number, "full budget")
+    assert not mine.is_ours(number)  # a report of it would be an error
+
+
+def test_an_objective_that_the_trainable_does_not_report_is_an_error(storage):
+    study = SweepStudy.open(storage, "front", SPACE, objectives=("dice", "peak_gib"))
+    number = study.ask().number
+    study.report(number, 1000, replace(evaluation(0.6), facts={}), {})
+    study.finish(number, "full budget")
+    assert study.trials()[0].state == TrialState.FAIL
+    assert study.first_error() == "search.objectives: the trainable reports no peak_gib"
+
+
 def test_interrupted_trials_come_before_planned_ones(study):
     study.plan(3)
     first = study.claim()
     assert first.number == 0
-    study.release()
+    study.release([0])
     assert not is_planned(study.trials()[0])
     assert study.claim().number == 0
 

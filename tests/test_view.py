@@ -55,7 +55,7 @@ def test_many_trials_are_cut_to_the_unfinished_and_the_best(study):
 
 
 def test_interrupted_trials_stand_below_the_running_ones(study):
-    study.release(lambda trial: trial.number == 12)
+    study.release([12])
     lines = shown(rows_of(study), 120)
     assert lines[1].split()[:2] == ["13", "running"]
     assert lines[2].split()[:4] == ["12", "interrupted", "33%", "0.5000"]

@@ -15,7 +15,7 @@ from tuner.config import ConfirmConfig
 from tuner.limits import Limits
 from tuner.storage import CONFIRM
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
-from tuner.work import Work
+from tuner.work import Work, numbers
 
 
 def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> Work:
@@ -33,7 +33,7 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
         trials=len(confirm.trials()),
         plans=True,
         limits=Limits(),
-        abandoned=lambda trial: True,
+        abandoned=numbers,
         rungs=None,
         steps=work.steps[-1:],
     )

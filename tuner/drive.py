@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -13,21 +12,20 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
 
 from cluster.connect import Cluster, connect
 from tuner import machine
 from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
-from tuner.drivers import dead_drivers, registered
-from tuner.errors import StudyError, SweepFailed, SweepInterrupted
+from tuner.drivers import Abandoned, registered
+from tuner.errors import SweepFailed, SweepInterrupted
 from tuner.limits import Limits
 from tuner.memory_check import memory_check
 from tuner.owner import own, own_storage
 from tuner.preparation import Prepared
 from tuner.quiet import library_messages
-from tuner.report import write_report
+from tuner.report import report_at_end
 from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import grid, sampler_factory
@@ -37,9 +35,7 @@ from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
 from tuner.view import View
-from tuner.work import TooLarge, Work
-
-log = logging.getLogger("voxtune")
+from tuner.work import TooLarge, Work, numbers
 
 
 @dataclass
@@ -82,13 +78,13 @@ class Drive:
         except KeyboardInterrupt:
             if not self.began:
                 raise
-            self._report_what_there_is()
+            report_at_end(self.directory)
             go_on = f"voxtune resume {self.directory.root}"
             raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: {go_on}") from None
         except Exception:
-            self._report_what_there_is()
+            report_at_end(self.directory)
             raise
-        write_report(self.directory)
+        report_at_end(self.directory)
         results = read_results(self.directory)
         if results.trials["score"].isna().all():
             error = self.study().first_error()
@@ -177,7 +173,7 @@ class Drive:
             trials_at_once=at_once,
             too_large=self._too_large(data, slots=slots, local=local),
             most_turned_away=config.search.turned_away,
-            abandoned=self._abandoned(study),
+            abandoned=Abandoned(study.optuna, self.driver) if self._shares_study() else numbers,
         )
 
     def _enqueue(self, study: SweepStudy) -> None:
@@ -214,23 +210,8 @@ class Drive:
     def _among_others(self, study: SweepStudy) -> AbstractContextManager[None]:
         return registered(study.optuna, self.driver) if self._shares_study() else nullcontext()
 
-    def _abandoned(self, study: SweepStudy) -> Callable[[FrozenTrial], bool]:
-        """Whether a RUNNING trial that is not ours has lost its driver."""
-        if not self._shares_study():
-            return lambda trial: True
-        return lambda trial: trial.user_attrs.get("driver") in dead_drivers(study.optuna)
-
     def _storage(self) -> BaseStorage:
         return open_storage(self.config.storage, self.directory.journal, owner=True)
-
-    def _report_what_there_is(self) -> None:
-        """The report of a sweep that did not end well; what goes wrong here must not hide what went wrong before."""
-        try:
-            write_report(self.directory)
-        except StudyError:
-            pass  # nothing was begun
-        except Exception:
-            log.exception("the report could not be written")
 
 
 def _terms(config: SweepConfig, prepared: Prepared | None) -> dict[str, Any]:

@@ -12,16 +12,18 @@ drivers' hosts may disagree.
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, func, select
 
 from tuner.process import Process
+from tuner.study import DRIVER
 
 BEAT_SECONDS = 15.0
 
@@ -52,16 +54,46 @@ def registered(study: optuna.Study, driver: str) -> Iterator[None]:
         study.set_user_attr(_ATTRIBUTE + driver, None)
 
 
+class Abandoned:
+    """Which running trials have no living driver, as one driver of the study sees it."""
+
+    def __init__(self, study: optuna.Study, driver: str) -> None:
+        self._study = study
+        self._driver = driver
+        self._unmarked_since: dict[int, float] = {}
+
+    def __call__(self, running: Sequence[FrozenTrial]) -> list[int]:
+        """The numbers of those among `running` that this driver is to release.
+
+        Only one driver may, the living one with the lowest id: of two, the second would take the trial away from the
+        driver that has claimed it meanwhile.
+        """
+        if not running:
+            return []
+        dead = dead_drivers(self._study)
+        if min(known_drivers(self._study).keys() - dead, default=self._driver) != self._driver:
+            return []
+        now = time.monotonic()
+        unmarked = [trial.number for trial in running if trial.user_attrs.get(DRIVER) is None]
+        self._unmarked_since = {number: self._unmarked_since.get(number, now) for number in unmarked}
+        # One that was claimed a moment ago names no driver yet.
+        lost = [number for number, since in self._unmarked_since.items() if now - since > DEAD_SECONDS]
+        return lost + [trial.number for trial in running if trial.user_attrs.get(DRIVER) in dead]
+
+
+def known_drivers(study: optuna.Study) -> dict[str, dict[str, Any] | None]:
+    """What each driver that ever worked on the study last said of itself, by id; None from one that has left."""
+    attributes = study.user_attrs.items()
+    return {name.removeprefix(_ATTRIBUTE): entry for name, entry in attributes if name.startswith(_ATTRIBUTE)}
+
+
 def dead_drivers(study: optuna.Study) -> set[str]:
     """The ids of the drivers that left the study or died: nobody works on their trials.
 
     A driver on this host is dead once its process is gone; any other one DEAD_SECONDS after its last beat.
     """
     now = _now(study)
-    entries = {
-        name.removeprefix(_ATTRIBUTE): entry for name, entry in study.user_attrs.items() if name.startswith(_ATTRIBUTE)
-    }
-    return {driver for driver, entry in entries.items() if entry is None or _is_dead(entry, now)}
+    return {driver for driver, entry in known_drivers(study).items() if entry is None or _is_dead(entry, now)}
 
 
 def _is_dead(entry: dict[str, Any], now: float) -> bool:

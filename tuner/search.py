@@ -37,8 +37,7 @@ class StudySearcher(Searcher):
         proposal = self._next()
         if proposal is None:
             # Another driver's trials may come back to us, should it die.
-            others = [t for t in work.study.trials(TrialState.RUNNING) if t.number not in work.study.asked]
-            return None if others and not work.over() else Searcher.FINISHED
+            return None if work.study.running_elsewhere() and not work.over() else Searcher.FINISHED
         assignment = Assignment(
             number=proposal.number,
             trainable=work.trainable,
@@ -56,7 +55,7 @@ class StudySearcher(Searcher):
     def _next(self) -> Proposal | None:
         """The next trial that is to run, now ours."""
         work = self._work
-        work.study.release(lambda trial: trial.number not in work.study.asked and work.abandoned(trial))
+        work.study.release(work.abandoned(work.study.running_elsewhere()))
         while not work.over():
             proposal = work.study.claim()
             if proposal is None:
@@ -102,6 +101,10 @@ class StudyScheduler(FIFOScheduler):
     def _goes_on(self, report: TrialReport) -> bool:
         """Record a report; whether its trial goes on."""
         work = self._work
+        if not work.study.is_ours(report.number):
+            log.warning("trial %d has another driver by now, which took this one for dead", report.number)
+            work.study.give_up(report.number)
+            return False
         if report.evaluation is None:
             reason: StopReason = "out of memory" if report.out_of_memory else "error"
             work.study.finish(report.number, reason, error=report.traceback or report.failure, facts=report.facts)
@@ -112,7 +115,7 @@ class StudyScheduler(FIFOScheduler):
             work.end(report.number, verdict)
             return False
         if work.over():
-            work.study.release(lambda trial: trial.number == report.number)
+            work.study.release([report.number])
             return False
         return True
 
@@ -125,7 +128,7 @@ class LostTrials(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = trial.config[ASSIGNMENT].number
-        if number not in self._work.study.asked:
+        if number not in self._work.study.asked or not self._work.study.is_ours(number):
             return
         error = trial.get_pickled_error()
         # Ray ends a process that takes the last of its node's memory.
@@ -170,8 +173,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
             tuner.fit()
     finally:
         shutil.rmtree(work.directory.ray_results, ignore_errors=True)
-        ours = set(work.study.asked)
-        released = work.study.release(lambda trial: trial.number in ours)
+        released = work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
     unfinished = released or any(trial.state == TrialState.WAITING for trial in work.study.trials())

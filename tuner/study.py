@@ -17,7 +17,7 @@ share a study in a database: a trial is claimed by Optuna's WAITING to RUNNING, 
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,6 +43,9 @@ METRIC_NAMES: Mapping[Objective, str] = {"dice": "Dice", "training_seconds": "tr
 
 DEFAULT_ORIGIN = "default"
 """The attribute `origin` of the trial with the sweep file's default configuration."""
+
+DRIVER = "driver"
+"""The attribute that names the driver of a trial, where several share the study."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class SweepStudy:
 
     def _begin(self, trial_id: int) -> Proposal:
         """Give a trial its parameters, from the sampler where they are not set, and its seed."""
+        if self._driver:  # first of all: a trial without a driver is everybody's
+            self.optuna._storage.set_trial_user_attr(trial_id, DRIVER, self._driver)
         self.optuna._thread_local.cached_all_trials = None  # else the sampler learns from an old list
         trial = optuna.Trial(self.optuna, trial_id)
         self.asked[trial.number] = trial
@@ -156,10 +161,19 @@ class SweepStudy:
                 trial._suggest(name, distribution)
         if "seed" not in trial.user_attrs:
             trial.set_user_attr("seed", self._seed)
-        if self._driver:
-            trial.set_user_attr("driver", self._driver)
         steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
         return Proposal(trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done)
+
+    def is_ours(self, number: int) -> bool:
+        """Whether a trial that we began is still ours: another driver may have taken us for dead."""
+        if not self._driver:
+            return True
+        trial = self._frozen(number)
+        return trial.state == TrialState.RUNNING and trial.user_attrs.get(DRIVER) == self._driver
+
+    def give_up(self, number: int) -> None:
+        """Forget a trial that is no longer ours."""
+        del self.asked[number]
 
     def report(self, number: int, step: int, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
         """Record what a running trial reached at `step` thousandths of the full budget."""
@@ -192,6 +206,12 @@ class SweepStudy:
         self, number: int, reason: StopReason, *, error: str | None = None, facts: Mapping[str, Any] | None = None
     ) -> None:
         """Give a running trial its true final state; `facts` are of a trial that failed before it could report."""
+        values: list[float] = []
+        if reason == "full budget":
+            try:
+                values = self._values(self._frozen(number))
+            except KeyError as missing:
+                reason, error = "error", f"search.objectives: the trainable reports no {missing.args[0]}"
         trial = self.asked.pop(number)
         feasible = reason not in ("out of memory", "turned away")
         attributes: dict[str, Any] = {**(facts or {}), "stop_reason": reason, "feasible": feasible}
@@ -201,20 +221,26 @@ class SweepStudy:
             trial.set_user_attr(name, value)
         trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
         if reason == "full budget":
-            self.optuna.tell(trial, self._values(self._frozen(number)))
+            self.optuna.tell(trial, values)
         elif reason == "error":
             self.optuna.tell(trial, state=TrialState.FAIL)
         else:
             self.optuna.tell(trial, state=TrialState.PRUNED)
 
-    def release(self, mine: Callable[[FrozenTrial], bool] = lambda trial: True) -> list[int]:
-        """Put running trials (all, or those that `mine` picks) back into the queue. Returns their numbers.
+    def running_elsewhere(self) -> list[FrozenTrial]:
+        """The running trials that this process does not run."""
+        return [trial for trial in self.trials(TrialState.RUNNING) if trial.number not in self.asked]
+
+    def release(self, numbers: Collection[int]) -> list[int]:
+        """Put the running ones of these trials back into the queue. Returns their numbers.
 
         For the end of a driver, and for the trials that a killed driver left RUNNING.
         """
         released = []
         for trial in self.trials(TrialState.RUNNING):
-            if mine(trial):
+            if trial.number in numbers:
+                if DRIVER in trial.user_attrs:
+                    self.optuna._storage.set_trial_user_attr(trial._trial_id, DRIVER, None)
                 # Optuna's public tell() only finishes trials; a waiting trial keeps its parameters and values.
                 self.optuna._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
                 self.asked.pop(trial.number, None)
@@ -244,11 +270,11 @@ class SweepStudy:
         return {**self.space.fixed, **trial.params}
 
     def _values(self, trial: FrozenTrial) -> list[float]:
-        """What a trial reached, one value an objective."""
+        """What a trial reached, one value an objective. Raises KeyError for what its trainable does not report."""
         reached = {
+            **trial.user_attrs,
             "dice": trial.intermediate_values[FULL_BUDGET],
             "training_seconds": trial.user_attrs["evaluations"][-1]["training_seconds"],
-            "peak_gib": trial.user_attrs.get("peak_gib"),
         }
         return [reached[objective] for objective in self.optuna.user_attrs["objectives"]]
 

@@ -1,6 +1,6 @@
 """What one search is to do: its study, its trials, and the rules by which they end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,11 @@ class TooLarge:
 
     memory_limit_gib: float
     """What one trial may use."""
+
+
+def numbers(trials: Sequence[FrozenTrial]) -> list[int]:
+    """The numbers of trials."""
+    return [trial.number for trial in trials]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +69,9 @@ class Work:
     most_turned_away: int = 200
     """So many are turned away before the search gives up."""
 
-    abandoned: Callable[[FrozenTrial], bool] = lambda trial: True
-    """Whether a RUNNING trial that is not ours has lost its driver; where several drivers share a study it may have
-    another that lives."""
+    abandoned: Callable[[Sequence[FrozenTrial]], Collection[int]] = numbers
+    """Which RUNNING trials that are not ours have lost their driver, by number: all of them, unless several drivers
+    share the study."""
 
     def over(self) -> str | None:
         """Why no further trial is to start or go on, for people; None while there is no reason."""
