@@ -12,7 +12,7 @@ from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import Targets
 from tuner.config import DatasetConfig, PreprocessingConfig, SweepConfig
 from tuner.errors import SweepConfigError
-from tuner.preparation import check_space, prepare
+from tuner.preparation import check_space, check_trainable, prepare
 
 PLAN = PreprocessingPlan(spacing=(1.0, 1.0, 1.0), normalisation=(ChannelNormalisation(kind="zscore"),))
 TARGETS = Targets(names=("organ",), members=((1,),), regions=False)
@@ -87,6 +87,15 @@ def test_a_run_of_the_users_own_has_its_own_settings(tmp_path):
     check_space(config, PLAN, TARGETS)
 
 
+def test_a_trainable_that_is_none_is_told_with_file_and_key(tmp_path):
+    check_trainable(read(tmp_path, {}))
+    check_trainable(read(tmp_path, {"trainable": "trainables.toy:ToyRun"}))
+    for name, told in {"no_such:Run": "no_such:Run can't be imported: No", "math:pi": "must be a class with"}.items():
+        with pytest.raises(SweepConfigError) as error:
+            check_trainable(read(tmp_path, {"trainable": name}))
+        assert str(error.value).startswith(f"{tmp_path}/sweep.yaml: trainable: {told}")
+
+
 def prepared(tmp_path: Path, *, source: str | None = None, told: list[str] | None = None, **dataset: Any) -> None:
     prepare(
         DatasetConfig.model_validate({"path": str(tmp_path / "Blobs"), "folds": 3, **dataset}),
@@ -123,4 +132,6 @@ def test_what_is_odd_about_the_data_set_is_told(tmp_path):
     told: list[str] = []
     prepared(tmp_path, told=told)
     assert told[0].endswith("dataset.json: numTraining is 260, but training lists 6 cases; all of these count")
-    assert told[1].startswith("6 cases; preprocessed they take ")
+    # 20 x 24 x 18 voxels of two bytes for the image and one for the label, and foreground: a fraction of a MiB a case.
+    assert told[1].startswith("6 cases; preprocessed they take 1 MiB in ")
+    assert told[1].endswith("preparing one takes up to 1 MiB of memory")

@@ -15,6 +15,9 @@ ZSCORE = ChannelNormalisation(kind="zscore")
 RAW = ChannelNormalisation(kind="none")
 
 
+THICK = "spacing: must leave the median volume 2 to 32767 voxels along each axis"
+
+
 @pytest.fixture(scope="module")
 def fingerprint(small_dataset: Path) -> Fingerprint:
     return take_fingerprint(read_dataset(small_dataset))
@@ -62,6 +65,9 @@ def test_plan_as_given(fingerprint: Fingerprint) -> None:
         ({"spacing": "mean"}, "spacing: median or three numbers (mm) are needed, received 'mean'"),
         ({"spacing": (1, 1)}, "spacing: three numbers above 0 (mm) are needed, received (1, 1)"),
         ({"spacing": (1, 0, 1)}, "spacing: three numbers above 0 (mm) are needed, received (1.0, 0.0, 1.0)"),
+        ({"spacing": (1, 1e6, 1)}, f"{THICK}; got 1e+06 mm along y, where it has 24 of 1 mm"),
+        ({"spacing": (1, 1, 12.1)}, f"{THICK}; got 12.1 mm along z, where it has 18 of 1 mm"),
+        ({"spacing": (1e-3, 1, 5e-324)}, f"{THICK}; got 4.94066e-324 mm along z, where it has 18 of 1 mm"),
         ({"normalisation": "log"}, "normalisation: 'log' is none of auto, zscore, ct, minmax, none"),
         ({"modalities": ("T1", "T2")}, "modalities: 2 names for images of 1 channels"),
     ],
@@ -71,6 +77,14 @@ def test_rules_of_a_plan(fingerprint: Fingerprint, settings: dict, message: str)
     with pytest.raises(SettingError) as caught:
         plan_preprocessing(fingerprint, settings.pop("modalities"), **settings)
     assert str(caught.value) == message
+
+
+def test_two_voxels_are_enough(fingerprint: Fingerprint) -> None:
+    assert fingerprint.median_shape(plan_preprocessing(fingerprint, ("MRI",), spacing=(10, 12, 12)).spacing) == (
+        2,
+        2,
+        2,
+    )
 
 
 def test_plan_mapping_round_trip(fingerprint: Fingerprint) -> None:

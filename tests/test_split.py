@@ -142,8 +142,9 @@ def test_broken_group_files(groups_file: Path, content: bytes, expected: str) ->
 
 
 def test_missing_group_file(groups_file: Path) -> None:
-    with pytest.raises(DatasetError, match=r"groups\.csv: can't be read as CSV: .*No such file"):
+    with pytest.raises(DatasetError) as caught:
         group_cases(["a"], file=groups_file)
+    assert str(caught.value) == f"{groups_file}: can't be read: No such file or directory"
 
 
 def test_an_expression_and_a_file_exclude_each_other(groups_file: Path) -> None:

@@ -102,6 +102,43 @@ def test_a_sweep_on_a_cpu_is_repeated_on_a_cpu(tmp_path: Path, monkeypatch: pyte
     assert train_config(path, tmp_path / "gpu").facts["device"] == "cuda"
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": {"folds": 7}}, "dataset.folds: 7 need as many groups"),
+        ({"preprocessing": {"spacing": [1, 1, 1e6]}}, "preprocessing.spacing: must leave the median volume 2 to "),
+        ({"parameters": {"levles": 2}}, "parameters.levles: not a setting of a segmentation run; did you mean levels?"),
+        ({"parameters": {"patch_size": 18}}, "parameters.patch_size: 18 is not a multiple of 4"),
+        ({"parameters": {"precision": "fp16"}}, "parameters.precision: fp16 needs a CUDA GPU"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_told_with_file_and_key(
+    tmp_path: Path, small_dataset: Path, changes: dict[str, Any], message: str
+) -> None:
+    content: dict[str, Any] = {
+        "dataset": {"path": str(small_dataset), "folds": 3},
+        "parameters": {"levels": 3, "patch_size": 16},
+        "budget": {"unit": "steps", "maximum": 9},
+        "device": "cpu",
+        "cache": "cache",
+    }
+    for key, value in changes.items():
+        content[key] = {**content.get(key, {}), **value}
+    path = write(tmp_path, content)
+    with pytest.raises(SweepConfigError) as error:
+        train_config(path, tmp_path / "out")
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert not (tmp_path / "out").exists()
+    assert not [path for path in (tmp_path / "cache").glob("*") if path.is_dir()]  # nothing was preprocessed
+
+
+def test_what_a_run_of_ones_own_refuses_is_a_parameter_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, {**TOY, "parameters": {"learning_rte": 1e-3}})
+    with pytest.raises(SweepConfigError) as error:
+        train_config(path, tmp_path / "out")
+    assert str(error.value) == f"{path}: parameters.learning_rte: unknown to the toy run"
+
+
 @pytest.mark.parametrize("name", ["model.pt", "scores.json"])
 def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
@@ -124,6 +161,7 @@ def test_no_memory_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     [
         ({"trainable": "trainables.toy:Toy"}, "trainable: trainables.toy:Toy can't be imported: "),
         ({"trainable": "no.such:Run"}, "trainable: no.such:Run can't be imported: No module named 'no'"),
+        ({"trainable": "trainables.toy:math"}, "trainable: must be a class with the methods advance, "),
         ({"trainable": "trainables.segmentation:SegmentationRun"}, "dataset is needed to train a segmentation"),
         ({"device": "cuda:1"}, "device: "),
         ({"space": {}}, "space: unknown key"),

@@ -23,6 +23,9 @@ from trainables.normalisation import (
 )
 from trainables.resampling import Spacing
 
+MOST_VOXELS = 32767
+"""Along one axis: a NIfTI-1 file holds no more."""
+
 CT_NAMES = frozenset({"ct", "cta", "cect", "ncct", "cbct"})
 
 
@@ -77,8 +80,8 @@ def plan_preprocessing(
     """A plan for the data set of `fingerprint`, whose channels are `modalities`.
 
     `spacing` in mm along the RAS axes, or the median of the cases along each axis. `normalisation` is a kind for all
-    channels, or `auto`: `ct` for a channel whose modality is a CT, `zscore` for any other. Raises SettingError, and
-    DatasetError where `ct` finds no labelled voxel.
+    channels, or `auto`: `ct` for a channel whose modality is a CT, `zscore` for any other. Raises SettingError, also
+    for a spacing that leaves nothing of the median volume, and DatasetError where `ct` finds no labelled voxel.
     """
     if len(modalities) != fingerprint.channels:
         raise SettingError(f"modalities: {len(modalities)} names for images of {fingerprint.channels} channels")
@@ -96,7 +99,9 @@ def plan_preprocessing(
         _plan_ct(fingerprint, channel) if kind == "ct" else ChannelNormalisation(kind=cast(NormalisationKind, kind))
         for channel, kind in enumerate(kinds)
     ]
-    return PreprocessingPlan(spacing=(x, y, z), normalisation=tuple(channels))
+    plan = PreprocessingPlan(spacing=(x, y, z), normalisation=tuple(channels))
+    _check_spacing(plan.spacing, fingerprint)
+    return plan
 
 
 def preprocess_image(image: np.ndarray, affine: np.ndarray, plan: PreprocessingPlan) -> tuple[np.ndarray, Grid]:
@@ -120,6 +125,17 @@ def preprocess_label(label: np.ndarray, grid: Grid) -> np.ndarray:
     """An encoded `label` (X, Y, Z) uint8, in the axes of the image's file, on the voxels of the preprocessed image."""
     assert label.shape == grid.file_shape, f"label {label.shape}, image {grid.file_shape}"
     return np.ascontiguousarray(grid.resample_label(grid.crop(grid.orient(label))))
+
+
+def _check_spacing(spacing: Spacing, fingerprint: Fingerprint) -> None:
+    """Raises SettingError where the median volume would be a single voxel thick, or larger than a file can be."""
+    median = fingerprint.median_shape(), fingerprint.median_spacing
+    for axis, size, have, wanted in zip("xyz", *median, spacing, strict=True):
+        if not min(2, size) - 0.5 <= size * have / wanted < MOST_VOXELS + 0.5:
+            raise SettingError(
+                f"spacing: must leave the median volume 2 to {MOST_VOXELS} voxels along each axis; got {wanted:g} mm "
+                f"along {axis}, where it has {size} of {have:.3g} mm"
+            )
 
 
 def _plan_ct(fingerprint: Fingerprint, channel: int) -> ChannelNormalisation:

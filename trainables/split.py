@@ -128,7 +128,9 @@ def _groups_from_file(names: Sequence[str], file: Path) -> dict[str, str]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.reader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise DatasetError(f"{file}: can't be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{file}: can't be read as CSV: {error}") from None
     if not rows or [cell.strip() for cell in rows[0]] != ["case", "group"]:
         raise DatasetError(f'{file}: the first line must be "case,group", got "{",".join(rows[0] if rows else [])}"')

@@ -12,11 +12,13 @@ from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import SettingError
 from trainables.fingerprint import Fingerprint, cached_fingerprint
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing
+from trainables.protocol import TrainingRun
 from trainables.split import Split, group_cases, split_cases
 from trainables.targets import Targets, plan_targets
 from trainables.volumes import Volumes, disk_need, memory_need, prepare_volumes
 from tuner.config import SEGMENTATION, DatasetConfig, PreprocessingConfig, SweepConfig
 from tuner.errors import SweepConfigError
+from tuner.importing import import_named
 
 Progress = Callable[[str, int, int], None]
 """Told the stage's name, how many cases are done, and how many there are."""
@@ -77,14 +79,14 @@ def prepare(
     dataset = read_dataset(config.path)
     for note in dataset.notes:
         tell(note)
-    with _naming(source, "dataset."):
+    with naming(source, "dataset."):
         targets = plan_targets(dataset.labels, config.labels, regions=config.regions)
         split = split_dataset(dataset, config)
-    with _naming(source):
+    with naming(source):
         fingerprint = cached_fingerprint(dataset, cache, progress=lambda done, of: progress("Checking cases", done, of))
     # What the search never sees shapes neither spacing nor intensities.
     seen = fingerprint.subset((*split.train, *split.validation))
-    with _naming(source, "preprocessing."):
+    with naming(source, "preprocessing."):
         plan = plan_preprocessing(
             seen, dataset.modalities, spacing=preprocessing.spacing, normalisation=preprocessing.normalisation
         )
@@ -94,7 +96,7 @@ def prepare(
         f"{len(dataset.cases)} cases; preprocessed they take {_size(disk)} in {cache}, shared by all trials; "
         f"preparing one takes up to {_size(memory)} of memory"
     )
-    with _naming(source):
+    with naming(source):
         volumes = prepare_volumes(
             dataset,
             targets,
@@ -107,8 +109,11 @@ def prepare(
 
 
 @contextmanager
-def _naming(source: Path | str | None, section: str = "") -> Iterator[None]:
-    """Errors about a setting of `section`, such as `dataset.`, name the file and the key as it stands there."""
+def naming(source: Path | str | None, section: str = "") -> Iterator[None]:
+    """Errors about a setting of `section`, such as `dataset.`, name the file and the key as it stands there.
+
+    SettingErrors of the block are raised as SweepConfigErrors.
+    """
     try:
         yield
     except SettingError as error:
@@ -116,8 +121,14 @@ def _naming(source: Path | str | None, section: str = "") -> Iterator[None]:
 
 
 def _size(number: int) -> str:
-    """Bytes for people."""
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
+    """Bytes for people; never 0 MiB."""
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{max(1, round(number / 2**20))} MiB"
+
+
+def check_trainable(config: SweepConfig) -> None:
+    """Raises SweepConfigError unless `trainable` names a training run. A run of the user's own is imported for it."""
+    if config.trainable != SEGMENTATION:
+        import_named(config.trainable, key=f"{config.source}: trainable", kind=TrainingRun)
 
 
 def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:
@@ -137,7 +148,7 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
             resolve_precision(parameters.get("precision", "auto"), "cpu")
 
     for section, names in {"training": config.training, "space": config.space}.items():
-        with _naming(config.source, f"{section}."):
+        with naming(config.source, f"{section}."):
             for name in names:
                 check_name(name)
     probes = _probes(config.search_space)

@@ -1,9 +1,7 @@
 """Trains one configuration outside Ray: a sweep's best one again, or one written by hand."""
 
 import json
-import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +9,7 @@ from pydantic import Field, model_validator
 
 from search_spaces.yaml_file import read_yaml
 from trainables.errors import TrainingError
-from trainables.protocol import Evaluation
+from trainables.protocol import Evaluation, TrainingRun
 from tuner.config import (
     SEGMENTATION,
     BudgetConfig,
@@ -22,9 +20,9 @@ from tuner.config import (
     cache_folder,
     validated,
 )
-from tuner.errors import SweepConfigError
 from tuner.files import check_output, replace_file
-from tuner.preparation import Prepared, prepare
+from tuner.importing import import_named
+from tuner.preparation import Prepared, naming, prepare
 from tuner.rungs import FULL_BUDGET, rung_steps
 from tuner.section import ImportString, LenientPath
 from tuner.training_view import watching_training
@@ -94,17 +92,18 @@ def train_config(
     model, scores = output / "model.pt", output / "scores.json"
     for file in (model, scores):
         check_output(file)
-    build = _import(config.trainable, path)
+    build = import_named(config.trainable, key=f"{path}: trainable", kind=TrainingRun)
 
     from trainables.device import choose_device  # torch takes seconds: not before the file is known to be right
     from trainables.memory_errors import is_out_of_memory
 
     chosen = choose_device(device or config.device)
-    prepared = _prepare(config, view)
+    prepared = _prepare(config, path, str(chosen), view)
     data = prepared.training_data(threads=threads or config.threads) if prepared else {}
     budget = config.budget.full
     try:
-        run = build(config.parameters, data=data, budget=budget, seed=config.seed, device=str(chosen))
+        with naming(path, "parameters."):
+            run = build(config.parameters, data=data, budget=budget, seed=config.seed, device=str(chosen))
         with watching_training(view.console, run, budget) as tell:
             for step in rung_steps(config.budget.first_share, config.budget.reduction):
                 evaluation = run.advance(step / FULL_BUDGET * budget.maximum)
@@ -122,27 +121,19 @@ def train_config(
     return evaluation
 
 
-def _import(trainable: str, source: Path) -> Any:
-    """The class of the training run. Raises SweepConfigError where there is none."""
-    module, _, name = trainable.partition(":")
-    if str(Path.cwd()) not in sys.path:  # a user's own module lies where the command is typed, as for Ray's workers
-        sys.path.append(str(Path.cwd()))
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise SweepConfigError(f"{source}: trainable: {trainable} can't be imported: {error}") from error
-
-
-def _prepare(config: TrainConfig, view: View) -> Prepared | None:
+def _prepare(config: TrainConfig, path: Path, device: str, view: View) -> Prepared | None:
     """The data set, made ready; None for a training run that needs none."""
     if config.dataset is None:
         return None
 
     def check(plan: Any, targets: Any) -> None:
         if config.trainable == SEGMENTATION:
+            from trainables.precision import resolve_precision
             from trainables.segmentation import check_parameters
 
-            check_parameters(config.parameters, spacing=plan.spacing, channels=plan.channels, targets=targets)
+            with naming(path, "parameters."):
+                check_parameters(config.parameters, spacing=plan.spacing, channels=plan.channels, targets=targets)
+                resolve_precision(config.parameters.get("precision", "auto"), device)
 
     with view.preparing():
         return prepare(
@@ -152,6 +143,7 @@ def _prepare(config: TrainConfig, view: View) -> Prepared | None:
             check=check,
             progress=view.progress,
             tell=view.note,
+            source=path,
         )
 
 
