@@ -270,6 +270,10 @@ def test_a_search_with_limits_may_have_ended_before_its_trials(tmp_path: Path) -
     directory, study = begun(tmp_path, trials=8, changes=changes)
     finish(study, 0.8)
     assert "1 of at most 8 trials ended." in page_of(write_report(directory))
+    study.say_over("10 minutes are over (search.minutes)")
+    assert "The search ended after 1 of 8 trials: 10 minutes are over (search.minutes)." in page_of(
+        write_report(directory)
+    )
 
 
 def test_advice_on_more_trials_stands_in_the_report(tmp_path: Path) -> None:

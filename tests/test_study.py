@@ -1,6 +1,6 @@
-from dataclasses import replace
-
 """The study: what stands in it after each step of a trial's life."""
+
+from dataclasses import replace
 
 import optuna
 import pytest

@@ -118,12 +118,13 @@ def run(
 def resume(
     run: RunName,
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials in all, finished ones included.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long a search in all, the time so far included.")] = None,
     runs: Runs = RUNS,
     address: Address = None,
     confirm: Confirm = True,
     verbose: Verbose = False,
 ) -> None:
-    """Go on with a sweep that was interrupted, or with more trials."""
+    """Go on with a sweep that was interrupted, or for longer."""
     from tuner.directory import SweepDirectory
 
     directory = SweepDirectory.find(run, runs)
@@ -132,7 +133,7 @@ def resume(
     from tuner.view import View
 
     results = resume_sweep(
-        directory, trials=trials, confirm=confirm, address=address, view=View(console), verbose=verbose
+        directory, trials=trials, minutes=minutes, confirm=confirm, address=address, view=View(console), verbose=verbose
     )
     _print_outcome(results, directory.root)
 

@@ -20,7 +20,7 @@ from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
 from tuner.drivers import Abandoned, registered
 from tuner.errors import SweepFailed, SweepInterrupted
-from tuner.limits import Limits
+from tuner.limits import Limits, SearchClock
 from tuner.memory_check import memory_check
 from tuner.owner import own, own_storage
 from tuner.preparation import Prepared
@@ -111,6 +111,8 @@ class Drive:
         self.began = True
         with self._among_others(work.study), view.watching(work.study, trials=work.trials, title=config.name):
             over = search(work, tell=view.note)
+        if not self.join:
+            work.study.say_over(over)
         if over:
             view.note(f"The search ended: {over}")
         if self.join or not work.study.ranking():
@@ -162,6 +164,7 @@ class Drive:
             plans=not self.join,
             replaces_turned_away=not on_grid,
             limits=Limits(
+                clock=SearchClock(study, keeps=not self.join),
                 minutes=config.search.minutes,
                 device_hours=config.search.device_hours,
                 devices_per_trial=size.gpus_per_trial or size.cpus_per_trial,

@@ -18,7 +18,7 @@ def answer(config: SweepConfig, results: Results, gain: Gain | None) -> Iterator
     """The paragraphs, in Markdown."""
     best = results.best
     unended = sum(not trial.state.is_finished() for trial in results.sweep_trials)
-    if unended:
+    if unended or results.over:
         yield _progress(config, results, unended)
     if best is None:
         nothing = "**No trial gave a Dice**, so there is no best configuration. See *How trials ended*."
@@ -38,6 +38,9 @@ def answer(config: SweepConfig, results: Results, gain: Gain | None) -> Iterator
 def _progress(config: SweepConfig, results: Results, unended: int) -> str:
     """How many of the planned trials ended. Where something else may end the search, some may be left over."""
     ended = sum(trial.state.is_finished() for trial in results.begun)
+    if results.over:
+        planned = f" of {count(ended + unended, 'trial')}" if unended else ""
+        return f"The search ended after {ended}{planned}: {results.over}."
     if config.search.minutes or config.search.device_hours or config.search.terminate:
         return f"{ended} of at most {count(ended + unended, 'trial')} ended."
     return f"The sweep is not over: {ended} of {count(ended + unended, 'trial')} ended."

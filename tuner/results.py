@@ -26,7 +26,7 @@ from tuner.config import Objective, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
-from tuner.study import DEFAULT_ORIGIN, is_planned, was_turned_away
+from tuner.study import DEFAULT_ORIGIN, OVER, is_planned, was_turned_away
 from tuner.trial_table import AMOUNTS, evaluations_of, frame_of, trial_table
 
 OBJECTIVES: Mapping[Objective, str] = {
@@ -57,6 +57,9 @@ class Results:
     front: frozenset[int] = frozenset()
     """With several objectives the numbers of the trials that no other beats in all of them: the Pareto front."""
 
+    over: str | None = None
+    """Why the search ended before all its trials; None if it did not, or goes on."""
+
     @classmethod
     def from_studies(cls, sweep: optuna.Study, confirm: optuna.Study | None = None) -> "Results":
         """Raises StudyError if `sweep` is no study of a sweep."""
@@ -72,6 +75,7 @@ class Results:
             tested={**sweep.user_attrs.get("test", {}), **(confirm.user_attrs.get("test", {}) if confirm else {})},
             objectives=objectives,
             front=frozenset(trial.number for trial in sweep.best_trials) if len(objectives) > 1 else frozenset(),
+            over=sweep.user_attrs.get(OVER),
         )
 
     @cached_property

@@ -173,6 +173,8 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
             tuner.fit()
     finally:
         shutil.rmtree(work.directory.ray_results, ignore_errors=True)
+        if work.limits.clock:
+            work.limits.clock.save()
         released = work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)

@@ -44,6 +44,9 @@ METRIC_NAMES: Mapping[Objective, str] = {"dice": "Dice", "training_seconds": "tr
 DEFAULT_ORIGIN = "default"
 """The attribute `origin` of the trial with the sweep file's default configuration."""
 
+OVER = "over"
+"""The study's attribute that says why its search ended before all its trials."""
+
 DRIVER = "driver"
 """The attribute that names the driver of a trial, where several share the study."""
 
@@ -163,6 +166,11 @@ class SweepStudy:
             trial.set_user_attr("seed", self._seed)
         steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
         return Proposal(trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done)
+
+    def say_over(self, reason: str | None) -> None:
+        """Record, for readers, why the search ended before all its trials; None if it did not."""
+        if self.optuna.user_attrs.get(OVER) != reason:
+            self.optuna.set_user_attr(OVER, reason)
 
     def is_ours(self, number: int) -> bool:
         """Whether a trial that we began is still ours: another driver may have taken us for dead."""

@@ -13,6 +13,7 @@ from tuner.errors import StudyError
 from tuner.files import replace_file
 from tuner.preparation import Prepared, check_space, prepare
 from tuner.results import Results
+from tuner.sampler import sampler_factory
 from tuner.storage import SWEEP, shown_url, stored_name, stored_studies
 from tuner.view import View
 
@@ -39,6 +40,7 @@ def run_sweep(
     """
     view = view or View(quiet=True)
     SweepDirectory.check_free(runs / config.name)
+    sampler_factory(config.search, slots=1)  # an option that it does not take shows here, not after preprocessing
     _check_name(config, runs, join=join)
     prepared = _prepare(config, view)
     directory = SweepDirectory.create(runs / config.name)
@@ -56,25 +58,30 @@ def resume_sweep(
     directory: SweepDirectory,
     *,
     trials: int | None = None,
+    minutes: float | None = None,
     confirm: bool = True,
     address: str | None = None,
     view: View | None = None,
     verbose: bool = False,
 ) -> Results:
-    """Go on with a sweep over the same study: finished trials stay, interrupted ones go on, `trials` in all.
+    """Go on with a sweep over the same study: finished trials stay, interrupted ones go on.
+
+    Args:
+        trials: how many in all from now on, if not as many as before.
+        minutes: how long a search in all from now on, what is searched already included.
 
     Raises as `run_sweep` does; StudyError if data or settings are no longer those of the study's trials.
     """
     view = view or View(quiet=True)
     config = SweepConfig.read(directory.sweep_file)
-    if trials is not None:
-        config = config.changed({"search": {"trials": trials}})
-    drive = Drive(
-        config if confirm else config.changed({"confirm": {"top": 0}}), directory, _prepare(config, view), view
-    )
+    longer = {name: value for name, value in {"trials": trials, "minutes": minutes}.items() if value is not None}
+    config = config.changed({"search": longer})
+    sampler_factory(config.search, slots=1)
+    prepared = _prepare(config, view)
+    drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
         drive.study()  # before anything is changed: do scores made so far compare with those to come?
-        if trials is not None:
+        if longer:
             replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()))
         return drive.run(address=address, verbose=verbose)
 
