@@ -23,3 +23,26 @@ def test_a_loser_leaves_nothing(tmp_path):
     directory.state_file("sweep", 3).touch()
     directory.forget_trial("sweep", 3)
     assert list(directory.checkpoints.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [SweepDirectory.check_free, SweepDirectory.create])
+@pytest.mark.parametrize(
+    ("root", "why"),
+    [
+        ("a file/heart", "{}/a file: Not a directory"),
+        ("a file/new/heart", "{}/a file: Not a directory"),
+        ("h" * 300, "{}: File name too long"),
+    ],
+)
+def test_a_directory_that_can_not_be_made(tmp_path, make, root, why):
+    (tmp_path / "a file").write_text("mine")
+    with pytest.raises(SweepDirectoryError) as error:
+        make(tmp_path / root)
+    told = f"sweep directory {tmp_path / root} can't be made: {why.format(tmp_path)}; choose another folder by --runs"
+    assert str(error.value) == told
+    assert (tmp_path / "a file").read_text() == "mine"
+
+
+def test_asking_leaves_nothing(tmp_path):
+    SweepDirectory.check_free(tmp_path / "runs" / "heart")
+    assert list(tmp_path.iterdir()) == []

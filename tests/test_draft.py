@@ -224,18 +224,29 @@ def test_an_unknown_preset(tmp_path: Path, small_dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"minutes": -1}, "voxtune new: minutes: must be above 0; got -1"),
+        ({"minutes": -1}, "voxtune new: minutes: must be a number above 0, or null; got -1"),
+        ({"minutes": float("nan")}, "voxtune new: minutes: must be finite; got NaN"),
         ({"trials": 0}, "voxtune new: trials: must be a whole number of at least 1"),
         ({"folds": 1}, "voxtune new: folds: must be a whole number of at least 2"),
         ({"folds": 3, "fold": 3}, "voxtune new: fold counts from 0 and must be below folds; got fold 3 of 3"),
         ({"test_fraction": 1.5}, "voxtune new: test_fraction: must be a number of at least 0 and below 1; got 1.5"),
-        ({"name": "../up"}, "name: must be up to 100 letters, digits, '.', '_' and '-'"),
+        ({"name": "../up"}, "voxtune new: name: must be up to 100 letters, digits, '.', '_' and '-'"),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str, tmp_path: Path, small_dataset: Path) -> None:
+    def nothing_is_timed(job: Job) -> list[Pace]:
+        raise AssertionError("training was timed")
+
     with pytest.raises(SweepConfigError) as error:
-        draft_sweep(small_dataset, relative_to=tmp_path, time_job=pace(), **options)
-    assert message in str(error.value)
+        draft_sweep(small_dataset, relative_to=tmp_path, time_job=nothing_is_timed, **options)
+    assert str(error.value).startswith(message)
+
+
+def test_what_is_odd_about_the_data_set_is_told(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "Blobs", manifest={"numTraining": 260})
+    told: list[str] = []
+    drafted(tmp_path, dataset, tell=told.append)
+    assert told == [f"{dataset}/dataset.json: numTraining is 260, but training lists 6 cases; all of these count"]
 
 
 def test_minutes_that_are_too_short(tmp_path: Path, small_dataset: Path) -> None:

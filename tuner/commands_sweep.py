@@ -77,6 +77,7 @@ def new(
             split_seed=split_seed,
             relative_to=output.absolute().parent,
             progress=view.progress,
+            tell=view.note,
         )
     replace_file(output, lambda path: path.write_text(text))
     say(f"Wrote {output}. Look it over, then: voxtune run {output}")

@@ -14,7 +14,7 @@ from search_spaces.yaml_file import read_yaml
 from tuner.config_data import DatasetConfig, PreprocessingConfig
 from tuner.config_errors import did_you_mean
 from tuner.config_search import BudgetConfig, ConfirmConfig, Objective, ResourcesConfig, SearchConfig
-from tuner.section import ImportString, LenientPath, Section, absolute_path, validated
+from tuner.section import ImportString, LenientPath, Section, SweepName, absolute_path, validated
 
 __all__ = [
     "SEGMENTATION",
@@ -38,12 +38,7 @@ SEGMENTATION = "trainables.segmentation:SegmentationRun"
 class SweepConfig(Section):
     """A sweep: data, what is trained, what is searched, for how long, on what."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        json_schema_extra={
-            "patternErrorMessage": "up to 100 letters, digits, '.', '_' and '-', the first a letter or digit"
-        },
-    )
+    name: SweepName
     """Names the sweep's directory, `runs/NAME`."""
 
     dataset: DatasetConfig | None = None

@@ -3,8 +3,10 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tuner.errors import SweepDirectoryError
+from tuner.files import TEMPORARY
 
 
 @dataclass(frozen=True)
@@ -18,19 +20,27 @@ class SweepDirectory:
 
     @staticmethod
     def check_free(root: Path) -> None:
-        """Raises SweepDirectoryError if something stands at `root` already."""
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise SweepDirectoryError(
-                f"sweep directory {root} exists already: nothing in it was touched; "
-                f"choose another --name, or go on with it by `voxtune resume {root}`"
-            )
+        """Raises SweepDirectoryError if something stands at `root` already, or nothing can be written there."""
+        try:
+            if root.exists() and (not root.is_dir() or any(root.iterdir())):
+                raise SweepDirectoryError(
+                    f"sweep directory {root} exists already: nothing in it was touched; "
+                    f"choose another --name, or go on with it by `voxtune resume {root}`"
+                )
+            nearest = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+            TemporaryFile(dir=nearest).close()
+        except OSError as error:
+            raise _unwritable(root, error) from error
 
     @classmethod
     def create(cls, root: Path) -> "SweepDirectory":
-        """Make a new sweep's directory. Raises SweepDirectoryError if something stands there already."""
+        """Make a new sweep's directory. Raises SweepDirectoryError as `check_free` does."""
         cls.check_free(root)
         directory = cls(root.absolute())
-        directory.checkpoints.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(root, error) from error
         return directory
 
     @classmethod
@@ -95,6 +105,15 @@ class SweepDirectory:
         """Remove a loser's state and model."""
         shutil.rmtree(self.trial_folder(study, number), ignore_errors=True)
 
+    def forget_state(self, study: str, number: int) -> None:
+        """Remove the state of a trial that will not go on; its model stays."""
+        self.state_file(study, number).unlink(missing_ok=True)
+
+    def remove_torn_files(self) -> None:
+        """Remove what a killed process left half written."""
+        for path in self.root.rglob(TEMPORARY):
+            path.unlink(missing_ok=True)
+
     @property
     def best_config(self) -> Path:
         return self.root / "best" / "config.yaml"
@@ -106,3 +125,10 @@ class SweepDirectory:
     @property
     def report(self) -> Path:
         return self.root / "report"
+
+
+def _unwritable(root: Path, error: OSError) -> SweepDirectoryError:
+    folder = Path(error.filename).parent
+    return SweepDirectoryError(
+        f"sweep directory {root} can't be made: {folder}: {error.strerror}; choose another folder by --runs"
+    )

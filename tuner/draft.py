@@ -1,8 +1,11 @@
 """Writes a sweep file to start from: looks at a data set and at this machine, and explains each choice in the file."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from search_spaces.presets import preset_file
 from search_spaces.yaml_file import parse_yaml
@@ -13,15 +16,23 @@ from trainables.split import Split, group_cases
 from trainables.targets import plan_targets
 from tuner import machine
 from tuner.calibration import TimeJob
-from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SearchConfig, SweepConfig, cache_folder, validated
+from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SweepConfig, cache_folder, validated
 from tuner.draft_text import sweep_text
-from tuner.errors import SweepConfigError
 from tuner.pace import Pacers
 from tuner.preparation import Progress, check_space, split_dataset
 from tuner.proposal import Subject, propose
+from tuner.section import Section, SweepName
 from tuner.slots import plan_slots
 
 FOLDS = 5
+
+
+class Wishes(Section):
+    """What can be said of a sweep before its data are looked at."""
+
+    name: SweepName | None
+    trials: int = Field(ge=1)
+    minutes: float | None = Field(gt=0)
 
 
 def draft_sweep(
@@ -41,6 +52,7 @@ def draft_sweep(
     relative_to: Path = Path(),
     cache: Path | None = None,
     progress: Progress = lambda stage, done, of: None,
+    tell: Callable[[str], None] = lambda text: None,
     time_job: TimeJob | None = None,
 ) -> str:
     """The text of a sweep file for a data set, that fits this machine.
@@ -56,6 +68,7 @@ def draft_sweep(
         relative_to: folder of the sweep file; the data set's path is written relative to it if it lies near.
         cache: folder of fingerprints.
         progress: told how many cases have been checked, and when training is timed.
+        tell: told what is odd about the data set, and what takes long before it begins.
         time_job: measures; by default processes of this machine do, one for each trial at a time.
 
     Raises DatasetError, SettingError, SpaceError or SweepConfigError naming file or key, rule and value.
@@ -63,10 +76,10 @@ def draft_sweep(
     source = "voxtune new"
     if preset is not None:
         preset_file(preset)  # an unknown one is told before the data are looked at
-    if minutes is not None and not 0 < minutes < float("inf"):
-        raise SweepConfigError(f"{source}: minutes: must be above 0; got {minutes:g}")
-    validated(SearchConfig, {"trials": trials}, source=source)
+    validated(Wishes, {"name": name, "trials": trials, "minutes": minutes}, source=source)
     dataset = read_dataset(dataset_folder)
+    for note in dataset.notes:
+        tell(note)
     given = {
         "path": dataset_folder,
         "group": group,
@@ -86,6 +99,7 @@ def draft_sweep(
         if time_job is None:  # its processes start while cases are checked
             workers = Pacers(slots=1 if slots.gpus else slots.count, threads=slots.cpus, trainable=SEGMENTATION)
             time_job = stack.enter_context(workers).time
+            tell("Checking the cases and timing some training on this machine, which may take a minute")
         fingerprint = cached_fingerprint(
             dataset, cache_folder(cache), progress=lambda done, of: progress("Checking cases", done, of)
         )

@@ -20,6 +20,16 @@ ImportString = Annotated[
     Field(pattern=r"^[\w.]+:\w+$", json_schema_extra={"patternErrorMessage": "an import string module:Class"}),
 ]
 
+SweepName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        json_schema_extra={
+            "patternErrorMessage": "up to 100 letters, digits, '.', '_' and '-', the first a letter or digit"
+        },
+    ),
+]
+
 
 class Section(BaseModel):
     """A part of a configuration file: unknown keys are errors, values are of the type that is asked for (no `"12"` or
