@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+HEAVY = {"torch", "ray", "optuna", "monai", "pandas"}
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,15 +29,25 @@ def test_cluster_does_not_know_ray_tune():
         assert not {name for name in imported(file) if name.startswith("ray.tune")}, file
 
 
-def test_help_loads_neither_torch_nor_ray():
+@pytest.mark.parametrize(
+    ("arguments", "heavy", "said"),
+    [
+        (["--help"], HEAVY, "resume"),
+        (["run", "--help"], HEAVY, "--trials"),
+        (["run", "none.yaml"], HEAVY - {"torch"}, "none.yaml"),
+        (["phantom", "heart", "--cases", "1", "--size", "0.25"], HEAVY, "Wrote 1 cases"),
+        (["download", "--help"], HEAVY, "Task09_Spleen"),
+    ],
+)
+def test_commands_load_no_more_than_they_need(tmp_path: Path, arguments: list[str], heavy: set[str], said: str) -> None:
     code = (
         "import sys\n"
-        "sys.argv = ['voxtune', '--help']\n"
+        f"sys.argv = {['voxtune', *arguments]}\n"
         "from tuner.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'ray', 'optuna', 'monai', 'pandas'} & set(sys.modules)\n"
+        f"heavy = {heavy} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "resume" in done.stdout
+    assert said in done.stdout + done.stderr

@@ -7,14 +7,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tuner.lines import Lines
-from tuner.live import LiveTable
-from tuner.study import SweepStudy
+if TYPE_CHECKING:
+    from tuner.study import SweepStudy
 
 REFRESH_SECONDS = 0.5
 
@@ -53,7 +52,7 @@ class View:
         self._bars.update(self._stages[stage], completed=done)
 
     @contextmanager
-    def watching(self, study: SweepStudy, *, trials: int | None, title: str) -> Iterator[None]:
+    def watching(self, study: "SweepStudy", *, trials: int | None, title: str) -> Iterator[None]:
         """Show the study's trials as they change, until the block ends.
 
         Args:
@@ -62,6 +61,9 @@ class View:
         if self.console.quiet:
             yield
             return
+        from tuner.lines import Lines  # not at the top: commands that only prepare need no Optuna
+        from tuner.live import LiveTable
+
         shown = (LiveTable if self.console.is_terminal else Lines)(self.console, study, trials=trials, title=title)
         ended, failed = threading.Event(), threading.Event()
 
