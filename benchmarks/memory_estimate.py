@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from trainables.protocol import Budget
 from trainables.segmentation import SegmentationRun
 from trainables.targets import Targets
 from trainables.volume_store import Volume, Volumes, VolumeWriter
+from trainables.workspace import WORKSPACES, Sample, Workspace, fit
 from tuner.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -132,11 +134,13 @@ def main() -> None:
     if given.measure:
         print(json.dumps(measure(json.loads(given.measure), given.volumes, device)))
         return
-    table, fit = (CPU_TABLE, CPU_FIT) if device == "cpu" else (GPU_TABLE, GPU_FIT)
+    configs = (CPU_FIT if given.fit else CPU_TABLE) if device == "cpu" else (GPU_FIT if given.fit else GPU_TABLE)
+    earlier = json.loads(given.again.read_text()) if given.again else None
+    known = {json.dumps(row["parameters"]): row["measured"] for row in (earlier["rows"] if earlier else ())}
     with tempfile.TemporaryDirectory() as folder:
         rows = []
-        for config in fit if given.fit else table:
-            rows.append(compare(settings(config), Path(folder), device))
+        for parameters in map(settings, configs):
+            rows.append(compare(parameters, Path(folder), device, known.get(json.dumps(parameters))))
             print(line(rows[-1]), flush=True)
     errors = np.array([row["error"] for row in rows if "error" in row])
     near = int((abs(errors) <= WITHIN).sum())
@@ -144,13 +148,16 @@ def main() -> None:
         f"{near} of {len(rows)} within {WITHIN:.0%}; median error {np.median(errors):+.1%}, "
         f"worst {errors[abs(errors).argmax()]:+.1%}; the target is 90 %"
     )
+    if given.fit:
+        print(fitted(rows, device))
     kind = "fit-" if given.fit else ""
     found = {
         "measured": "torch.cuda.max_memory_allocated + context" if device == "cuda" else "VmHWM of a fresh process",
         "within_15_percent": near,
         "configurations": len(rows),
         "rows": rows,
-        "environment": {**describe_environment(), "command": " ".join(["python", *sys.argv])},
+        "environment": describe_environment(),
+        "measured_in": earlier["measured_in"] if earlier else describe_environment(),
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"memory_estimate-{kind}{device}-{date.today().isoformat()}.json"
@@ -170,19 +177,38 @@ def settings(config: Config) -> dict[str, Any]:
     }
 
 
-def compare(parameters: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
-    """One row: the estimate, what was measured, and by what share the estimate is off."""
+def fitted(rows: Sequence[Mapping[str, Any]], device: str) -> Workspace:
+    """The Workspace that the rows speak for, with the baseline that is known."""
+    samples = []
+    for row in rows:
+        estimate = row["estimate"]
+        held = estimate["peak_gib"] - estimate["baseline"] - estimate["workspace"]
+        took = row["measured"]["peak_gib"] - estimate["baseline"]
+        samples.append(Sample(convolution=row["convolution_gib"], heap=row["heap_gib"], held=held, took=took))
+    return fit(samples, baseline_gib=WORKSPACES[device].baseline_gib)
+
+
+def compare(
+    parameters: dict[str, Any], folder: Path, device: str, measured: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """One row: the estimate, what was measured, now unless it was before, and by what share the estimate is off."""
     volumes = write_volumes(folder, patch_voxels(parameters))
-    data = {"volumes": str(volumes.folder), "train": volumes.names[:1], "validation": volumes.names[1:]}
-    estimate = estimate_memory(
+    estimated = partial(
+        estimate_memory,
         parameters,
         spacing=volumes.plan.spacing,
         channels=volumes.channels,
         targets=volumes.targets,
         device=device,
-        validation=[volumes.shapes[name] for name in data["validation"]],
+        validation=[volumes.shapes[name] for name in volumes.names[1:]],
     )
+    estimate = estimated()
     row: dict[str, Any] = {"parameters": parameters, "estimate": asdict(estimate) | {"peak_gib": estimate.peak_gib}}
+    for key, unit in (("of_convolution", "convolution_gib"), ("of_heap", "heap_gib")):
+        only = Workspace(**{"baseline_gib": 0.0, "of_convolution": 0.0, "of_heap": 0.0, key: 1.0})
+        row[unit] = estimated(workspace=only).workspace
+    if measured:
+        return {**row, "measured": measured, "error": estimate.peak_gib / measured["peak_gib"] - 1}
     child = [sys.executable, __file__, "--measure", json.dumps(parameters), "--volumes", str(volumes.folder)]
     done = subprocess.run(child, capture_output=True, text=True)
     if done.returncode:

@@ -40,11 +40,11 @@ class Workspace:
 
 
 WORKSPACES = {
-    "cpu": Workspace(baseline_gib=0.33, of_convolution=0.41, of_heap=0.33),
+    "cpu": Workspace(baseline_gib=0.33, of_convolution=0.65, of_heap=0.28),
     "cuda": Workspace(baseline_gib=0.5, of_convolution=0.4, of_heap=0.0),
 }
 """By type of device. `cpu` was fitted by `benchmarks/memory_estimate.py --fit` for torch 2.13 with oneDNN 3.12, glibc
-2.36 and one thread. `cuda` is an assumption until `fit_workspace` has run on a GPU."""
+2.36 and one thread of an AMD EPYC with AVX2. `cuda` is an assumption until `fit_workspace` has run on a GPU."""
 
 MONAI_GIB = 0.19
 """What importing MONAI's networks adds to a process, on top of the baseline."""
