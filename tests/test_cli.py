@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, messages and exit codes."""
 
+import errno
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -203,6 +204,32 @@ def test_evaluate(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: 
     again = voxtune("evaluate", model, small_dataset, "--cases", "split.json")
     assert again == Ended(
         code=2, out="", err="error: dice.csv exists already: nothing was written; choose another --output\n"
+    )
+
+
+def test_evaluating_what_memory_does_not_hold(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("trainables.prediction.predict_encoded", fail)
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    assert voxtune("evaluate", model, small_dataset, "--device", "cpu") == Ended(
+        code=1, out="", err=f"error: {image}: does not fit into memory\n"
+    )
+    assert not (tmp_path / "dice.csv").exists()
+
+
+def test_a_full_disk_is_told(
+    voxtune: Voxtune, model: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pandas.DataFrame.to_csv", fail)
+    assert voxtune("evaluate", model, small_dataset, "--device", "cpu") == Ended(
+        code=1, out="", err="error: dice.csv: No space left on device\n"
     )
 
 

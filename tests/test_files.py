@@ -1,9 +1,11 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from tuner.errors import OutputError
-from tuner.files import check_output
+from tuner.files import check_output, replace_file
 
 
 def test_what_can_be_written(tmp_path: Path) -> None:
@@ -34,3 +36,30 @@ def test_a_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tuner.files.os.access", lambda *_: False)  # the superuser may write everywhere
     with pytest.raises(OutputError, match=r"dice.csv can't be written: .* is not writable; choose another --output"):
         check_output(tmp_path / "new" / "dice.csv")
+
+
+def test_a_private_file_is_its_owners_alone(tmp_path: Path) -> None:
+    modes = []
+
+    def write(path: Path) -> None:
+        path.write_text("secret")
+        modes.append(path.stat().st_mode & 0o777)
+
+    file = tmp_path / "sweep.yaml"
+    file.touch(mode=0o644)
+    replace_file(file, write, private=True)
+    assert file.read_text() == "secret"
+    assert [*modes, file.stat().st_mode & 0o777] == [0o600, 0o600]
+
+
+def test_a_full_disk_says_which_file_it_had_no_room_for(tmp_path: Path) -> None:
+    (tmp_path / "dice.csv").write_text("mine")
+
+    def write(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left on device") as error:
+        replace_file(tmp_path / "dice.csv", write)
+    assert error.value.filename == str(tmp_path / "dice.csv")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]

@@ -10,7 +10,7 @@ from make_data import blob_case, write_dataset, write_nifti
 
 from trainables import prediction
 from trainables.decathlon import Dataset, read_dataset
-from trainables.errors import DatasetError, SettingError, TrainableError
+from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.fingerprint import take_fingerprint
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
@@ -239,6 +239,9 @@ def test_memory_that_runs_out_is_one_images_failure(
     monkeypatch.setattr(prediction, "predict_encoded", fail)
     outcome = predict_files(model, [dataset.cases[0].image], tmp_path)
     assert outcome.failed == {dataset.cases[0].image: "does not fit into memory"}
+    with pytest.raises(PredictionError) as raised:
+        evaluate_dataset(model, dataset, ["case_002"])
+    assert str(raised.value) == f"{dataset.cases[1].image}: does not fit into memory"
 
 
 def test_nothing_is_computed_where_a_label_exists(

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from tuner.errors import StudyError
-from tuner.storage import open_storage, shown_url, sqlite_file, stored_name, stored_studies
+from tuner.storage import holds_password, open_storage, shown_url, sqlite_file, stored_name, stored_studies
 
 NO_JOURNAL = Path("/nowhere/study.journal")
 
@@ -38,6 +38,25 @@ def refusal(url: str, *, owner: bool = True) -> str:
 )
 def test_password_is_never_shown(url, shown):
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "holds"),
+    [
+        (None, False),
+        ("sqlite:////data/a.db", False),
+        ("postgresql://me@host/db", False),
+        ("postgresql://me:@host/db", False),
+        ("${STUDIES}", False),
+        ("postgresql://${USER}:${PASSWORD}@${HOST}:${PORT}/db", False),
+        ("postgresql://me@host/db?password=${PASSWORD}", False),
+        ("postgresql://me:hunter2@host:${PORT}/db", True),
+        ("postgresql://me:hunter${PASSWORD}@host/db", True),
+        ("postgresql://me@host/db?password=hunter2", True),
+    ],
+)
+def test_whether_a_password_stands_in_the_url(url, holds):
+    assert holds_password(url) is holds
 
 
 def test_sqlite_file_of_a_url(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ TrainableError (ValueError)       what was given can't be used; the message says
 └── ModelFileError                a model file
 TrainingError (RuntimeError)      a run that started and can't go on
 └── NonFiniteLossError            the loss became NaN or infinite
+PredictionError (RuntimeError)    an image that can't be labelled on this machine
 """
 
 
@@ -31,3 +32,7 @@ class TrainingError(RuntimeError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class PredictionError(RuntimeError):
+    """An image can't be labelled on this machine: its memory does not hold it."""

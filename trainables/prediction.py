@@ -13,7 +13,7 @@ import torch
 from trainables.decathlon import Dataset
 from trainables.device import choose_device
 from trainables.dice import dice_score
-from trainables.errors import DatasetError, SettingError, TrainableError
+from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.grid import restore_label
 from trainables.inference import keep_largest_component, predict_encoded
 from trainables.memory_errors import is_out_of_memory
@@ -156,7 +156,8 @@ def evaluate_dataset(
     """Dice of `model` on the cases `names` (default: all) of `dataset`, one row a case and target, in that order.
 
     What is scored is what `predict_files` would write, voxel by voxel of the case's own file. Raises DatasetError for
-    an unknown case, a file that breaks a rule, other channels than the model's, or labels that the data set lacks.
+    an unknown case, a file that breaks a rule, other channels than the model's, or labels that the data set lacks;
+    PredictionError where memory does not hold a case.
     """
     known = {case.name: case for case in dataset.cases}
     names = list(known if names is None else names)
@@ -174,8 +175,13 @@ def evaluate_dataset(
     predictor = Predictor(model, device)
     rows: list[CaseScore] = []
     for done, name in enumerate(names, start=1):
-        case = read_case(dataset, known[name])
-        predicted = predictor.label(case.image, case.affine)
+        try:
+            case = read_case(dataset, known[name])
+            predicted = predictor.label(case.image, case.affine)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise PredictionError(f"{known[name].image}: does not fit into memory") from error
+            raise
         scores = dice_score(targets.encode(predicted), targets.encode(case.label), targets)
         rows += [CaseScore(case=name, target=target, dice=dice) for target, dice in scores.items()]
         if progress is not None:

@@ -3,15 +3,19 @@
 Each command imports what it needs, so that `voxtune --help` loads neither torch nor Ray.
 """
 
+import errno
 import sys
 from typing import Annotated
 
 import typer
 
-from trainables.errors import TrainingError
+from trainables.errors import PredictionError, TrainingError
 from tuner import commands_data, commands_model, commands_sweep
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.terminal import complain, say
+
+REFUSALS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EIO", "ENAMETOOLONG")}
+"""What a system answers whose disk is full or broken, or whose files are others': no fault of ours, so no traceback."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,8 +50,13 @@ def main() -> None:
     except USER_ERRORS as error:
         complain(str(error))
         sys.exit(2)
-    except (SweepFailed, TrainingError) as error:
+    except (SweepFailed, TrainingError, PredictionError) as error:
         complain(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
         sys.exit(1)
     except SweepInterrupted as interruption:
         say(str(interruption))

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tuner.errors import StudyError
 from tuner.journal import open_journal
-from tuner.storage_url import expanded_url
+from tuner.storage_url import VARIABLE, expanded_url
 
 SWEEP = "sweep"
 """The study of the search itself."""
@@ -91,6 +91,16 @@ def shown_url(url: str) -> str:
         return re.sub(rf"(//[^:/@]*:).*@|((?:{'|'.join(_SECRETS)})=)[^&]*", _without_secret, url)
     secrets = {name: "***" for name in _SECRETS if name in parsed.query}
     return parsed.update_query_dict(secrets).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def holds_password(url: str | None) -> bool:
+    """Whether a password stands in the URL itself, not only the name of a variable that holds one."""
+    try:
+        parsed = make_url(VARIABLE.sub("0", url or ""))  # a digit, since a variable may stand for the port
+    except (ArgumentError, ValueError):
+        return False  # one variable holds the whole URL, or it can't be opened
+    secrets = [parsed.password, *(parsed.query.get(name) for name in _SECRETS)]
+    return any(str(secret).strip("0") for secret in secrets if secret)
 
 
 def _without_secret(found: re.Match[str]) -> str:
