@@ -14,7 +14,7 @@ from tuner.files import replace_file
 from tuner.preparation import Prepared, check_space, prepare
 from tuner.results import Results
 from tuner.sampler import sampler_factory
-from tuner.storage import SWEEP, shown_url, stored_name, stored_studies
+from tuner.storage import SWEEP, holds_password, shown_url, stored_name, stored_studies
 from tuner.view import View
 
 
@@ -82,7 +82,7 @@ def resume_sweep(
     with drive.owned():
         drive.study()  # before anything is changed: do scores made so far compare with those to come?
         if longer:
-            replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()))
+            _write_sweep_file(directory, config)
         return drive.run(address=address, verbose=verbose)
 
 
@@ -135,4 +135,9 @@ def _write_set_up(directory: SweepDirectory, config: SweepConfig, prepared: Prep
         replace_file(directory.split_file, lambda path: path.write_text(split))
     text = json.dumps(environment, indent=1)
     replace_file(directory.environment_file, lambda path: path.write_text(text))
-    replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()))
+    _write_sweep_file(directory, config)
+
+
+def _write_sweep_file(directory: SweepDirectory, config: SweepConfig) -> None:
+    private = holds_password(config.storage)
+    replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()), private=private)
