@@ -104,22 +104,24 @@ class TrialActor(tune.Trainable):
         evaluation = self._run.advance(step / assignment.steps[-1] * assignment.budget.maximum)
         if not math.isfinite(evaluation.score):
             raise TrainingError(f"the score at step {step} is {evaluation.score}")
-        self._keep(last=step == assignment.steps[-1])
+        self._keep(goes_on=step != assignment.steps[-1])
         return TrialReport(number=assignment.number, step=step, evaluation=evaluation, facts=facts)
 
-    def _keep(self, *, last: bool) -> None:
-        """Write what the trial needs to go on, and the model it has so far."""
+    def _keep(self, *, goes_on: bool) -> None:
+        """Write what the trial needs to go on, and the model it has so far.
+
+        At its end the state before the last rung stays until the driver has recorded the trial: should the driver be
+        killed before that, the last rung is repeated.
+        """
         folder = Path(self._assignment.folder)
         folder.mkdir(parents=True, exist_ok=True)
         assert self._run is not None
-        if not last:
+        if goes_on:
             state = self._run.state_dict()
             replace_file(folder / "state.pt", lambda path: torch.save(state, path))
         save_model = getattr(self._run, "save_model", None)
         if save_model is not None:
             save_model(folder / "model.pt")
-        if last:
-            (folder / "state.pt").unlink(missing_ok=True)
 
     def _failure(self, step: int, error: Exception) -> TrialReport:
         self._run = None

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from zlib import crc32
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -77,8 +78,8 @@ class SweepStudy:
         """
         Args:
             seed: seed of trials whose proposal names none.
-            sampler: makes the sampler for a trial from its number, so that a resumed sweep proposes what an
-                undisturbed one would; not needed to read.
+            sampler: makes a sampler from a number that seeds it, so that a resumed sweep proposes what an undisturbed
+                one would; not needed to read.
             driver: marks the trials that this process claims, where several drivers share a study.
         """
         self.optuna = study
@@ -293,7 +294,8 @@ class SweepStudy:
 class SeededByNumber(BaseSampler):
     """Proposes each trial by a sampler made for its number.
 
-    A sampler's random state is not in the study; one that depends on the trial's number alone needs none.
+    A sampler's random state is not in the study; one that depends on the trial's number alone needs none. Parameters
+    that are drawn one by one get a sampler each: a driver may be killed when some of them are drawn.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler]) -> None:
@@ -304,6 +306,9 @@ class SeededByNumber(BaseSampler):
         if self._made is None or self._made[0] != trial.number:
             self._made = trial.number, self._make(trial.number)
         return self._made[1]
+
+    def _for(self, trial: FrozenTrial, parameter: str) -> BaseSampler:
+        return self._make(crc32(f"{trial.number} {parameter}".encode()))
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self._of(trial).before_trial(study, trial)
@@ -319,7 +324,7 @@ class SeededByNumber(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+        return self._for(trial, param_name).sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None

@@ -80,6 +80,7 @@ def resume_sweep(
     prepared = _prepare(config, view)
     drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
+        directory.remove_torn_files()
         drive.study()  # before anything is changed: do scores made so far compare with those to come?
         if longer:
             _write_sweep_file(directory, config)

@@ -96,3 +96,5 @@ class Work:
         self.study.finish(number, reason)
         if reason == "stopped at rung":
             self.directory.forget_trial(self.study_name, number)
+        else:
+            self.directory.forget_state(self.study_name, number)

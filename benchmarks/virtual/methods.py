@@ -153,6 +153,9 @@ class _NoDirectory:
     def forget_trial(self, study: str, number: int) -> None:
         pass
 
+    def forget_state(self, study: str, number: int) -> None:
+        pass
+
 
 def distributions() -> dict[str, BaseDistribution]:
     """The space in Optuna's terms."""
