@@ -104,7 +104,11 @@ class KilledSweep:
         return subprocess.Popen(
             [sys.executable, "-m", "tuner.cli", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), ADVANCES: str(self.sessions[-1])},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
+                ADVANCES: str(self.sessions[-1]),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
