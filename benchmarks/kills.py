@@ -147,7 +147,7 @@ class KilledSweep:
         self.faults["left RUNNING"] += sum(trial.state == TrialState.RUNNING for trial in trials)
         self.faults["not ended"] += sum(trial.state == TrialState.WAITING for trial in trials)
         self.faults["FAIL"] += sum(trial.state == TrialState.FAIL for trial in trials)
-        self.faults["rungs repeated twice in one kill"] += sum(map(_repeated_too_much, self.advances().values()))
+        self.faults["rungs repeated twice in one kill"] += sum(map(repeated_too_much, self.advances().values()))
 
     def trials(self) -> Sequence[FrozenTrial]:
         return read_results(self.directory).sweep_trials
@@ -182,7 +182,7 @@ class KilledSweep:
         return True
 
 
-def _repeated_too_much(advances: Sequence[tuple[int, float]]) -> int:
+def repeated_too_much(advances: Sequence[tuple[int, float]]) -> int:
     """How often a trial's next driver began below the rung that its last one was killed in."""
     return sum(after[1] < before[1] or after == before for before, after in pairwise(advances))
 
