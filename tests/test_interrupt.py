@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tuner.interrupt import STOPPING, ending_in_order
+from tuner.interrupt import STOPPING, ending_in_order, terminated_as_interrupted
 
 SEARCH = """
 import time
 from ray.tune.tune import _setup_signal_catching
-from tuner.interrupt import ending_in_order
+from tuner.interrupt import ending_in_order, terminated_as_interrupted
 
-with ending_in_order(lambda text: print(text, flush=True)):
+with terminated_as_interrupted(), ending_in_order(lambda text: print(text, flush=True)):
     if {begun}:
         interrupted = _setup_signal_catching()
     print("searching", flush=True)
@@ -43,9 +43,10 @@ def searching(*, begun: bool = True, step_seconds: float = 0.0) -> Iterator[Any]
 
 
 @pytest.mark.slow
-def test_the_first_says_so_at_once_and_ends_in_order() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_says_so_at_once_and_ends_in_order(number: signal.Signals) -> None:
     with searching(step_seconds=0.3) as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stdout.readline() == f"{STOPPING}\n"
         assert process.stdout.read() == "ended in order\n"
         assert process.wait(10) == 0
@@ -99,3 +100,23 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_termination_is_an_interrupt_and_then_again_what_it_was() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminated_as_interrupted():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_termination_outside_the_main_thread_is_left_alone() -> None:
+    handlers = []
+
+    def work() -> None:
+        with terminated_as_interrupted():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGTERM)]

@@ -1,5 +1,7 @@
 """What Ctrl-C does to a search: the first one ends it in order and says so at once, the second leaves at once.
 
+SIGTERM, by which batch systems and containers end a process, does the same.
+
 Ray Tune has a handler of its own, which says nothing that we show. It can be told not to use it for Ctrl-C (SIGINT);
 it still puts it on SIGUSR1, and from there the first Ctrl-C calls it.
 """
@@ -54,3 +56,20 @@ def ending_in_order(tell: Callable[[str], None]) -> Iterator[None]:
             del os.environ["TUNE_DISABLE_SIGINT_HANDLER"]
         else:
             os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = known
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """While the block runs SIGTERM does what Ctrl-C does at that moment; on leaving it does what it did before.
+
+    To be entered once Ray has started: it takes SIGTERM for itself, prints a stack of addresses and ends the process
+    with what it holds. Outside the main thread nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
