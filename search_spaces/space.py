@@ -63,10 +63,14 @@ class SearchSpace(Mapping[str, Parameter]):
         """Raises SpaceError unless `config` is a point of the space: every parameter, each within its own rules."""
         if missing := [name for name in self if name not in config]:
             raise SpaceError(f"the configuration lacks {', '.join(missing)}")
+        self.validate_part(config)
+
+    def validate_part(self, config: Mapping[str, Any]) -> None:
+        """The same for a configuration that need not name every parameter."""
         if unknown := [str(name) for name in config if name not in self]:
             raise SpaceError(f"the space has no parameter {', '.join(unknown)}; it has {', '.join(self)}")
-        for name, parameter in self.items():
-            parameter.validate(name, config[name])
+        for name in config:
+            self[name].validate(name, config[name])
 
     def canonical(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """`config` with each value as the space writes it: `40x56x40` for `[40, 56, 40]`. Raises SpaceError as

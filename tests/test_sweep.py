@@ -71,6 +71,19 @@ def test_sweep_confirms_resumes_with_more_trials_and_reports(tmp_path):
     assert more.trials.set_index("number")["score"][:10].equals(before)  # finished trials are kept, not repeated
 
 
+def test_a_sweep_starts_from_the_best_of_an_earlier_one(tmp_path):
+    first = run_sweep(toy(search={"trials": 4}, confirm={"top": 0}), runs=tmp_path)
+    earlier = SweepDirectory.find("toy", runs=tmp_path)
+    results = run_sweep(toy(name="next", search={"trials": 6}, confirm={"top": 0}), runs=tmp_path, earlier=[earlier])
+    trials = results.trials.set_index("number")
+    assert list(trials.index) == list(range(6))
+    assert trials.loc[0, "origin"] == "default"
+    assert trials.loc[1, "origin"] == f"toy:{first.best.number}"
+    assert trials.loc[1, "learning_rate"] == first.sweep_trials[first.best.number].params["learning_rate"]
+    assert trials["origin"][4:].isna().all()
+    assert results.best.score >= first.best.score  # it is among the new sweep's trials
+
+
 def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path):
     space = {**TOY["space"], "fail_at": {"choice": [0.2, 2.0]}, "fail_with": {"choice": ["nan", "bug"]}}
     default = {**TOY["default"], "fail_at": 0.2, "fail_with": "bug"}

@@ -94,6 +94,10 @@ def run(
     join: Annotated[
         bool, typer.Option("--join", help="Help with the sweep of this name that another driver began in `storage`.")
     ] = False,
+    earlier: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="RUN", help="Try the best configurations of this earlier sweep first."),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Run a sweep: search, confirm the best, report."""
@@ -108,10 +112,19 @@ def run(
         changes["confirm"] = {"top": 0}
     config = SweepConfig.read(sweep).changed(changes)
 
+    from tuner.directory import SweepDirectory
     from tuner.sweep import run_sweep
     from tuner.view import View
 
-    results = run_sweep(config, runs=runs, address=address, join=join, view=View(console), verbose=verbose)
+    results = run_sweep(
+        config,
+        runs=runs,
+        address=address,
+        join=join,
+        earlier=[SweepDirectory.find(run, runs) for run in earlier or ()],
+        view=View(console),
+        verbose=verbose,
+    )
     _print_outcome(results, runs / config.name)
 
 

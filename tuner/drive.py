@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -35,6 +35,7 @@ from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
 from tuner.view import View
+from tuner.warm_start import EarlierBest
 from tuner.work import TooLarge, Work, numbers
 
 
@@ -48,6 +49,9 @@ class Drive:
     view: View
     join: bool = False
     """Whether another driver began the study: that one plans its trials and confirms the best."""
+
+    earlier: Sequence[EarlierBest] = ()
+    """What earlier sweeps found best."""
 
     began: bool = False
     """Whether a trial may have been begun."""
@@ -180,10 +184,13 @@ class Drive:
         )
 
     def _enqueue(self, study: SweepStudy) -> None:
-        """What is tried first: the default configuration, then the grid where one is asked for."""
+        """What is tried first: the default configuration, the best of earlier sweeps, a grid where one is asked for."""
         config = self.config
         if config.default:
             study.enqueue(config.default, origin=DEFAULT_ORIGIN)
+        for earlier in self.earlier:
+            for number, parameters in earlier.trials.items():
+                study.enqueue(parameters, origin=f"{earlier.sweep}:{number}")
         if config.search.sampler == "grid":
             others = (point for point in grid(study.space, seed=config.search.seed) if point != config.default)
             for point in islice(others, config.search.trials and config.search.trials - len(study.trials())):

@@ -136,8 +136,11 @@ class SweepStudy:
             self.optuna.enqueue_trial({})
 
     def enqueue(self, parameters: Mapping[str, Any], *, seed: int | None = None, **attributes: Any) -> None:
-        """Have these parameters proposed before any others. Raises SpaceError if they are not in the space."""
-        self.space.validate({**self.space.fixed, **parameters})
+        """Have these parameters proposed before any others; the sampler adds what is missing.
+
+        Raises SpaceError if they are not in the space.
+        """
+        self.space.validate_part(parameters)
         searched = {name: value for name, value in parameters.items() if name in self._distributions}
         if seed is not None:
             attributes["seed"] = seed

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tuner.results import Results
 from tuner.sampler import sampler_factory
 from tuner.storage import SWEEP, holds_password, shown_url, stored_name, stored_studies
 from tuner.view import View
+from tuner.warm_start import EarlierBest, best_of_earlier
 
 
 def run_sweep(
@@ -24,6 +26,7 @@ def run_sweep(
     runs: Path = Path("runs"),
     address: str | None = None,
     join: bool = False,
+    earlier: Sequence[SweepDirectory] = (),
     view: View | None = None,
     verbose: bool = False,
 ) -> Results:
@@ -32,6 +35,7 @@ def run_sweep(
     Args:
         address: of a running Ray cluster (`auto` or `HOST:PORT`); None starts Ray on this machine.
         join: help with the sweep of this name in the database `storage`, which another driver began and will confirm.
+        earlier: sweeps whose best configurations are tried first, as far as the space holds them.
         view: where progress is shown; nowhere by default.
         verbose: whether Ray's and Optuna's messages reach the terminal.
 
@@ -42,10 +46,13 @@ def run_sweep(
     SweepDirectory.check_free(runs / config.name)
     sampler_factory(config.search, slots=1)  # an option that it does not take shows here, not after preprocessing
     _check_name(config, runs, join=join)
+    best = _best_of(earlier, config, join=join)
+    for found in best:
+        view.note(str(found))
     prepared = _prepare(config, view)
     directory = SweepDirectory.create(runs / config.name)
     _write_set_up(directory, config, prepared)
-    drive = Drive(config, directory, prepared, view, join)
+    drive = Drive(config, directory, prepared, view, join, best)
     try:
         with drive.owned():
             return drive.run(address=address, verbose=verbose)
@@ -105,6 +112,22 @@ def _check_name(config: SweepConfig, runs: Path, *, join: bool) -> None:
         )
     if join and not there:
         raise StudyError(f"--join: {where} holds no study {name!r}; begin it without --join")
+
+
+def _best_of(earlier: Sequence[SweepDirectory], config: SweepConfig, *, join: bool) -> list[EarlierBest]:
+    """What the earlier sweeps found. Raises StudyError if a sweep like this one can't begin with it."""
+    if earlier and join:
+        raise StudyError("--from and --join exclude one another: the driver that began the sweep says what comes first")
+    if earlier and config.search.sampler == "grid":
+        raise StudyError("--from: a grid (search.sampler) tries every combination anyway")
+    found = [best_of_earlier(directory, config.search_space) for directory in earlier]
+    first = sum(len(best.trials) for best in found) + bool(config.default)
+    if config.search.trials is not None and first >= config.search.trials:
+        raise StudyError(
+            f"--from: {first} trials would come first, the default and the best of earlier sweeps, which leaves none "
+            f"for the search; search.trials is {config.search.trials}"
+        )
+    return found
 
 
 def _prepare(config: SweepConfig, view: View) -> Prepared | None:

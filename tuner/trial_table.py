@@ -11,7 +11,7 @@ from search_spaces.space import SearchSpace
 RENAMED = {"loss": "training_loss", "precision": "precision_used", "parameters": "parameter_count"}
 """Reported names that are training parameters too, or would be taken for one, and their columns."""
 
-FACTS = ("parameters", "estimated_gib", "peak_gib", "precision", "device", "node")
+FACTS = ("parameters", "estimated_gib", "peak_gib", "precision", "device", "node", "origin")
 AMOUNTS = ("budget_used", "steps", "training_seconds", "evaluation_seconds")
 
 
