@@ -57,13 +57,15 @@ def score_on_test_cases(
     chosen = {trial.user_attrs["of"] for trial in repeats} or {ranking[0].number}
     chosen |= {trial.number for trial in ranking if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
     runs = [(sweep.study_name, number) for number in sorted(chosen)] + [(CONFIRM, trial.number) for trial in repeats]
+    # A trial of another driver left its model in that driver's directory.
+    models = {f"{study}:{number}": sweep.directory.model_file(study, number) for study, number in runs}
     record = (confirmed or sweep).study.optuna
     scores = dict(record.user_attrs.get("test", {}))
     evaluate = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
     tasks = {
-        evaluate.remote(str(sweep.directory.model_file(study, number)), str(dataset), list(cases)): f"{study}:{number}"
-        for study, number in runs
-        if f"{study}:{number}" not in scores
+        evaluate.remote(str(model), str(dataset), list(cases)): run
+        for run, model in models.items()
+        if run not in scores and model.is_file()
     }
     pending = list(tasks)
     while pending:
