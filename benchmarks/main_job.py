@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -129,6 +130,11 @@ def search_seconds(trials: pd.DataFrame) -> float:
     return float((trials["ended"].max() - trials["started"].min()).total_seconds())
 
 
+def voxels(file: Path) -> np.ndarray:
+    image: Any = nib.load(file)
+    return np.asarray(image.dataobj)
+
+
 def numpy_difference(directory: SweepDirectory, dataset: Path, cases: list[str], folder: Path) -> float:
     """The largest difference between the Dice that `evaluate` writes and that of `predict`'s labels by numpy."""
     model = directory.best_model
@@ -139,8 +145,7 @@ def numpy_difference(directory: SweepDirectory, dataset: Path, cases: list[str],
     table = pd.read_csv(folder / "dice.csv").set_index(["case", "class"])["dice"]
     differences = []
     for case, image in zip(cases, images, strict=True):
-        truth = np.asarray(nib.load(dataset / "labelsTr" / image.name).dataobj)
-        predicted = np.asarray(nib.load(folder / "labels" / image.name).dataobj)
+        truth, predicted = voxels(dataset / "labelsTr" / image.name), voxels(folder / "labels" / image.name)
         for name in table.loc[case].index:
             a, b = truth == names[name], predicted == names[name]
             dice = 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() or b.any() else 1.0
