@@ -3,7 +3,6 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,25 +12,33 @@ from search_spaces.parameters import Choice, Float, Int
 from search_spaces.space import SearchSpace
 from tuner.config import SearchConfig
 from tuner.errors import SweepConfigError
+from tuner.importing import import_named
+from tuner.rung_gp import Fits, RungGPSampler
 
 
 def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], BaseSampler]:
     """Makes the sampler that proposes trial `number`, seeded by that number.
 
-    TPE is univariate with constant liar, a random start of four trials a slot and three times the usual prior: on
-    learning curves under ASHA with many workers that was better than Optuna's default (multivariate, ten random
-    trials), which walks into slow configurations (`benchmarks/results/search_quality.md`).
+    By default a Gaussian process over parameters and rungs, after a random start of two trials a slot: on learning
+    curves under ASHA with many workers that was best of all tried (`benchmarks/results/search_quality.md`). It learns
+    from one score; with several objectives TPE is the default, univariate, with constant liar, a random start of four
+    trials a slot and three times the usual prior, which were better there than Optuna's defaults.
 
     Raises SweepConfigError if the sampler can't be made.
     """
+    name = search.sampler or ("rung-gp" if len(search.objectives) == 1 else "tpe")
     startup = search.startup_trials
     if startup is None:
-        startup = 4 * slots if search.trials is None else min(4 * slots, search.trials // 2)
+        startup = (2 if name == "rung-gp" else 4) * slots
+        startup = startup if search.trials is None else min(startup, search.trials // 2)
+    fits: dict[int, Fits] = {}
 
     def make(number: int) -> BaseSampler:
         seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
         options = search.sampler_options
-        match search.sampler:
+        match name:
+            case "rung-gp":
+                return RungGPSampler(seed=seed, fits=fits, **{"n_startup_trials": startup, **options})
             case "random" | "grid":  # a grid's trials are planned with their values
                 return RandomSampler(seed=seed)
             case "tpe":
@@ -48,12 +55,13 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
             case "quasi-random":
                 # One sequence for the whole sweep: each trial takes its next point, so the seed must stay.
                 return QMCSampler(seed=search.seed, **{"scramble": True, "warn_asynchronous_seeding": False, **options})
-        return _own_sampler(search.sampler)(seed=seed, **options)
+        own: BaseSampler = import_named(name, key="search.sampler", kind=BaseSampler)(seed=seed, **options)
+        return own
 
     try:
         make(0)
-    except TypeError as error:
-        raise SweepConfigError(f"search.sampler_options: not taken by the sampler {search.sampler}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise SweepConfigError(f"search.sampler_options: not taken by the sampler {name}: {error}") from error
     return make
 
 
@@ -74,12 +82,3 @@ def _grid_values(parameter: Any) -> list[Any]:
         case Float(low=low, high=high, step=float(step)):
             return [low + step * index for index in range(int((high - low) / step + 1e-9) + 1)]
     raise AssertionError(f"the sweep file's check lets no {parameter} into a grid")
-
-
-def _own_sampler(name: str) -> Callable[..., BaseSampler]:
-    module, _, attribute = name.partition(":")
-    try:
-        sampler: Callable[..., BaseSampler] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SweepConfigError(f"search.sampler: {name} can't be imported: {error}") from error
-    return sampler

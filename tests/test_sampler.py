@@ -1,0 +1,74 @@
+"""Which sampler a sweep file asks for."""
+
+import optuna
+import pytest
+from optuna.samplers import CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+
+from tuner.config import SearchConfig
+from tuner.errors import SweepConfigError
+from tuner.rung_gp import RungGPSampler
+from tuner.sampler import sampler_factory
+
+
+def search(**settings) -> SearchConfig:
+    return SearchConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, RungGPSampler),
+        ({"sampler": None}, RungGPSampler),
+        ({"sampler": "rung-gp"}, RungGPSampler),
+        ({"objectives": ["dice", "peak_gib"], "stop_early": False}, TPESampler),
+        ({"sampler": "tpe"}, TPESampler),
+        ({"sampler": "gp"}, GPSampler),
+        ({"sampler": "random"}, RandomSampler),
+        ({"sampler": "grid"}, RandomSampler),
+        ({"sampler": "quasi-random"}, QMCSampler),
+        ({"sampler": "optuna.samplers:CmaEsSampler"}, CmaEsSampler),
+    ],
+)
+def test_each_name_makes_its_sampler(settings, kind):
+    assert type(sampler_factory(search(**settings), slots=2)(0)) is kind
+
+
+@pytest.mark.parametrize(
+    ("settings", "slots", "startup"),
+    [
+        ({"trials": 100}, 8, 16),  # two a slot
+        ({"trials": 16}, 8, 8),  # half of the trials
+        ({"trials": None, "minutes": 5}, 8, 16),
+        ({"trials": 100, "startup_trials": 3}, 8, 3),
+        ({"trials": 100, "startup_trials": 3, "sampler_options": {"n_startup_trials": 5}}, 8, 5),
+        ({"trials": 100, "sampler": "tpe"}, 8, 32),
+    ],
+)
+def test_random_start(settings, slots, startup):
+    assert sampler_factory(search(**settings), slots=slots)(0)._n_startup_trials == startup
+
+
+def test_trials_draw_differently_and_the_same_ones_alike():
+    make = sampler_factory(search(seed=4), slots=1)
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    drawn = [optuna.create_study(sampler=make(number)).ask(space).params["x"] for number in (0, 1, 1)]
+    assert drawn[0] != drawn[1] == drawn[2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "tpe", "sampler_options": {"gama": 3}}, "sampler_options: not taken by the sampler tpe: .*'gama'"),
+        ({"sampler_options": {"n_candidates": 1}}, "not taken by the sampler rung-gp: n_candidates must .* 2; got 1"),
+        (
+            {"sampler": "nowhere:Sampler"},
+            "search.sampler: nowhere:Sampler can't be imported: No module named 'nowhere'",
+        ),
+        ({"sampler": "optuna.samplers:Nothing"}, "search.sampler: optuna.samplers:Nothing can't be imported"),
+        ({"sampler": "pathlib:Path"}, "search.sampler: must be a subclass of BaseSampler; pathlib:Path is none"),
+        ({"sampler": "os:getcwd"}, "search.sampler: must be a subclass of BaseSampler; os:getcwd is no class"),
+    ],
+)
+def test_what_can_not_be_made_is_told(settings, message):
+    with pytest.raises(SweepConfigError, match=message):
+        sampler_factory(search(**settings), slots=1)
