@@ -77,3 +77,12 @@ def test_a_table_that_diverts_standard_error_gets_the_messages(tmp_path: Path, m
         monkeypatch.setattr(sys, "stderr", diverted)
         logging.getLogger("ray").warning("a node died")
     assert (tmp_path / "diverted").read_text() == "a node died\n"
+
+
+def test_a_log_that_cannot_be_written_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "sweep.log"
+    log.symlink_to("/dev/full")
+    with library_messages(log, verbose=False):
+        logging.getLogger("voxtune").warning("a message for a full disk")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")

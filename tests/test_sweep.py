@@ -123,6 +123,40 @@ def test_a_trial_too_large_for_the_cluster_leaves_no_directory(tmp_path):
     assert not (tmp_path / "toy").exists()
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 160 KiB, which a sweep of 30 trials fills."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no right to mount a disk: {mounted.stderr}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, small_disk):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump({**TOY, "search": {"trials": 30}, "confirm": {"top": 0}}))
+    command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(small_disk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    directory = SweepDirectory(small_disk / "toy")
+    assert done.returncode == 2
+    assert "study.journal can't be written: the disk is full" in done.stderr
+    assert f"voxtune resume {directory.root}" in done.stderr
+    assert "Traceback" not in done.stderr
+    before = read_results(directory).sweep_trials
+    assert 0 < sum(trial.state.is_finished() for trial in before) < 30
+
+    subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
+    results = resume_sweep(directory)
+    assert len(results.trials) == 30
+    assert results.trials["state"].isin(["COMPLETE", "PRUNED"]).all()
+    for trial in before:
+        if trial.state.is_finished():
+            assert results.sweep_trials[trial.number] == trial
+
+
 def test_interrupted_sweep_goes_on_where_it_was(tmp_path):
     """For one that is killed see test_kills.py."""
     file = tmp_path / "sweep.yaml"

@@ -104,24 +104,30 @@ class TrialActor(tune.Trainable):
         evaluation = self._run.advance(step / assignment.steps[-1] * assignment.budget.maximum)
         if not math.isfinite(evaluation.score):
             raise TrainingError(f"the score at step {step} is {evaluation.score}")
-        self._keep(goes_on=step != assignment.steps[-1])
+        facts["not_saved"] = self._keep(goes_on=step != assignment.steps[-1])
         return TrialReport(number=assignment.number, step=step, evaluation=evaluation, facts=facts)
 
-    def _keep(self, *, goes_on: bool) -> None:
-        """Write what the trial needs to go on, and the model it has so far.
+    def _keep(self, *, goes_on: bool) -> str | None:
+        """Write what the trial needs to go on, and the model it has so far. Returns why that was not possible.
 
         At its end the state before the last rung stays until the driver has recorded the trial: should the driver be
         killed before that, the last rung is repeated.
         """
         folder = Path(self._assignment.folder)
-        folder.mkdir(parents=True, exist_ok=True)
         assert self._run is not None
-        if goes_on:
-            state = self._run.state_dict()
-            replace_file(folder / "state.pt", lambda path: torch.save(state, path))
         save_model = getattr(self._run, "save_model", None)
-        if save_model is not None:
-            save_model(folder / "model.pt")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if goes_on:
+                state = self._run.state_dict()
+                replace_file(folder / "state.pt", lambda path: torch.save(state, path))
+            if save_model is not None:
+                save_model(folder / "model.pt")
+        except (OSError, RuntimeError) as error:  # torch.save on a full disk: a RuntimeError
+            if is_device_lost(error) or is_out_of_memory(error):
+                raise
+            return f"{type(error).__name__}: {error}"  # what was trained stands all the same
+        return None
 
     def _failure(self, step: int, error: Exception) -> TrialReport:
         self._run = None

@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LEVELS = {
@@ -68,10 +68,21 @@ class _Terminal(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
+class _LogFile(logging.FileHandler):
+    """Gives up a message that it can't write: on a full disk its complaints would hide what the sweep has to say."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):  # it writes what is left
+            super().close()
+
+
 def _log_handler(log_file: Path | None) -> logging.Handler:
     if log_file is None:
         return logging.NullHandler()  # without any handler, logging would print warnings
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(log_file)
+    handler = _LogFile(log_file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler

@@ -18,6 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tuner.actor import ASSIGNMENT, Assignment, TrialActor, TrialReport
+from tuner.errors import StudyError
 from tuner.interrupt import ending_in_order
 from tuner.study import Proposal, StopReason
 from tuner.work import TooLarge, Work
@@ -110,6 +111,8 @@ class StudyScheduler(FIFOScheduler):
             work.study.finish(report.number, reason, error=report.traceback or report.failure, facts=report.facts)
             return False
         work.study.report(report.number, report.step, report.evaluation, report.facts)
+        if report.facts.get("not_saved"):
+            log.warning("trial %d was not saved at step %d: %s", report.number, report.step, report.facts["not_saved"])
         verdict = work.verdict(report.number, report.step)
         if verdict is not None:
             work.end(report.number, verdict)
@@ -171,6 +174,10 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     try:
         with ending_in_order(tell):
             tuner.fit()
+    except Exception as error:
+        if study_error := _of_study(error):
+            raise study_error from None
+        raise
     finally:
         shutil.rmtree(work.directory.ray_results, ignore_errors=True)
         if work.limits.clock:
@@ -183,6 +190,13 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     if unfinished and over is None:
         raise KeyboardInterrupt  # Ray Tune took it and ended in order
     return over
+
+
+def _of_study(error: BaseException | None) -> StudyError | None:
+    """The study's error, which Tune wraps into the text of one of its own."""
+    while error is not None and not isinstance(error, StudyError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _trial_name(trial: Any) -> str:

@@ -341,8 +341,8 @@ def was_turned_away(trial: FrozenTrial) -> bool:
 
 
 def is_planned(trial: FrozenTrial) -> bool:
-    """Whether no driver has begun it yet. A waiting trial that has parameters was interrupted."""
-    return trial.state == TrialState.WAITING and not trial.params
+    """Whether it was not begun: nothing is chosen yet. A waiting trial that has parameters was interrupted."""
+    return not trial.state.is_finished() and not trial.params
 
 
 def _direction(objective: Objective) -> StudyDirection:
