@@ -122,10 +122,7 @@ def endings(results: Results) -> Iterator[str]:
 def _what_memory(trials: Iterable[Mapping[Any, Any]]) -> str:
     """What `peak GiB` is, by the devices that trials ran on."""
     on_cpu = {row["device"] == "cpu" for row in trials if pd.notna(row["device"]) and pd.notna(row["peak_gib"])}
-    cpu = (
-        "the highest resident memory of the trial's process so far, mapped images and earlier trials of the same "
-        "process included"
-    )
+    cpu = "the highest resident memory of the trial's process while it ran, mapped images included"
     gpu = "what the trial held on its GPU at its highest"
     if on_cpu == {True}:
         return f"Without a GPU, peak GiB is {cpu}."
