@@ -5,8 +5,8 @@
 
 `run` appends one JSON line a search to FOLDER and skips the searches that are already there, so it can be cut short and
 taken up again, or started several times with different `--methods`. `table` prints the comparison and writes
-benchmarks/results/search_quality-DATE.json. Needs onnxruntime and the surrogate (VOXTUNE_DATA or ../shared/data). The
-rival TuneBOHB needs `pip install hpbandster ConfigSpace statsmodels` as well; leave it out with `--methods`.
+benchmarks/results/search_quality-DATE.json. Needs `voxtune[benchmarks]` and the surrogate (VOXTUNE_DATA or
+../shared/data). The rival TuneBOHB needs `voxtune[bohb]` as well; leave it out with `--methods`.
 
 Each search lasts four mean full trainings. Regret at a moment is the best validation accuracy known of a task (by any
 search here, or 2,000 random configurations) less the best that the search has reported by then, at any budget.
@@ -58,8 +58,9 @@ def main() -> None:
     for seed in range(given.seeds):
         for workers in given.workers:
             for task in tasks:
+                done = known(given.folder)
                 for name in given.methods:
-                    if (task.name, seed, workers, name) not in known(given.folder):
+                    if (task.name, seed, workers, name) not in done:
                         search(task, seed=seed, workers=workers, name=name, file=file)
 
 

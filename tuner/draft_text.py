@@ -79,8 +79,8 @@ budget:
 # Up to {search_time} for all trials, then {confirm_time} to confirm the best.
 search:
   trials: {trials}
-  # tpe learns from the trials before; random does not.
-  sampler: tpe
+  # rung-gp learns from every rung of the trials before; random does not.
+  sampler: rung-gp
   # Seeds the proposals and every trial's training.
   seed: 0
 

@@ -1,14 +1,17 @@
 """The methods compared, by name. Each builds searcher, scheduler and budgets for a task, a seed and W workers."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandForBOHB, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from search_spaces.parameters import Int
+from tuner.config import SearchConfig
 from tuner.rungs import SuccessiveHalving, rung_steps
+from tuner.sampler import sampler_factory
 
 from .clock import Method, Report, epoch_reports, rung_reports
 from .lcbench import EPOCHS, SPACE, Curve, Task
@@ -67,16 +70,20 @@ def tune_bohb(task: Task, seed: int, workers: int) -> Method:
     return RayMethod(searcher, scheduler, task.curve, epoch_reports)
 
 
+def _ours(task: Task, seed: int, sampler: Literal["tpe"] | None, workers: int) -> Method:
+    search = SearchConfig(sampler=sampler, seed=seed, trials=None, minutes=1)  # as long as the clock allows
+    factory = sampler_factory(search, slots=workers)
+    return OurMethod(factory, SuccessiveHalving(STEPS, 3), task.curve, _time_reports(task))
+
+
+def tpe_asha_time(task: Task, seed: int, workers: int) -> Method:
+    """Our TPE, on our rungs in time."""
+    return _ours(task, seed, "tpe", workers)
+
+
 def ours(task: Task, seed: int, workers: int) -> Method:
-    """On rungs in time: univariate TPE, constant liar, four random trials a worker, and a prior of weight 3."""
-
-    def sampler(number: int) -> BaseSampler:
-        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        return TPESampler(
-            seed=own_seed, n_startup_trials=4 * workers, multivariate=False, constant_liar=True, prior_weight=3.0
-        )
-
-    return OurMethod(sampler, SuccessiveHalving(STEPS, 3), task.curve, _time_reports(task))
+    """The default sampler, on our rungs in time."""
+    return _ours(task, seed, None, workers)
 
 
 METHODS: dict[str, Callable[[Task, int, int], Method]] = {
@@ -85,5 +92,6 @@ METHODS: dict[str, Callable[[Task, int, int], Method]] = {
     "random + ASHA, time": random_asha_time,
     "stock": stock,
     "TuneBOHB": tune_bohb,
+    "TPE + ASHA, time": tpe_asha_time,
     "ours": ours,
 }
