@@ -2,54 +2,24 @@
 
 A tensor of torch's FakeTensorMode has shape, type and storage size but no memory. So the network, the loss, the
 augmentation and autograd do here all that they do in training, in the same order, and what is alive at any moment is
-counted as a storage is made and freed. Storages that tensors share, and what is changed in place, count once.
+counted (`memory_live.py`).
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, cast
-from weakref import finalize
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from trainables.augmentation import Augmentation
 from trainables.losses import SegmentationLoss
+from trainables.memory_live import Held, LiveStorages, tensor_bytes
 from trainables.networks import NetworkConfig, build_network, network_layout
-
-HEAP_UP_TO = 2**25
-"""Bytes. Where glibc manages memory, larger storages are mapped one by one and go back to the kernel when freed
-(M_MMAP_THRESHOLD in mallopt(3), which rises to here by itself); smaller ones leave gaps between one another."""
-
-Purpose = Literal["parameters", "inputs", "activations", "temporaries", "gradients"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """Bytes held at the moment when most are held, by purpose."""
-
-    by_purpose: Mapping[Purpose, int]
-
-    largest_convolution: int
-    """Bytes of input, weight and output of the largest convolution in it, around which a library needs workspace."""
-
-    heap: int
-    """The most bytes held at any moment, not only that one, in storages of up to HEAP_UP_TO."""
-
-    def __getitem__(self, purpose: Purpose) -> int:
-        return self.by_purpose.get(purpose, 0)
-
-    @property
-    def total(self) -> int:
-        return sum(self.by_purpose.values())
 
 
 @lru_cache(maxsize=256)
@@ -106,79 +76,11 @@ def held_by_network(network: NetworkConfig) -> tuple[int, int]:
     """Bytes of a network's parameters, and of its buffers."""
     with torch.device("meta"):
         model = build_network(network, "meta")
-    return _bytes(model.parameters()), _bytes(model.buffers())
-
-
-class _Live(TorchDispatchMode):
-    """Counts the storages that are alive; new ones are put down to the `purpose` of the moment."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.purpose: Purpose = "parameters"
-        self._now: Counter[Purpose] = Counter()
-        self._known: dict[int, tuple[int, Purpose]] = {}
-        self._most: dict[Purpose, int] = {}
-        self._most_total = 0
-        self._total = 0
-        self._largest_convolution = 0
-        self._heap = 0
-        self._most_heap = 0
-
-    @property
-    def most(self) -> Held:
-        return Held(by_purpose=self._most, largest_convolution=self._largest_convolution, heap=self._most_heap)
-
-    def assign(self, tensor: Tensor, purpose: Purpose) -> None:
-        """Put a tensor that is already counted down to another purpose."""
-        key = tensor.untyped_storage()._cdata
-        if key in self._known:
-            size, before = self._known[key]
-            self._known[key] = size, purpose
-            self._now[before] -= size
-            self._now[purpose] += size
-
-    def add(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._known:
-            return
-        size = storage.nbytes()
-        self._known[key] = size, self.purpose
-        self._now[self.purpose] += size
-        self._total += size
-        if size <= HEAP_UP_TO:
-            self._heap += size
-            self._most_heap = max(self._most_heap, self._heap)
-        if self._total > self._most_total:
-            self._most, self._most_total = dict(self._now), self._total
-        finalize(storage, self._drop, key)
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Collection[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        tensors = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
-        for tensor in tensors:
-            self.add(tensor)
-        if "convolution" in func._schema.name:
-            given = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
-            self._largest_convolution = max(self._largest_convolution, _bytes([*given, *tensors]))
-        return made
-
-    def _drop(self, key: int) -> None:
-        size, purpose = self._known.pop(key)
-        self._now[purpose] -= size
-        self._total -= size
-        if size <= HEAP_UP_TO:
-            self._heap -= size
+    return tensor_bytes(model.parameters()), tensor_bytes(model.buffers())
 
 
 @contextmanager
-def _fake(network: NetworkConfig, device_type: str) -> Iterator[tuple[nn.Module, _Live]]:
+def _fake(network: NetworkConfig, device_type: str) -> Iterator[tuple[nn.Module, LiveStorages]]:
     """A network in training mode whose parameters have no data, and what counts all that is made in the context.
 
     Its tensors say that they are on a CPU whatever the device, since torch without CUDA makes no others, not even
@@ -188,7 +90,7 @@ def _fake(network: NetworkConfig, device_type: str) -> Iterator[tuple[nn.Module,
 
     with torch.device("meta"):
         model = build_network(network, "meta")
-    live = _Live()
+    live = LiveStorages(unfolded=_unfolded_formats(device_type))
     # The random choices of an augmentation are real arrays; they are taken in as tensors without data, too.
     with FakeTensorMode(allow_non_fake_inputs=True), live:
         for module in model.modules():
@@ -199,6 +101,17 @@ def _fake(network: NetworkConfig, device_type: str) -> Iterator[tuple[nn.Module,
             for name, buffer in module.named_buffers(recurse=False):
                 setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
         yield model, live
+
+
+def _unfolded_formats(device_type: str) -> list[torch.dtype]:
+    """The formats that oneDNN does not convolve in on this processor, so that torch goes its own way."""
+    if device_type != "cpu":
+        return []
+    if not torch.backends.mkldnn.is_available():
+        return [torch.float32, torch.bfloat16, torch.float16]
+    known = torch.ops.mkldnn
+    supported = {torch.bfloat16: known._is_mkldnn_bf16_supported, torch.float16: known._is_mkldnn_fp16_supported}
+    return [dtype for dtype, has in supported.items() if not has()]
 
 
 def _autocast(device_type: str, half: torch.dtype | None) -> AbstractContextManager[Any]:
@@ -238,7 +151,3 @@ class _CudaAutocast(TorchFunctionMode):
 
 def _as(dtype: torch.dtype, arg: Any) -> Any:
     return arg.to(dtype) if isinstance(arg, Tensor) and arg.is_floating_point() else arg
-
-
-def _bytes(tensors: Iterator[Tensor] | Sequence[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

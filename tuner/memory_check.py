@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
 
 from trainables.errors import TrainableError
+from trainables.protocol import TrainingRun
+from tuner.importing import import_named
 from tuner.work import TooLarge
 
 log = logging.getLogger("voxtune")
@@ -19,8 +20,8 @@ def memory_check(
     It asks the trainable's own `estimate_memory(parameters, data=..., device=...)`, in GiB; one that has none never
     takes too much. Nor does a configuration that can't be estimated: it is left to show what is wrong with it.
     """
-    module, _, name = trainable.partition(":")
-    estimate = getattr(getattr(import_module(module), name), "estimate_memory", None)
+    run = import_named(trainable, key="trainable", kind=TrainingRun)
+    estimate = getattr(run, "estimate_memory", None)
 
     def check(parameters: Mapping[str, Any]) -> TooLarge | None:
         if estimate is None:

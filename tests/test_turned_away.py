@@ -1,0 +1,120 @@
+"""Configurations that can't fit are never started, use up no place, are counted, and end the search if too many."""
+
+import io
+
+import pytest
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from tests.make_sweep import RUNGS, open_study
+from trainables.protocol import Budget
+from tuner.actor import ASSIGNMENT
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.limits import Limits
+from tuner.search import StudySearcher
+from tuner.study import was_turned_away
+from tuner.sweep import run_sweep
+from tuner.view import View
+from tuner.work import TooLarge, Work
+
+TRIALS = 10
+
+
+def work(tmp_path, **settings) -> Work:
+    """A search of which those with the larger of two batch sizes don't fit: half of the space."""
+    return Work(
+        study=open_study(),
+        study_name="sweep",
+        directory=SweepDirectory.create(tmp_path / "sweep"),
+        trainable="trainables.toy:ToyRun",
+        data={},
+        budget=Budget(unit="steps", maximum=900),
+        trials=TRIALS,
+        limits=Limits(),
+        rungs=None,
+        steps=RUNGS,
+        resources={"cpu": 1},
+        trials_at_once=1,
+        too_large=lambda parameters: (
+            TooLarge(estimated_gib=9.0, memory_limit_gib=8.0) if parameters["batch_size"] == 4 else None
+        ),
+        **settings,
+    )
+
+
+def started(of: Work) -> list[int]:
+    """The batch sizes of the trials that the searcher hands out until it has no more."""
+    of.study.plan(TRIALS)
+    searcher, batches = StudySearcher(of), []
+    while (config := searcher.suggest("trial")) != Searcher.FINISHED:
+        assignment = config[ASSIGNMENT]
+        of.study.finish(assignment.number, "out of memory")  # how it ends is of no account here
+        batches.append(assignment.parameters["batch_size"])
+    return batches
+
+
+def test_others_are_started_in_their_place(tmp_path):
+    search = work(tmp_path)
+    assert started(search) == [2] * TRIALS
+    away = [trial for trial in search.study.trials() if was_turned_away(trial)]
+    assert len(away) >= 3
+    assert {(trial.params["batch_size"], trial.user_attrs["estimated_gib"]) for trial in away} == {(4, 9.0)}
+    assert search.study.trials_left(TRIALS) == 0
+
+
+def test_on_a_grid_nothing_takes_their_place(tmp_path):
+    search = work(tmp_path, replaces_turned_away=False)
+    batches = started(search)
+    assert len(batches) == TRIALS - sum(map(was_turned_away, search.study.trials())) < TRIALS
+
+
+def test_too_many_end_the_search(tmp_path):
+    search = work(tmp_path, most_turned_away=2)
+    assert len(started(search)) < TRIALS
+    assert sum(map(was_turned_away, search.study.trials())) == 3
+    assert search.over() == (
+        "3 configurations were turned away because they can't fit in memory; narrow the space, or raise "
+        "resources.memory_limit_gib or search.turned_away"
+    )
+
+
+TOY = {
+    "name": "toy",
+    "trainable": "trainables.toy:ToyRun",
+    "space": {"learning_rate": {"float": [1e-5, 1e-1], "log": True}, "batch_size": {"choice": [1, 2, 4, 8]}},
+    "default": {"learning_rate": 1e-3, "batch_size": 1},
+    "budget": {"unit": "steps", "maximum": 900},
+    "resources": {"memory_limit_gib": 0.9},  # 128 x 128 x 128 voxels, the toy's patch, take 0.5 GiB each
+    "confirm": {"top": 0},
+}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_sweep_starts_as_many_as_asked_for_and_reports_the_others(tmp_path):
+    config = SweepConfig.model_validate({**TOY, "search": {"trials": 6, "sampler": "random"}})
+    results = run_sweep(config, runs=tmp_path)
+
+    assert len(results.trials) == 6
+    assert set(results.trials["batch_size"]) == {1}
+    assert "out of memory" not in set(results.trials["stop_reason"])
+    away = results.turned_away
+    assert len(away) >= 3
+    assert (away["estimated_gib"] == away["batch_size"] / 2).all()
+    report = (tmp_path / "toy" / "report" / "report.md").read_text()
+    assert f"{len(away)} configurations were turned away before starting" in report
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_sweep_in_which_too_many_are_turned_away_says_so(tmp_path):
+    search = {"trials": 40, "sampler": "random", "turned_away": 4}
+    told = io.StringIO()
+    results = run_sweep(
+        SweepConfig.model_validate({**TOY, "search": search}), runs=tmp_path, view=View(Console(file=told, width=200))
+    )
+
+    assert len(results.turned_away) == 5
+    assert 1 <= len(results.trials) < 40
+    assert "The search ended: 5 configurations were turned away because they can't fit in memory" in told.getvalue()
