@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from tuner.gaussian_process import Inputs
 from tuner.rungs import FULL_BUDGET
@@ -92,5 +91,6 @@ def _normal_scores(scores: Array) -> Array:
     """Each score's rank as a quantile of the normal distribution: a few very bad ones count as bad, no more."""
     if not len(scores):
         return scores
-    values = ndtri((rankdata(scores) - 0.5) / len(scores))
+    _, place, alike = np.unique(scores, return_inverse=True, return_counts=True)
+    values = ndtri((np.cumsum(alike) - alike / 2) / len(scores))[place]
     return (values - values.mean()) / (values.std() or 1.0)

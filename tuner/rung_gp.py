@@ -10,6 +10,7 @@ Constraints", ICML 2014).
 """
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,10 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import intersection_search_space
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
 
 from tuner.gaussian_process import GaussianProcess, Hyperparameters, Inputs, fit
 from tuner.observed import Observed, scores_of
@@ -79,10 +80,10 @@ class RungGPSampler(BaseSampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if len(study.directions) > 1:
             raise ValueError("rung-gp learns from one score a trial, and this study has several objectives")
-        trials = study.get_trials(deepcopy=False)
-        if sum(known.state.is_finished() and bool(scores_of(known)) for known in trials) < self._n_startup_trials:
+        ended = [known for known in study.get_trials(deepcopy=False) if known.state.is_finished() and scores_of(known)]
+        if len(ended) < max(1, self._n_startup_trials):
             return {}
-        space = intersection_search_space(trials, include_pruned=True)
+        space = ended[-1].distributions  # a sweep has one space
         return {name: distribution for name, distribution in space.items() if not distribution.single()}
 
     def sample_independent(
@@ -95,13 +96,15 @@ class RungGPSampler(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        others = [t for t in others if search_space.keys() <= t.params.keys()]
-        cube, sign = UnitCube(search_space), -1 if study.direction == StudyDirection.MINIMIZE else 1
+        # Threads only hinder one another on matrices this small, above all where trials keep all cores busy.
+        with threadpool_limits(1, user_api="blas"):
+            return self._proposal(study, trial.number, UnitCube(search_space), search_space.keys())
+
+    def _proposal(self, study: optuna.Study, number: int, cube: UnitCube, names: Set[str]) -> dict[str, Any]:
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != number and names <= t.params.keys()]
+        sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
         known = Observed.of(others, cube, sign=sign)
-        if not len(known.scores):
-            return {}
-        first = _first_of_block(trial.number)
+        first = _first_of_block(number)
         fits = self._fits.get(first)
         if fits is None:
             before = Observed.of([other for other in others if other.number < first], cube, sign=sign)
