@@ -189,6 +189,14 @@ def test_contradicting_number_of_cases_is_told_and_the_list_counts(refused, data
             {"cache": "Blobs/dataset.json"},
             ["sweep.yaml: cache: ", "Blobs/dataset.json can't be written: Not a directory"],
         ),
+        ({"cache": "a\0b"}, ["sweep.yaml: cache: must hold no NUL", '"a\\u0000b"']),
+        (
+            {"preprocessing": {"spacing": [1, 1, 1e6]}},
+            [
+                "sweep.yaml: preprocessing.spacing: must leave the median volume 2 to 32767 voxels",
+                "got 1e+06 mm along z",
+            ],
+        ),
         ({"dataset": {**SWEEP["dataset"], "group": "__import__('os')"}}, ["sweep.yaml: dataset.group: "]),
         ({"dataset": {**SWEEP["dataset"], "labels": {"organ": [1, 9]}}}, ["sweep.yaml: dataset.labels: organ has 9"]),
     ],
@@ -197,6 +205,20 @@ def test_bad_sweep_files(refused, changes, words):
     message = refused(changes)
     for word in words:
         assert word in message
+
+
+def test_folder_of_sweeps_that_is_a_file(tmp_path, monkeypatch, capsys, data):
+    (tmp_path / "runs").write_text("precious")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
+    monkeypatch.setattr(sys, "argv", ["voxtune", "run", "sweep.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    told = f"error: sweep directory runs/blobs can't be made: {tmp_path}/runs: Not a directory; choose another folder"
+    assert capsys.readouterr().err.startswith(told)
+    assert (tmp_path / "runs").read_text() == "precious"
+    assert not (tmp_path / "cache").exists()
 
 
 def test_sweep_directory_that_exists(tmp_path, monkeypatch, capsys, data):

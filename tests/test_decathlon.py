@@ -110,6 +110,11 @@ def test_missing_folder_and_manifest(tmp_path: Path) -> None:
     assert message(tmp_path).startswith(f"{tmp_path}/dataset.json: no such file; a Decathlon-style data set has it")
 
 
+def test_manifest_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").mkdir()
+    assert message(tmp_path) == f"{tmp_path}/dataset.json: can't be read: Is a directory"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -17,6 +17,11 @@ def test_made_once_and_found_by_name_and_path(tmp_path):
         SweepDirectory.create(tmp_path / "heart")
 
 
+def test_no_sweep_has_a_name_that_no_file_can_have(tmp_path):
+    with pytest.raises(SweepDirectoryError, match="no sweep at "):
+        SweepDirectory.find("h" * 300, runs=tmp_path)
+
+
 def test_a_loser_leaves_nothing(tmp_path):
     directory = SweepDirectory.create(tmp_path / "heart")
     directory.trial_folder("sweep", 3).mkdir()

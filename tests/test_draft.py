@@ -224,7 +224,7 @@ def test_an_unknown_preset(tmp_path: Path, small_dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"minutes": -1}, "voxtune new: minutes: must be a number above 0, or null; got -1"),
+        ({"minutes": -1}, "voxtune new: minutes: must be a number above 0; got -1"),
         ({"minutes": float("nan")}, "voxtune new: minutes: must be finite; got NaN"),
         ({"trials": 0}, "voxtune new: trials: must be a whole number of at least 1"),
         ({"folds": 1}, "voxtune new: folds: must be a whole number of at least 2"),

@@ -164,6 +164,13 @@ def test_arguments_out_of_bounds_write_nothing(arguments, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_can_not_be_made(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(DatasetError) as error:
+        write_phantom(tmp_path / "mine.txt" / "heart", cases=1)
+    assert str(error.value) == f"{tmp_path}/mine.txt/heart: can't be made a folder: Not a directory; choose another"
+
+
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(DatasetError) as error:

@@ -118,7 +118,9 @@ def _read_json(manifest: Path) -> Mapping[str, Any]:
         raise DatasetError(
             f"{manifest}: no such file; a Decathlon-style data set has it beside imagesTr and labelsTr"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DatasetError(f"{manifest}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise DatasetError(f"{manifest}: can't be read: {error}") from None
     try:
         content = json.loads(text)

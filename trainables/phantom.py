@@ -89,14 +89,18 @@ def write_phantom(
     seed and its number alone: case 3 is the same in a data set of 4 as in one of 40. `progress` is told how many cases
     are written.
 
-    Raises SettingError for an argument out of its bounds, DatasetError where `folder` exists and is not empty.
+    Raises SettingError for an argument out of its bounds, DatasetError where `folder` exists and is not empty, or
+    can't be made.
     """
     _check_arguments(task, cases, seed, size)
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder}: exists and is not an empty folder; nothing was written")
     for part in ("imagesTr", "labelsTr"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+        try:
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(f"{folder}: can't be made a folder: {error.strerror}; choose another") from None
 
     entries = []
     for number in range(1, cases + 1):

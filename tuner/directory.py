@@ -1,6 +1,7 @@
 """Where everything of a sweep lies: the one place that knows the names of files in `runs/NAME/`."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -49,8 +50,9 @@ class SweepDirectory:
         candidates = [Path(run), runs / run]
         for candidate in candidates:
             directory = cls(candidate.absolute())
-            if directory.sweep_file.is_file():
-                return directory
+            with suppress(OSError):  # a name that no file can have
+                if directory.sweep_file.is_file():
+                    return directory
         looked = " or ".join(str(candidate) for candidate in candidates)
         raise SweepDirectoryError(f"no sweep at {looked}: a sweep's directory holds a sweep.yaml")
 

@@ -30,9 +30,9 @@ FOLDS = 5
 class Wishes(Section):
     """What can be said of a sweep before its data are looked at."""
 
-    name: SweepName | None
-    trials: int = Field(ge=1)
-    minutes: float | None = Field(gt=0)
+    name: SweepName = "sweep"
+    trials: int = Field(16, ge=1)
+    minutes: float = Field(10.0, gt=0)
 
 
 def draft_sweep(
@@ -76,7 +76,8 @@ def draft_sweep(
     source = "voxtune new"
     if preset is not None:
         preset_file(preset)  # an unknown one is told before the data are looked at
-    validated(Wishes, {"name": name, "trials": trials, "minutes": minutes}, source=source)
+    wishes = {"name": name, "trials": trials, "minutes": minutes}
+    validated(Wishes, {key: value for key, value in wishes.items() if value is not None}, source=source)
     dataset = read_dataset(dataset_folder)
     for note in dataset.notes:
         tell(note)

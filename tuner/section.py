@@ -5,14 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tuner.config_errors import explain
 from tuner.errors import SweepConfigError
 
 SectionT = TypeVar("SectionT", bound="Section")
 
-LenientPath = Annotated[Path, Field(strict=False)]
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("must hold no NUL, which ends a path")
+    return path
+
+
+LenientPath = Annotated[Path, Field(strict=False), AfterValidator(_without_nul)]
 """A path, which a file gives as text."""
 
 ImportString = Annotated[
