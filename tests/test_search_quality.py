@@ -2,7 +2,9 @@
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ pytest.importorskip("onnxruntime", reason="only the benchmark needs it")
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from virtual.clock import Decision, Report, VirtualTrial, rung_reports, simulate
-from virtual.lcbench import Curve
+from virtual.lcbench import SPACE, Curve
 from virtual.regret import Search, best_scores, compare, mean_regret, time_to
+from virtual.rivals import METHODS
 
 
 class Planned:
@@ -94,3 +97,24 @@ def test_ratio_of_times_counts_a_level_never_reached_as_twice_the_search() -> No
     assert ratio.geometric_mean == pytest.approx(math.sqrt((10 / 40) * (200 / 50)))
     assert ratio.of_whole == pytest.approx(math.sqrt((10 / 100) * (200 / 100)))
     assert (ratio.never, ratio.behind, ratio.tasks) == (1, 1, 2)
+
+
+class MadeUpTask:
+    """Accuracy depends on the momentum alone, best at 0.5; every training takes 52 s."""
+
+    mean_seconds = 52.0
+
+    def curve(self, parameters: Mapping[str, Any]) -> Curve:
+        assert parameters.keys() == SPACE.keys()
+        final = 100 - 100 * abs(parameters["momentum"] - 0.5)
+        return Curve(seconds=np.arange(1.0, 53), scores=final * np.linspace(0.5, 1, 52))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"TuneBOHB"}))  # its libraries are not installed for tests
+def test_each_method_searches(name: str) -> None:
+    history = simulate(METHODS[name](cast(Any, MadeUpTask()), 0, 2), workers=2, seconds=4 * 52)
+    if name == "random + FIFO":
+        assert (history.full, history.trials) == (8, 10)  # one more is begun on each worker as the time ends
+    else:
+        assert 12 < history.trials < 8 * 27  # most are stopped early, at 1/27 of a training at the earliest
+    assert history.improvements[-1][1] > 70
