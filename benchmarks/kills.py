@@ -82,7 +82,7 @@ class KilledSweep:
             "space": {
                 "learning_rate": {"float": [1e-5, 1e-1], "log": True},
                 "batch_size": {"choice": [1, 2, 4, 8]},
-                "patch_size": {"int": [32, 256], "step": 32},
+                "patch_size": {"int": [32, 128], "step": 32},
             },
             "budget": {"maximum": 900, "unit": "steps"},
             "search": {"trials": TRIALS, "startup_trials": 3},

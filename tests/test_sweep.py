@@ -158,7 +158,7 @@ def test_a_full_disk_loses_nothing(tmp_path, small_disk):
 
 
 def test_interrupted_sweep_goes_on_where_it_was(tmp_path):
-    """For one that is killed see test_kills.py."""
+    """By SIGTERM, which becomes Ctrl-C's SIGINT. For one that is killed see test_kills.py."""
     file = tmp_path / "sweep.yaml"
     slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 6}, "confirm": {"top": 0}}
     file.write_text(yaml.safe_dump(slow))
@@ -166,7 +166,7 @@ def test_interrupted_sweep_goes_on_where_it_was(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         directory = SweepDirectory(tmp_path / "runs" / "toy")
         wait_for(lambda: evaluations(directory) >= 3, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=60)
     assert "voxtune resume" in output
     assert process.returncode == 130

@@ -20,6 +20,7 @@ from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
 from tuner.drivers import Abandoned, registered
 from tuner.errors import SweepFailed, SweepInterrupted
+from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
 from tuner.memory_check import memory_check
 from tuner.owner import own, own_storage
@@ -75,6 +76,7 @@ class Drive:
             with (
                 library_messages(self.directory.log_file, verbose=verbose),
                 connect(address, cores=machine.usable_cores(), verbose=verbose) as cluster,
+                terminated_as_interrupted(),
             ):
                 if cluster.dashboard:
                     self.view.note(f"Ray dashboard: {cluster.dashboard}")

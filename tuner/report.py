@@ -68,7 +68,7 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
     """
     try:
         return _write(directory, _optional)
-    except StudyError as error:
+    except (StudyError, OSError) as error:
         log.warning("no report was written: %s", error)
     except Exception:
         log.exception("no report was written; try: voxtune report %s", directory.root)
