@@ -35,7 +35,7 @@ def test_cluster_does_not_know_ray_tune():
         (["--help"], HEAVY, "resume"),
         (["run", "--help"], HEAVY, "--trials"),
         (["run", "none.yaml"], HEAVY - {"torch"}, "none.yaml"),
-        (["phantom", "heart", "--cases", "1", "--size", "0.25"], HEAVY, "Wrote 1 cases"),
+        (["phantom", "heart", "--cases", "1", "--size", "0.25"], HEAVY, "Wrote 1 case to heart"),
         (["download", "--help"], HEAVY, "Task09_Spleen"),
     ],
 )
