@@ -22,7 +22,6 @@ def phantom(
 ) -> None:
     """Generate a data set with organ-like labels, to try things on."""
     from trainables.phantom import write_phantom
-    from tuner.markdown import count
     from tuner.view import View
 
     view = View(console)
@@ -35,7 +34,7 @@ def phantom(
             size=size,
             progress=lambda done, of: view.progress("Writing cases", done, of),
         )
-    say(f"Wrote {count(cases, 'case')} to {folder}. Next: voxtune new {folder}")
+    say(f"Wrote {cases} case{'s' * (cases != 1)} to {folder}. Next: voxtune new {folder}")
 
 
 @app.command(rich_help_panel=PANEL)
