@@ -189,6 +189,8 @@ def test_contradicting_number_of_cases_is_told_and_the_list_counts(refused, data
             {"cache": "Blobs/dataset.json"},
             ["sweep.yaml: cache: ", "Blobs/dataset.json can't be written: Not a directory"],
         ),
+        ({"trainable": "math:pi"}, ["sweep.yaml: trainable: must be a class with the methods advance, ", "math:pi"]),
+        ({"trainable": "no_such:Run"}, ["sweep.yaml: trainable: no_such:Run can't be imported: No module named"]),
         ({"cache": "a\0b"}, ["sweep.yaml: cache: must hold no NUL", '"a\\u0000b"']),
         (
             {"preprocessing": {"spacing": [1, 1, 1e6]}},

@@ -88,7 +88,8 @@ class Drive:
             go_on = f"voxtune resume {self.directory.root}"
             raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: {go_on}") from None
         except Exception:
-            report_at_end(self.directory)
+            if self.began:
+                report_at_end(self.directory)
             raise
         report_at_end(self.directory)
         results = read_results(self.directory)

@@ -60,6 +60,8 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
 
     try:
         make(0)
+    except SweepConfigError:
+        raise
     except (TypeError, ValueError) as error:
         raise SweepConfigError(f"search.sampler_options: not taken by the sampler {name}: {error}") from error
     return make

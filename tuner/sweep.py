@@ -12,7 +12,8 @@ from tuner.drive import Drive
 from tuner.environment import describe_environment
 from tuner.errors import StudyError
 from tuner.files import replace_file
-from tuner.preparation import Prepared, check_space, prepare
+from tuner.preparation import Prepared, check_space, check_trainable, prepare
+from tuner.quiet import library_messages
 from tuner.results import Results
 from tuner.sampler import sampler_factory
 from tuner.storage import SWEEP, holds_password, shown_url, stored_name, stored_studies
@@ -44,6 +45,7 @@ def run_sweep(
     """
     view = view or View(quiet=True)
     SweepDirectory.check_free(runs / config.name)
+    check_trainable(config)
     sampler_factory(config.search, slots=1)  # an option that it does not take shows here, not after preprocessing
     _check_name(config, runs, join=join)
     best = _best_of(earlier, config, join=join)
@@ -83,12 +85,14 @@ def resume_sweep(
     config = SweepConfig.read(directory.sweep_file)
     longer = {name: value for name, value in {"trials": trials, "minutes": minutes}.items() if value is not None}
     config = config.changed({"search": longer})
+    check_trainable(config)
     sampler_factory(config.search, slots=1)
     prepared = _prepare(config, view)
     drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
         directory.remove_torn_files()
-        drive.study()  # before anything is changed: do scores made so far compare with those to come?
+        with library_messages(None, verbose=verbose):
+            drive.study()  # before anything is changed: do scores made so far compare with those to come?
         if longer:
             _write_sweep_file(directory, config)
         return drive.run(address=address, verbose=verbose)
