@@ -2,6 +2,7 @@
 
     python benchmarks/memory_estimate.py            # on the GPU if torch sees one, else on the CPU
     python benchmarks/memory_estimate.py --fit      # the configurations that WORKSPACES was fitted on: others
+    python benchmarks/memory_estimate.py --again benchmarks/results/FILE    # go on, or estimate anew what FILE measured
 
 Each configuration is trained for two steps and evaluated once on made-up volumes, by SegmentationRun in a process of
 its own, one after another. On a GPU its peak is what torch allocated at most, plus the context; on a CPU the most that
@@ -11,6 +12,7 @@ of an estimate is computed before the process begins.
 """
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from memory_configs import CPU_FIT, CPU_TABLE, GPU_FIT, GPU_TABLE, settings
 
 from trainables.memory import estimate_memory
 from trainables.memory_limit import resident_peak_gib
@@ -38,89 +41,14 @@ from tuner.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 GIB = 2**30
+MEASURED = {
+    "cuda": "torch.cuda.max_memory_allocated and the context, of a fresh process",
+    "cpu": "VmHWM (the most that was resident) of a fresh process, with Ray loaded as in a trial's",
+}
 WITHIN = 0.15
 """The target: this near for 90 % of the configurations."""
 
 TARGETS = Targets(names=("front", "back"), members=((1,), (2,)), regions=False)
-Config = tuple[str, int, int, str, int, Mapping[str, Any]]
-"""Network, width, levels, patch size, batch size, other settings."""
-
-CPU_TABLE: Sequence[Config] = (
-    ("compact_unet", 8, 4, "64", 8, {}),
-    ("compact_unet", 8, 4, "128", 1, {}),
-    ("compact_unet", 8, 4, "96", 3, {"normalisation": "instance"}),
-    ("compact_unet", 16, 4, "64", 4, {}),
-    ("compact_unet", 16, 5, "96", 2, {"optimizer": "sgd"}),
-    ("compact_unet", 16, 4, "128x128x64", 2, {"normalisation": "group"}),
-    ("compact_unet", 24, 4, "96x96x64", 2, {"normalisation": "instance", "dropout": 0.1}),
-    ("compact_unet", 16, 4, "128", 2, {}),
-    ("compact_unet", 32, 4, "64", 4, {"deep_supervision": True}),
-    ("compact_unet", 12, 4, "80", 6, {"loss": "dice"}),
-    ("unet3d", 8, 4, "64", 2, {}),
-    ("unet3d", 8, 4, "64", 4, {"normalisation": "instance"}),
-    ("unet3d", 8, 4, "96", 1, {}),
-    ("unet3d", 8, 4, "64", 8, {}),
-    ("unet3d", 16, 4, "64", 2, {"amsgrad": True, "optimizer": "adam"}),
-    ("unet3d", 16, 3, "64", 3, {"normalisation": "group"}),
-    ("unet3d", 16, 4, "80x80x64", 2, {"normalisation": "none"}),
-    ("unet3d", 12, 4, "96x96x64", 2, {"normalisation": "instance", "deep_supervision": True}),
-    ("unet3d", 32, 4, "64", 1, {}),
-    ("unet3d", 8, 4, "128", 1, {"dropout": 0.1}),
-    ("residual_unet", 16, 4, "128", 2, {}),
-    ("residual_unet", 16, 5, "96", 6, {"normalisation": "instance"}),
-    ("residual_unet", 32, 4, "128", 1, {"normalisation": "group"}),
-    ("residual_unet", 32, 4, "96", 4, {}),
-    ("residual_unet", 32, 5, "128x128x96", 2, {"normalisation": "instance", "dropout": 0.1}),
-    ("dynunet", 8, 4, "96", 2, {}),
-    ("dynunet", 16, 4, "64", 4, {"normalisation": "instance"}),
-    ("dynunet", 16, 4, "96", 2, {"deep_supervision": True}),
-    ("dynunet", 16, 5, "96x96x80", 3, {"normalisation": "instance"}),
-    ("dynunet", 32, 4, "64", 2, {"optimizer": "sgd"}),
-)
-CPU_FIT: Sequence[Config] = (
-    ("compact_unet", 8, 4, "96", 2, {}),
-    ("compact_unet", 16, 4, "96", 1, {}),
-    ("compact_unet", 16, 4, "80", 4, {"normalisation": "instance"}),
-    ("compact_unet", 32, 3, "64", 2, {}),
-    ("unet3d", 16, 4, "64", 1, {}),
-    ("unet3d", 8, 3, "80", 2, {"normalisation": "instance"}),
-    ("residual_unet", 16, 4, "96", 4, {}),
-    ("residual_unet", 32, 4, "96", 2, {"normalisation": "instance"}),
-    ("dynunet", 16, 4, "80", 2, {}),
-    ("dynunet", 8, 4, "64", 8, {"normalisation": "instance"}),
-)
-GPU_TABLE: Sequence[Config] = tuple(
-    (*config, {"precision": precision})
-    for precision in ("fp32", "fp16")
-    for config in (
-        ("compact_unet", 16, 4, "128", 2),
-        ("compact_unet", 16, 5, "160", 4),
-        ("compact_unet", 32, 5, "128", 8),
-        ("compact_unet", 32, 5, "160", 2),
-        ("compact_unet", 24, 5, "192x192x96", 3),
-        ("unet3d", 32, 4, "128", 2),
-        ("unet3d", 32, 4, "96", 8),
-        ("unet3d", 16, 4, "128", 4),
-        ("unet3d", 16, 4, "160", 2),
-        ("unet3d", 32, 4, "128x128x64", 6),
-        ("residual_unet", 32, 5, "128", 8),
-        ("residual_unet", 32, 5, "160", 4),
-        ("residual_unet", 32, 5, "192", 2),
-        ("dynunet", 32, 5, "128", 4),
-        ("dynunet", 32, 5, "160x160x96", 2),
-    )
-)
-GPU_FIT: Sequence[Config] = tuple(
-    (*config, {"precision": precision})
-    for precision in ("fp32", "fp16")
-    for config in (
-        ("compact_unet", 16, 4, "96", 4),
-        ("unet3d", 16, 4, "96", 2),
-        ("unet3d", 32, 4, "96", 2),
-        ("residual_unet", 16, 4, "128", 4),
-        ("dynunet", 16, 4, "128", 2),
-    )
-)
 
 
 def main() -> None:
@@ -134,58 +62,60 @@ def main() -> None:
     if given.measure:
         print(json.dumps(measure(json.loads(given.measure), given.volumes, device)))
         return
-    configs = (CPU_FIT if given.fit else CPU_TABLE) if device == "cpu" else (GPU_FIT if given.fit else GPU_TABLE)
-    earlier = json.loads(given.again.read_text()) if given.again else None
-    known = {json.dumps(row["parameters"]): row["measured"] for row in (earlier["rows"] if earlier else ())}
+    environment = {**describe_environment(), "command": " ".join(["python", *sys.argv])}
+    earlier = json.loads(given.again.read_text()) if given.again else {"rows": []}
+    device = earlier.get("device", device)
+    measured = {json.dumps(row["parameters"]): row["measured"] for row in earlier["rows"] if "measured" in row}
+    configs = {("cpu", False): CPU_TABLE, ("cpu", True): CPU_FIT, ("cuda", False): GPU_TABLE, ("cuda", True): GPU_FIT}
+    kind = "fit-" if given.fit else ""
+    path = RESULTS / f"memory_estimate-{kind}{device}-{date.today().isoformat()}.json"
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        rows = []
-        for parameters in map(settings, configs):
-            rows.append(compare(parameters, Path(folder), device, known.get(json.dumps(parameters))))
+        for parameters in map(settings, configs[device, given.fit]):
+            rows.append(compare(parameters, Path(folder), device, measured.get(json.dumps(parameters))))
             print(line(rows[-1]), flush=True)
-    errors = np.array([row["error"] for row in rows if "error" in row])
-    near = int((abs(errors) <= WITHIN).sum())
-    print(
-        f"{near} of {len(rows)} within {WITHIN:.0%}; median error {np.median(errors):+.1%}, "
-        f"worst {errors[abs(errors).argmax()]:+.1%}; the target is 90 %"
-    )
+            write(path, rows, device, environment=environment, measured_in=earlier.get("measured_in", environment))
+    print(summary(rows))
     if given.fit:
         print(fitted(rows, device))
-    kind = "fit-" if given.fit else ""
-    found = {
-        "measured": "torch.cuda.max_memory_allocated + context" if device == "cuda" else "VmHWM of a fresh process",
-        "within_15_percent": near,
-        "configurations": len(rows),
-        "rows": rows,
-        "environment": describe_environment(),
-        "measured_in": earlier["measured_in"] if earlier else describe_environment(),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"memory_estimate-{kind}{device}-{date.today().isoformat()}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n")
     print(path)
 
 
-def settings(config: Config) -> dict[str, Any]:
-    network, width, levels, patch_size, batch_size, others = config
-    return {
-        "network": network,
-        "width": width,
-        "levels": levels,
-        "patch_size": patch_size,
-        "batch_size": batch_size,
-        **others,
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    errors = np.array([row["error"] for row in rows if "error" in row])
+    near = int((abs(errors) <= WITHIN).sum())
+    return (
+        f"{near} of {len(rows)} within {WITHIN:.0%}; median error {np.median(errors):+.1%}, "
+        f"worst {errors[abs(errors).argmax()]:+.1%}; the target is 90 %"
+    )
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]], device: str, **environments: Mapping[str, Any]) -> None:
+    """Write the rows that there are, so that `--again` can go on from them."""
+    found = {
+        "device": device,
+        "measured": MEASURED[device],
+        "within_15_percent": sum(abs(row["error"]) <= WITHIN for row in rows if "error" in row),
+        "configurations": len(rows),
+        "rows": rows,
+        **environments,
     }
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], device: str) -> Workspace:
-    """The Workspace that the rows speak for, with the baseline that is known."""
-    samples = []
+    """The Workspace that the rows speak for, with the baseline that is known, or measured as a GPU's context is."""
+    samples, contexts = [], [row["measured"]["context_gib"] for row in rows if "context_gib" in row.get("measured", {})]
+    baseline = float(np.median(contexts)) if contexts else WORKSPACES[device].baseline_gib
     for row in rows:
+        if "measured" not in row:
+            continue
         estimate = row["estimate"]
         held = estimate["peak_gib"] - estimate["baseline"] - estimate["workspace"]
-        took = row["measured"]["peak_gib"] - estimate["baseline"]
+        took = row["measured"].get("allocated_gib", row["measured"]["peak_gib"] - estimate["baseline"])
         samples.append(Sample(convolution=row["convolution_gib"], heap=row["heap_gib"], held=held, took=took))
-    return fit(samples, baseline_gib=WORKSPACES[device].baseline_gib)
+    return fit(samples, baseline_gib=baseline)
 
 
 def compare(
@@ -246,7 +176,8 @@ def write_volumes(folder: Path, patch: tuple[int, int, int]) -> Volumes:
 
 
 def measure(parameters: dict[str, Any], folder: Path, device: str) -> dict[str, float]:
-    """Peak GiB of this process after two steps and an evaluation."""
+    """Peak GiB of this process after two steps and an evaluation, with Ray and Optuna loaded as in a trial's."""
+    importlib.import_module("tuner.actor")
     volumes = Volumes(folder)
     run = SegmentationRun(
         parameters,

@@ -34,7 +34,7 @@ class Held:
     by_purpose: Mapping[Purpose, int]
 
     largest_convolution: int
-    """Bytes of input, weight and output of the largest convolution in it, around which a library needs workspace."""
+    """Bytes that the largest convolution in it reads and writes, around which a library needs workspace."""
 
     heap: int
     """The most bytes held at any moment, not only that one, in storages of up to HEAP_UP_TO."""

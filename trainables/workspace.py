@@ -30,7 +30,7 @@ class Workspace:
     """What a process holds before it trains: libraries, and on a GPU its context."""
 
     of_convolution: float
-    """Share of the largest convolution's input, weight and output that its workspace and copies take."""
+    """Share of what the largest convolution reads and writes that its workspace and copies take."""
 
     of_heap: float
     """Share of the most that small storages take together, which is lost in gaps between them."""
@@ -41,7 +41,7 @@ class Workspace:
 
 
 WORKSPACES = {
-    "cpu": Workspace(baseline_gib=0.47, of_convolution=0.65, of_heap=0.28),
+    "cpu": Workspace(baseline_gib=0.47, of_convolution=0.35, of_heap=0.42),
     "cuda": Workspace(baseline_gib=0.5, of_convolution=0.4, of_heap=0.0),
 }
 """By type of device. `cpu` was fitted by `benchmarks/memory_estimate.py --fit` for torch 2.13 with oneDNN 3.12, glibc
