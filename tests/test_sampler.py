@@ -38,10 +38,12 @@ def test_each_name_makes_its_sampler(settings, kind):
     [
         ({"trials": 100}, 8, 16),  # two a slot
         ({"trials": 16}, 8, 8),  # half of the trials
+        ({"trials": 100}, 2, 12),  # 12 at least
+        ({"trials": 16}, 2, 8),
         ({"trials": None, "minutes": 5}, 8, 16),
         ({"trials": 100, "startup_trials": 3}, 8, 3),
         ({"trials": 100, "startup_trials": 3, "sampler_options": {"n_startup_trials": 5}}, 8, 5),
-        ({"trials": 100, "sampler": "tpe"}, 8, 32),
+        ({"trials": 100, "sampler": "tpe"}, 2, 8),
     ],
 )
 def test_random_start(settings, slots, startup):

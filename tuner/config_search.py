@@ -64,8 +64,8 @@ class SearchConfig(Section):
     """Keyword arguments of the sampler's class, its seed excepted."""
 
     startup_trials: int | None = Field(None, ge=0)
-    """Random draws before the sampler starts to learn; by default two a slot for `rung-gp` and four for the others,
-    but not more than half of the trials."""
+    """Random draws before the sampler starts to learn; by default two a slot and at least 12 for `rung-gp`, four a slot
+    for the others, but not more than half of the trials."""
 
     seed: int = Field(0, ge=0)
     """Seed of the sampler and of every trial's training."""

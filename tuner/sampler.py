@@ -19,17 +19,18 @@ from tuner.rung_gp import Fits, RungGPSampler
 def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], BaseSampler]:
     """Makes the sampler that proposes trial `number`, seeded by that number.
 
-    By default a Gaussian process over parameters and rungs, after a random start of two trials a slot: on learning
-    curves under ASHA with many workers that was best of all tried (`benchmarks/results/search_quality.md`). It learns
-    from one score; with several objectives TPE is the default, univariate, with constant liar, a random start of four
-    trials a slot and three times the usual prior, which were better there than Optuna's defaults.
+    By default a Gaussian process over parameters and rungs: on learning curves under ASHA with many workers that was
+    best of all tried (`benchmarks/results/search_quality.md`). Its random start is two trials a slot and at least 12,
+    since with fewer it was behind random search there. It learns from one score; with several objectives TPE is the
+    default, univariate, with constant liar, a random start of four trials a slot and three times the usual prior, which
+    were better there than Optuna's defaults.
 
     Raises SweepConfigError if the sampler can't be made.
     """
     name = search.sampler or ("rung-gp" if len(search.objectives) == 1 else "tpe")
     startup = search.startup_trials
     if startup is None:
-        startup = (2 if name == "rung-gp" else 4) * slots
+        startup = max(12, 2 * slots) if name == "rung-gp" else 4 * slots
         startup = startup if search.trials is None else min(startup, search.trials // 2)
     fits: dict[int, Fits] = {}
 
