@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, messages and exit codes."""
 
 import errno
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -205,6 +206,18 @@ def test_evaluate(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: 
     assert again == Ended(
         code=2, out="", err="error: dice.csv exists already: nothing was written; choose another --output\n"
     )
+
+
+def test_evaluating_on_labels_of_another_name_is_told(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(small_dataset, tmp_path / "Other")
+    manifest = other / "dataset.json"
+    manifest.write_text(manifest.read_text().replace("class2", "spleen"))
+    ended = voxtune("evaluate", model, other, "--device", "cpu")
+    assert ended.code == 0
+    note = f"{other}: calls label 2 spleen; the model was trained on it as class2"
+    assert note in " ".join((ended.out + ended.err).split())
 
 
 def test_evaluating_what_memory_does_not_hold(

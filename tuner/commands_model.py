@@ -59,7 +59,14 @@ def evaluate(
     view = View(console)
     with view.preparing():
         scores = evaluate_model(
-            model, dataset, cases=cases, part=part, output=output, device=device, progress=view.progress
+            model,
+            dataset,
+            cases=cases,
+            part=part,
+            output=output,
+            device=device,
+            progress=view.progress,
+            tell=view.note,
         )
     console.print(dice_table(scores))
     say(f"Per case and class: {output}")

@@ -27,6 +27,7 @@ def evaluate_model(
     output: Path,
     device: str | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> pd.DataFrame:
     """Dice of `model` on cases of the data set in folder `dataset`, each in its own grid.
 
@@ -35,6 +36,7 @@ def evaluate_model(
         part: which cases of a split.json; validation by default.
         output: CSV file for what is returned.
         device: `cpu`, `cuda` or e.g. `cuda:1`; by default the GPU if there is one.
+        tell: told where a label's name differs from the model's: that may be another organ.
 
     Returns the columns case, class and dice. Raises DatasetError, ModelFileError, SettingError for the device, and
     OutputError where `output` exists already: nothing has been computed then.
@@ -46,8 +48,13 @@ def evaluate_model(
     from trainables.model_file import load_model  # torch takes seconds to import
     from trainables.prediction import evaluate_dataset
 
+    trained = load_model(model)
+    for target, values in zip(trained.targets.names, trained.targets.members, strict=True):
+        called = [data.labels[value] for value in values if value in data.labels]
+        if len(values) == 1 and called not in ([], [target]):
+            tell(f"{dataset}: calls label {values[0]} {called[0]}; the model was trained on it as {target}")
     rows = evaluate_dataset(
-        load_model(model), data, names, device=device, progress=lambda done, of: progress("Evaluating", done, of)
+        trained, data, names, device=device, progress=lambda done, of: progress("Evaluating", done, of)
     )
     scores = pd.DataFrame([{"case": row.case, "class": row.target, "dice": row.dice} for row in rows])
     replace_file(output, lambda path: scores.to_csv(path, index=False))
