@@ -70,11 +70,11 @@ class StockRun(tune.Trainable):
         evaluation = self._run.advance(RUNGS[self.iteration])
         return {"dice": evaluation.score, "done": self.iteration == len(RUNGS) - 1}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        Path(checkpoint_dir, "state.json").write_text(json.dumps(self._run.state_dict()))
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return self._run.state_dict()
 
-    def load_checkpoint(self, checkpoint: str) -> None:
-        self._run.load_state_dict(json.loads(Path(checkpoint, "state.json").read_text()))
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        self._run.load_state_dict(checkpoint or {})
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import torch
 from trainables.errors import SettingError
 from trainables.memory import MemoryEstimate, Shape, estimate_memory
 from trainables.memory_limit import MemoryMeter, memory_limit_gib, resident_peak_gib
+from trainables.memory_trace import held_by_step
 from trainables.protocol import Budget
 from trainables.targets import Targets
 from trainables.toy import ToyRun
@@ -64,6 +65,13 @@ def test_a_large_volume_makes_the_evaluation_the_peak() -> None:
     assert (small.phase, large.phase) == ("training", "evaluation")
     assert small.evaluation == 0
     assert large.evaluation == (1 + 2 * 3) * 4 * 400**3 / GIB  # the volume, and its logits twice
+
+
+def test_what_takes_no_more_memory_is_not_traced_again() -> None:
+    first = estimate(dropout=0.1, noise=0.1, rotations=0.5, learning_rate=1e-3)
+    misses = held_by_step.cache_info().misses
+    assert estimate(dropout=0.37, noise=0.2, rotations=0.9, learning_rate=3e-4) == first
+    assert held_by_step.cache_info().misses == misses
 
 
 def test_a_broken_rule_is_told() -> None:

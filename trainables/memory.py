@@ -1,12 +1,13 @@
 """How much memory a training configuration will take at most, estimated before anything of it is built."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, Literal
 
 import torch
 
+from trainables.augmentation import Augmentation
 from trainables.memory_trace import held_by_forward, held_by_network, held_by_step
 from trainables.networks import NetworkConfig
 from trainables.precision import HALF, resolve_precision
@@ -76,12 +77,13 @@ def estimate_memory(
 
     `validation` holds the shapes (x, y, z voxels) of the volumes that are segmented in an evaluation. Nothing is
     allocated on the device, which need not be there: without it `precision: auto` counts as what a current one has.
-    The first estimate for a network, patch and batch takes some tenths of a second, a repeated one microseconds.
+    The first estimate for a network, patch and batch takes about a second of one core; one that differs in learning
+    rate, dropout or strength of augmentation alone takes microseconds.
 
     Raises SettingError where a parameter breaks a rule.
     """
     config = SegmentationConfig.from_mapping(parameters)
-    network = config.network_config(spacing=spacing, in_channels=channels, out_channels=targets.channels)
+    network = _as_large(config.network_config(spacing=spacing, in_channels=channels, out_channels=targets.channels))
     device_type = torch.device(device).type
     half = HALF.get(_precision(config.precision, device))
     workspace = workspace or WORKSPACES[device_type]
@@ -95,7 +97,7 @@ def estimate_memory(
         batch_size=config.batch_size,
         loss=config.loss,
         regions=targets.regions,
-        augmentation=config.augmentation(spacing=spacing),
+        augmentation=_as_costly(config.augmentation(spacing=spacing)),
         device_type=device_type,
         half=half,
     )
@@ -118,6 +120,18 @@ def estimate_memory(
         baseline=workspace.baseline_gib
         + (MONAI_GIB if device_type == "cpu" and network.architecture in _FROM_MONAI else 0.0),
     )
+
+
+def _as_large(network: NetworkConfig) -> NetworkConfig:
+    """One that takes as much memory, and is the same for all networks that do: tracing it once is enough."""
+    return replace(network, dropout=0.5 if network.dropout else 0.0)
+
+
+def _as_costly(augmentation: Augmentation) -> Augmentation:
+    """The same changes, in a strength that is the same for all, and made always: memory depends on no more."""
+    always = {name: 1.0 for name in ("rotations", "tilt") if getattr(augmentation, name)}
+    strong = ("zoom", "intensity_scale", "intensity_shift", "noise")
+    return replace(augmentation, **always, **{name: 0.5 for name in strong if getattr(augmentation, name)})
 
 
 def _optimizer_copies(config: SegmentationConfig) -> int:
