@@ -56,9 +56,11 @@ def test_a_convolution_holds_its_unfolded_input_where_it_unfolds(
         del wide
 
 
-def test_on_the_way_back_it_is_unfolded_twice() -> None:
-    with FakeTensorMode(), LiveStorages(unfolded=[torch.float32]) as live:
-        image, weight = torch.empty(2, 3, 8, 8, 8, requires_grad=True), torch.empty(5, 3, 3, 3, 3, requires_grad=True)
-        F.conv3d(image, weight, padding=1).backward(torch.empty(2, 5, 8, 8, 8))
-    gradients = IMAGE + WEIGHT + OUTPUT
-    assert live.most.total == IMAGE + WEIGHT + OUTPUT + gradients + 2 * COLUMNS
+@pytest.mark.parametrize(("dtype", "product"), [(torch.float32, 0), (torch.bfloat16, 4 * 3 * 27 * VOXELS)])
+def test_on_the_way_back_a_product_in_bf16_is_made_in_fp32(dtype: torch.dtype, product: int) -> None:
+    with FakeTensorMode(), LiveStorages(unfolded=[dtype]) as live:
+        image = torch.empty(2, 3, 8, 8, 8, dtype=dtype, requires_grad=True)
+        weight = torch.empty(5, 3, 3, 3, 3, dtype=dtype, requires_grad=True)
+        F.conv3d(image, weight, padding=1).backward(torch.empty(2, 5, 8, 8, 8, dtype=dtype))
+    both_ways = 2 * (IMAGE + WEIGHT + OUTPUT)
+    assert live.most.total == (both_ways + COLUMNS) * dtype.itemsize // 4 + product

@@ -104,7 +104,7 @@ class LiveStorages(TorchDispatchMode):
             output, image, weight = args[:3] if func is _BACKWARD else (made, *args[:2])
             transposed = args[_BACKWARD_TRANSPOSED if func is _BACKWARD else _FORWARD_TRANSPOSED]
             if image.dtype in self._unfolded and not transposed:
-                columns = _columns(output, image, weight) * (2 if func is _BACKWARD else 1)
+                columns = _columns(output, image, weight, backward=func is _BACKWARD)
                 self._take(columns, "temporaries")
                 self._give(columns, "temporaries")
         return made
@@ -128,15 +128,18 @@ class LiveStorages(TorchDispatchMode):
         self._give(*self._known.pop(key))
 
 
-def _columns(output: Tensor, image: Tensor, weight: Tensor) -> int:
+def _columns(output: Tensor, image: Tensor, weight: Tensor, *, backward: bool) -> int:
     """Bytes of the matrix that makes a convolution a matrix product: all that each voxel of the output is made from.
 
     So torch convolves where oneDNN does not (`slow_conv3d` in ATen/native/ConvolutionMM3d.cpp): the whole batch at
-    once, and on the way back there are two such matrices, one for either gradient. A kernel of one voxel needs none.
+    once. On the way back the matrix is the product, sample by sample, and a product in bf16 is made in fp32 first
+    (`sbgemm` in ATen/native/CPUBlas.cpp). A kernel of one voxel needs none.
     """
     if prod(weight.shape[2:]) == 1:
         return 0
-    return len(image) * prod(weight.shape[1:]) * prod(output.shape[2:]) * image.element_size()
+    of_sample = prod(weight.shape[1:]) * prod(output.shape[2:])
+    product = 4 * of_sample if backward and image.dtype == torch.bfloat16 else 0
+    return len(image) * of_sample * image.element_size() + product
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
