@@ -14,6 +14,8 @@ Prints a table; writes benchmarks/results/memory_search-DATE.json after each swe
 
 import argparse
 import json
+import shlex
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -212,7 +214,7 @@ def write(
     path: Path, share: float, runs: Sequence[Mapping[str, Any]], names: Sequence[str], *, trials: int, workers: int
 ) -> None:
     """The runs as JSON, and the page about them."""
-    environment = {**describe_environment(), "command": "python benchmarks/memory_search.py"}
+    environment = {**describe_environment(), "command": " ".join(["python", *map(shlex.quote, sys.argv)])}
     content = {
         "share_that_does_not_fit": share,
         "memory_limit_gib": LIMIT_GIB,
@@ -235,7 +237,7 @@ started; configurations that the estimate turned away never were, and are no tri
 {table(runs, names)}
 
 {environment["processor"]}, {environment["cores"]} cores; {versions}; revision {environment["revision"]}.
-`{environment["command"]}`; each sweep is in `{path.name}`.
+Last call: `{environment["command"]}`. Each sweep is in `{path.name}`.
 """
     )
 
