@@ -35,6 +35,9 @@ from tuner.environment import describe_environment
 FULL_TRAININGS = 4
 RESULTS = Path(__file__).parent / "results"
 
+EXPLORED = ("3945", "126025", "146212", "167161", "189905", "168329")
+"""The tasks that settings were chosen on."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,43 +103,14 @@ def known(folder: Path) -> set[tuple[str, int, int, str]]:
 
 
 def tabulate(folder: Path) -> None:
-    lines = read(folder)
-    searches = [as_search(line) for line in lines]
+    searches = [as_search(line) for line in read(folder)]
     best = best_scores(searches)
-    rows, curves = [], []
-    for workers in sorted({search.workers for search in searches}):
-        by_task = complete(searches, workers)
-        methods = [name for name in METHODS if name in {method for _, method in by_task}]
-        for name in methods:
-            # Only what both have: the same tasks with the same seeds.
-            ours_on = {task: found for (task, method), found in by_task.items() if method == "ours"}
-            theirs_on = {task: found for (task, method), found in by_task.items() if method == name}
-            pairs = [(*same_seeds(ours_on[task], theirs_on[task]), best[task]) for task in theirs_on if task in ours_on]
-            pairs = [pair for pair in pairs if pair[0]]
-            if not pairs:
-                continue
-            groups = [(theirs, level) for _, theirs, level in pairs]
-            rows.append(
-                {
-                    "workers": workers,
-                    "method": name,
-                    "tasks": len(pairs),
-                    "searches": sum(len(theirs) for theirs, _ in groups),
-                    "final regret": round(final_regret(groups), 3),
-                    "ours' final regret": round(final_regret((ours, level) for ours, _, level in pairs), 3),
-                    **{name: round(value, 3) for name, value in asdict(compare(pairs)).items() if name != "tasks"},
-                }
-            )
-            for theirs, level in groups:
-                shares = [mean_regret(theirs, level, theirs[0].seconds * tenth / 10) for tenth in range(1, 11)]
-                regrets = [round(regret, 3) for regret in shares]
-                curves.append({"workers": workers, "method": name, "task": theirs[0].task, "regret at tenths": regrets})
-    head = f"{'workers':>7}  {'method':24}{'tasks':>6}{'searches':>9}{'regret':>8}{'ours':>8}"
-    print(f"{head}{'ratio':>8}{'whole':>8}{'never':>6}{'behind':>7}")
-    for row in rows:
-        workers, method, *numbers = row.values()
-        texts = [f"{number:>{width}}" for number, width in zip(numbers, (6, 9, 8, 8, 8, 8, 6, 7), strict=True)]
-        print(f"{workers:>7}  {method:24}" + "".join(texts))
+    rows = comparison(searches, best)
+    held_out = comparison([search for search in searches if search.task not in EXPLORED], best)
+    print("All tasks")
+    show(rows)
+    print("The tasks that no setting was chosen on")
+    show(held_out)
     print(
         "ratio: ours' time to the method's final regret over that method's own; whole: over its whole search\n"
         "never: tasks where ours does not get there (counted as twice the search); behind: tasks where ours ends worse"
@@ -145,9 +119,58 @@ def tabulate(folder: Path) -> None:
     file = RESULTS / f"search_quality-{date.today()}.json"
     # Without the folder: a result names no path of the machine it comes from.
     environment = {**describe_environment(), "command": ["search_quality.py", "table", "FOLDER"]}
-    found = {"environment": environment, "comparison": rows, "curves": curves}
+    found = {
+        "environment": environment,
+        "comparison": rows,
+        "comparison, tasks not explored on": held_out,
+        "curves": curves(searches, best),
+    }
     file.write_text(json.dumps(found, indent=1) + "\n")
     print(file)
+
+
+def comparison(searches: list[Search], best: dict[str, float]) -> list[dict[str, Any]]:
+    """A row for each number of workers and method: how ours compares, on the tasks and seeds that both have."""
+    groups = by_method(searches)
+    ours = {workers: by_task for workers, method, by_task in groups if method == "ours"}
+    rows = []
+    for workers, name, theirs_on in groups:
+        ours_on = ours.get(workers, {})
+        pairs = [(*same_seeds(ours_on[task], theirs_on[task]), best[task]) for task in theirs_on if task in ours_on]
+        pairs = [pair for pair in pairs if pair[0]]
+        if pairs:
+            rows.append(
+                {
+                    "workers": workers,
+                    "method": name,
+                    "tasks": len(pairs),
+                    "searches": sum(len(theirs) for _, theirs, _ in pairs),
+                    "final regret": round(final_regret((theirs, level) for _, theirs, level in pairs), 3),
+                    "ours' final regret": round(final_regret((own, level) for own, _, level in pairs), 3),
+                    **{name: round(value, 3) for name, value in asdict(compare(pairs)).items() if name != "tasks"},
+                }
+            )
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    head = f"{'workers':>7}  {'method':24}{'tasks':>6}{'searches':>9}{'regret':>8}{'ours':>8}"
+    print(f"{head}{'ratio':>8}{'whole':>8}{'never':>6}{'behind':>7}")
+    for row in rows:
+        workers, method, *numbers = row.values()
+        texts = [f"{number:>{width}}" for number, width in zip(numbers, (6, 9, 8, 8, 8, 8, 6, 7), strict=True)]
+        print(f"{workers:>7}  {method:24}" + "".join(texts))
+
+
+def curves(searches: list[Search], best: dict[str, float]) -> list[dict[str, Any]]:
+    """Mean regret over the seeds at each tenth of the search."""
+    found = []
+    for workers, name, by_task in by_method(searches):
+        for task, theirs in by_task.items():
+            regrets = [mean_regret(theirs, best[task], theirs[0].seconds * tenth / 10) for tenth in range(1, 11)]
+            rounded = [round(regret, 3) for regret in regrets]
+            found.append({"workers": workers, "method": name, "task": task, "regret at tenths": rounded})
+    return found
 
 
 def as_search(line: dict[str, Any]) -> Search:
@@ -155,13 +178,13 @@ def as_search(line: dict[str, Any]) -> Search:
     return Search(**given, improvements=tuple((moment, score) for moment, score in line["improvements"]))
 
 
-def complete(searches: list[Search], workers: int) -> dict[tuple[str, str], list[Search]]:
-    """By task and method, the searches by seed."""
-    found: dict[tuple[str, str], dict[int, Search]] = {}
-    for search in searches:
-        if search.workers == workers:
-            found.setdefault((search.task, search.method), {})[search.seed] = search
-    return {key: [by_seed[seed] for seed in sorted(by_seed)] for key, by_seed in found.items()}
+def by_method(searches: list[Search]) -> list[tuple[int, str, dict[str, list[Search]]]]:
+    """Numbers of workers, methods, and of each by task the searches by seed."""
+    found: dict[tuple[int, str], dict[str, list[Search]]] = {}
+    for search in sorted(searches, key=lambda search: (search.task, search.seed)):
+        found.setdefault((search.workers, search.method), {}).setdefault(search.task, []).append(search)
+    order = sorted(found, key=lambda key: (key[0], list(METHODS).index(key[1])))
+    return [(*key, found[key]) for key in order]
 
 
 def same_seeds(first: list[Search], second: list[Search]) -> tuple[list[Search], list[Search]]:
