@@ -9,6 +9,8 @@ with their defaults over the same space, where a trial that does not fit raises 
 memory is pretended; searchers, schedulers and the study are the real ones. The best configuration that fits lies at the
 edge of what fits, as it does where larger patches are better.
 
+The sweeps of 2026-11-21 ran with RAY_worker_niceness=0 beside other work; Ray's own niceness of 15 starves them there.
+
 Prints a table; writes benchmarks/results/memory_search-DATE.json after each sweep, and a page beside it.
 """
 
@@ -47,7 +49,7 @@ SPACE: Mapping[str, Any] = {
 RUNGS = (111, 333, 1000)
 """Steps of the full budget; both searches stop trials there."""
 
-SAMPLERS = ("rung-gp", "tpe", "gp")
+SAMPLERS = ("gp", "tpe", "optuna.samplers:GPSampler")
 
 
 class StockRun(tune.Trainable):

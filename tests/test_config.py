@@ -67,11 +67,11 @@ def test_paths_count_from_the_sweep_file(read, tmp_path):
         ("search: {trials: null}", "search: trials: null needs minutes or device_hours"),
         (
             "search: {sampler: tpee}",
-            'search.sampler: must be rung-gp, tpe, .*, an import string module:Class, or null; got "tpee"',
+            'search.sampler: must be gp, tpe, .*, an import string module:Class, or null; got "tpee"',
         ),
         (
-            "search: {sampler: rung-gp, objectives: [dice, peak_gib], stop_early: false}",
-            r"search: sampler: rung-gp learns from one score, and objectives asks for 2 \(dice, peak_gib\); take tpe",
+            "search: {sampler: gp, objectives: [dice, peak_gib], stop_early: false}",
+            r"search: sampler: gp learns from one score, and objectives asks for 2 \(dice, peak_gib\); take tpe",
         ),
         ("search: {sampler: grid}", "search.sampler: grid tries every value, and learning_rate has no end of them"),
         ("search: {sampler: grid, sampler_options: {a: 1}}", "sampler_options: the sampler grid has none; got a"),
@@ -223,7 +223,7 @@ def test_schema_is_what_the_reader_takes():
     schema = SweepConfig.model_json_schema()
     search = schema["$defs"]["SearchConfig"]["properties"]
     assert [option.get("type") for option in search["trials"]["anyOf"]] == ["integer", "null"]
-    assert search["sampler"]["anyOf"][0]["enum"] == ["rung-gp", "tpe", "gp", "random", "quasi-random", "grid"]
+    assert search["sampler"]["anyOf"][0]["enum"] == ["gp", "tpe", "random", "quasi-random", "grid"]
     assert search["objectives"]["items"]["enum"] == ["dice", "training_seconds", "peak_gib"]
     assert schema["properties"]["storage"]["writeOnly"] is True
     assert all("description" in key for key in search.values())

@@ -19,10 +19,10 @@ def search(**settings) -> SearchConfig:
     [
         ({}, RungGPSampler),
         ({"sampler": None}, RungGPSampler),
-        ({"sampler": "rung-gp"}, RungGPSampler),
+        ({"sampler": "gp"}, RungGPSampler),
         ({"objectives": ["dice", "peak_gib"], "stop_early": False}, TPESampler),
         ({"sampler": "tpe"}, TPESampler),
-        ({"sampler": "gp"}, GPSampler),
+        ({"sampler": "optuna.samplers:GPSampler"}, GPSampler),
         ({"sampler": "random"}, RandomSampler),
         ({"sampler": "grid"}, RandomSampler),
         ({"sampler": "quasi-random"}, QMCSampler),
@@ -61,7 +61,7 @@ def test_trials_draw_differently_and_the_same_ones_alike():
     ("settings", "message"),
     [
         ({"sampler": "tpe", "sampler_options": {"gama": 3}}, "sampler_options: not taken by the sampler tpe: .*'gama'"),
-        ({"sampler_options": {"n_candidates": 1}}, "not taken by the sampler rung-gp: n_candidates must .* 2; got 1"),
+        ({"sampler_options": {"n_candidates": 1}}, "not taken by the sampler gp: n_candidates must .* 2; got 1"),
         (
             {"sampler": "nowhere:Sampler"},
             "search.sampler: nowhere:Sampler can't be imported: No module named 'nowhere'",

@@ -129,9 +129,19 @@ def _as_large(network: NetworkConfig) -> NetworkConfig:
 
 def _as_costly(augmentation: Augmentation) -> Augmentation:
     """The same changes, in a strength that is the same for all, and made always: memory depends on no more."""
-    always = {name: 1.0 for name in ("rotations", "tilt") if getattr(augmentation, name)}
-    strong = ("zoom", "intensity_scale", "intensity_shift", "noise")
-    return replace(augmentation, **always, **{name: 0.5 for name in strong if getattr(augmentation, name)})
+
+    def if_any(strength: float, instead: float) -> float:
+        return instead if strength else 0.0
+
+    return replace(
+        augmentation,
+        rotations=if_any(augmentation.rotations, 1.0),
+        tilt=if_any(augmentation.tilt, 1.0),
+        zoom=if_any(augmentation.zoom, 0.5),
+        intensity_scale=if_any(augmentation.intensity_scale, 0.5),
+        intensity_shift=if_any(augmentation.intensity_shift, 0.5),
+        noise=if_any(augmentation.noise, 0.5),
+    )
 
 
 def _optimizer_copies(config: SegmentationConfig) -> int:

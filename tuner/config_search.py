@@ -54,18 +54,17 @@ class SearchConfig(Section):
     terminate: bool = False
     """Whether the search ends when Optuna's terminator expects that little can still be gained."""
 
-    sampler: Literal["rung-gp", "tpe", "gp", "random", "quasi-random", "grid"] | ImportString | None = None
-    """`rung-gp`: a multi-fidelity Gaussian process, which learns from every rung; `tpe`: Optuna's tree-structured
-    Parzen estimator; `gp`: Optuna's Gaussian process; `random` and `quasi-random` (Sobol) draws; `grid`: every
-    combination once; `module:Class`: an Optuna sampler of yours (it names code that is run). By default `rung-gp`, or
-    `tpe` where there are several objectives."""
+    sampler: Literal["gp", "tpe", "random", "quasi-random", "grid"] | ImportString | None = None
+    """`gp`: a multi-fidelity Gaussian process, which learns from every rung; `tpe`: Optuna's tree-structured Parzen
+    estimator; `random` and `quasi-random` (Sobol) draws; `grid`: every combination once; `module:Class`: another Optuna
+    sampler (it names code that is run). By default `gp`, or `tpe` where there are several objectives."""
 
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the sampler's class, its seed excepted."""
 
     startup_trials: int | None = Field(None, ge=0)
-    """Random draws before the sampler starts to learn; by default two a slot and at least 12 for `rung-gp`, four a slot
-    for the others, but not more than half of the trials."""
+    """Random draws before the sampler starts to learn; by default two a slot and at least 12 for `gp`, four a slot for
+    the others, but not more than half of the trials."""
 
     seed: int = Field(0, ge=0)
     """Seed of the sampler and of every trial's training."""
@@ -93,9 +92,9 @@ class SearchConfig(Section):
             raise ValueError(
                 f"objectives must name dice, and each only once; got {', '.join(self.objectives) or 'none'}"
             )
-        if len(self.objectives) > 1 and self.sampler == "rung-gp":
+        if len(self.objectives) > 1 and self.sampler == "gp":
             raise ValueError(
-                f"sampler: rung-gp learns from one score, and objectives asks for {len(self.objectives)} "
+                f"sampler: gp learns from one score, and objectives asks for {len(self.objectives)} "
                 f"({', '.join(self.objectives)}); take tpe, or leave sampler out"
             )
         if len(self.objectives) > 1 and self.stop_early:

@@ -79,8 +79,8 @@ budget:
 # Up to {search_time} for all trials, then {confirm_time} to confirm the best.
 search:
   trials: {trials}
-  # rung-gp learns from every rung of the trials before; random does not.
-  sampler: rung-gp
+  # gp learns from every rung of the trials before; random does not.
+  sampler: gp
   # Seeds the proposals and every trial's training.
   seed: 0
 

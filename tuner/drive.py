@@ -95,7 +95,8 @@ class Drive:
         results = read_results(self.directory)
         if results.trials["score"].isna().all():
             error = self.study().first_error()
-            raise SweepFailed(f"no trial gave a result; the first error: {error}; see {self.directory.root}")
+            reason = f"the first error: {error}" if error else results.over or "none was trained"
+            raise SweepFailed(f"no trial gave a result; {reason}; see {self.directory.root}")
         return results
 
     def study(self, sampler: Callable[[int], BaseSampler] | None = None) -> SweepStudy:

@@ -79,7 +79,7 @@ class RungGPSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if len(study.directions) > 1:
-            raise ValueError("rung-gp learns from one score a trial, and this study has several objectives")
+            raise ValueError("gp learns from one score a trial, and this study has several objectives")
         ended = [known for known in study.get_trials(deepcopy=False) if known.state.is_finished() and scores_of(known)]
         if len(ended) < max(1, self._n_startup_trials):
             return {}

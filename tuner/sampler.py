@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from search_spaces.parameters import Choice, Float, Int
 from search_spaces.space import SearchSpace
@@ -27,10 +27,10 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
 
     Raises SweepConfigError if the sampler can't be made.
     """
-    name = search.sampler or ("rung-gp" if len(search.objectives) == 1 else "tpe")
+    name = search.sampler or ("gp" if len(search.objectives) == 1 else "tpe")
     startup = search.startup_trials
     if startup is None:
-        startup = max(12, 2 * slots) if name == "rung-gp" else 4 * slots
+        startup = max(12, 2 * slots) if name == "gp" else 4 * slots
         startup = startup if search.trials is None else min(startup, search.trials // 2)
     fits: dict[int, Fits] = {}
 
@@ -38,7 +38,7 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
         seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
         options = search.sampler_options
         match name:
-            case "rung-gp":
+            case "gp":
                 return RungGPSampler(seed=seed, fits=fits, **{"n_startup_trials": startup, **options})
             case "random" | "grid":  # a grid's trials are planned with their values
                 return RandomSampler(seed=seed)
@@ -51,8 +51,6 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
                 }
                 with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of prior_weight, gone in 6
                     return TPESampler(seed=seed, **{**settings, **options})
-            case "gp":
-                return GPSampler(seed=seed, **{"n_startup_trials": startup, **options})
             case "quasi-random":
                 # One sequence for the whole sweep: each trial takes its next point, so the seed must stay.
                 return QMCSampler(seed=search.seed, **{"scramble": True, "warn_asynchronous_seeding": False, **options})
