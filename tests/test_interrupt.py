@@ -109,6 +109,15 @@ def test_termination_is_an_interrupt_and_then_again_what_it_was() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_termination_ends_what_was_started_in_the_background() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup, or a script's `&`, leaves it
+    try:
+        with pytest.raises(KeyboardInterrupt), terminated_as_interrupted():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_termination_outside_the_main_thread_is_left_alone() -> None:
     handlers = []
 

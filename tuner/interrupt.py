@@ -68,7 +68,13 @@ def terminated_as_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+
+    def on_termination(number: int, frame: FrameType | None) -> None:
+        if not callable(signal.getsignal(signal.SIGINT)):  # ignored, as in a process that nohup or a shell's & started
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, on_termination)
     try:
         yield
     finally:
