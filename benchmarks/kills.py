@@ -52,9 +52,9 @@ class CountedToy(ToyRun):
     """A toy run that says when it advances, and whose state takes a while to write."""
 
     def advance(self, budget: float) -> Evaluation:
-        rate = self._parameters["learning_rate"]
+        trial = json.dumps(self._parameters, sort_keys=True)
         with Path(os.environ[ADVANCES]).open("a") as file:
-            file.write(json.dumps({"rate": rate, "budget": budget, "pid": os.getpid()}) + "\n")
+            file.write(json.dumps({"trial": trial, "budget": budget, "pid": os.getpid()}) + "\n")
         return super().advance(budget)
 
     def state_dict(self) -> dict[str, Any]:
@@ -152,12 +152,12 @@ class KilledSweep:
     def trials(self) -> Sequence[FrozenTrial]:
         return read_results(self.directory).sweep_trials
 
-    def advances(self) -> dict[float, list[tuple[int, float]]]:
-        """By the trial's learning rate, which no other has: the driver and the budget of each advance begun."""
-        found: dict[float, list[tuple[int, float]]] = {}
+    def advances(self) -> dict[str, list[tuple[int, float]]]:
+        """By the trial's parameters, which no other has: the driver and the budget of each advance begun."""
+        found: dict[str, list[tuple[int, float]]] = {}
         for session, file in enumerate(self.sessions):
             for advance in read(file) if file.is_file() else ():
-                found.setdefault(advance["rate"], []).append((session, advance["budget"]))
+                found.setdefault(advance["trial"], []).append((session, advance["budget"]))
         return found
 
     def _compare(self) -> None:
@@ -187,7 +187,7 @@ def repeated_too_much(advances: Sequence[tuple[int, float]]) -> int:
     return sum(after[1] < before[1] or after == before for before, after in pairwise(advances))
 
 
-def repeated(advances: Mapping[float, Sequence[tuple[int, float]]]) -> int:
+def repeated(advances: Mapping[str, Sequence[tuple[int, float]]]) -> int:
     """How many rungs were begun more than once, in all."""
     return sum(len(of_trial) - len({budget for _, budget in of_trial}) for of_trial in advances.values())
 

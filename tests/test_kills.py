@@ -38,4 +38,4 @@ def test_only_the_rung_that_a_kill_hits_may_be_repeated(advances, faults):
 
 
 def test_repeated_rungs_are_counted():
-    assert repeated({0.1: [(0, 100), (0, 300)], 0.2: [(0, 100), (1, 100), (2, 100), (2, 300)]}) == 2
+    assert repeated({"a": [(0, 100), (0, 300)], "b": [(0, 100), (1, 100), (2, 100), (2, 300)]}) == 2
