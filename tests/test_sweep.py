@@ -38,7 +38,7 @@ def toy(**changes) -> SweepConfig:
     return SweepConfig.model_validate({**TOY, **changes})
 
 
-def test_sweep_confirms_resumes_with_more_trials_and_reports(tmp_path):
+def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_path):
     results = run_sweep(toy(), runs=tmp_path)
     directory = SweepDirectory.find("toy", runs=tmp_path)
 
@@ -70,18 +70,15 @@ def test_sweep_confirms_resumes_with_more_trials_and_reports(tmp_path):
     before = trials.set_index("number")["score"]
     assert more.trials.set_index("number")["score"][:10].equals(before)  # finished trials are kept, not repeated
 
-
-def test_a_sweep_starts_from_the_best_of_an_earlier_one(tmp_path):
-    first = run_sweep(toy(search={"trials": 4}, confirm={"top": 0}), runs=tmp_path)
-    earlier = SweepDirectory.find("toy", runs=tmp_path)
-    results = run_sweep(toy(name="next", search={"trials": 6}, confirm={"top": 0}), runs=tmp_path, earlier=[earlier])
-    trials = results.trials.set_index("number")
+    following = run_sweep(
+        toy(name="next", search={"trials": 6}, confirm={"top": 0}), runs=tmp_path, earlier=[directory]
+    )
+    trials = following.trials.set_index("number")
     assert list(trials.index) == list(range(6))
+    assert trials["origin"].notna().tolist() == [True] * 4 + [False] * 2
     assert trials.loc[0, "origin"] == "default"
-    assert trials.loc[1, "origin"] == f"toy:{first.best.number}"
-    assert trials.loc[1, "learning_rate"] == first.sweep_trials[first.best.number].params["learning_rate"]
-    assert trials["origin"][4:].isna().all()
-    assert results.best.score >= first.best.score  # it is among the new sweep's trials
+    assert trials.loc[1, "origin"] == f"toy:{more.best.number}"
+    assert trials.loc[1, "learning_rate"] == more.sweep_trials[more.best.number].params["learning_rate"]
 
 
 def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path):
