@@ -10,7 +10,6 @@ drivers' hosts may disagree.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, func, select
 
+from tuner.heartbeat import beating
 from tuner.process import Process
 from tuner.study import DRIVER
 
@@ -43,14 +43,10 @@ def registered(study: optuna.Study, driver: str) -> Iterator[None]:
         driver: an id that no other driver has, also not one that resumes the same sweep.
     """
     _beat(study, driver)
-    done = threading.Event()
-    heart = threading.Thread(target=_beat_until, args=(study, driver, done), name="driver heartbeat", daemon=True)
-    heart.start()
     try:
-        yield
+        with beating(lambda: _try_to_beat(study, driver), every=BEAT_SECONDS, name="driver heartbeat"):
+            yield
     finally:
-        done.set()
-        heart.join()
         study.set_user_attr(_ATTRIBUTE + driver, None)
 
 
@@ -107,12 +103,11 @@ def _beat(study: optuna.Study, driver: str) -> None:
     study.set_user_attr(_ATTRIBUTE + driver, {**asdict(Process.current()), "beat": _now(study)})
 
 
-def _beat_until(study: optuna.Study, driver: str, done: threading.Event) -> None:
-    while not done.wait(BEAT_SECONDS):
-        try:
-            _beat(study, driver)
-        except Exception as error:  # the database is away for a moment; the search itself says so if it stays away
-            log.warning("driver %s: no heartbeat: %s", driver, error)
+def _try_to_beat(study: optuna.Study, driver: str) -> None:
+    try:
+        _beat(study, driver)
+    except Exception as error:  # the database is away for a moment; the search itself says so if it stays away
+        log.warning("driver %s: no heartbeat: %s", driver, error)
 
 
 def _now(study: optuna.Study) -> float:

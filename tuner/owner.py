@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from tuner.errors import SweepDirectoryError
 from tuner.files import replace_file
+from tuner.heartbeat import beating
 from tuner.process import Process
 from tuner.storage import sqlite_file
 
@@ -89,14 +89,10 @@ def _own(file: Path, *, lock: Path, what: str) -> Iterator[None]:
         mine = _claim(file, lock=lock, what=what)
     except OSError as error:
         raise SweepDirectoryError(f"{what} can't be worked on: {error.strerror}: {error.filename or file}") from error
-    done = threading.Event()
-    heart = threading.Thread(target=_beat, args=(file, mine, what, done), name="heartbeat", daemon=True)
-    heart.start()
     try:
-        yield
+        with beating(lambda: _beat(file, mine, what), every=HEARTBEAT_SECONDS, name="heartbeat"):
+            yield
     finally:
-        done.set()
-        heart.join()
         with suppress(OSError):
             if file.read_text() == mine:
                 file.unlink()
@@ -143,20 +139,19 @@ def _read(file: Path, *, now: float) -> Owner | None:
         ) from error
 
 
-def _beat(file: Path, mine: str, what: str, done: threading.Event) -> None:
-    """Touch the owner file until done.
+def _beat(file: Path, mine: str, what: str) -> None:
+    """Touch the owner file.
 
     A driver that was stopped so long that another host took its place must not write one record more, so it ends there
     and then, without the usual farewells.
     """
-    while not done.wait(HEARTBEAT_SECONDS):
-        try:
-            theirs = file.read_text()
-            if theirs != mine:
-                message = f"{what} was taken over by another driver while this one stood still: {theirs}"
-                log.error(message)
-                print(f"voxtune: {message}", file=sys.stderr, flush=True)
-                os._exit(1)
-            os.utime(file)
-        except OSError as error:  # a file server that is away for a moment
-            log.warning("%s: no heartbeat: %s", file, error)
+    try:
+        theirs = file.read_text()
+        if theirs != mine:
+            message = f"{what} was taken over by another driver while this one stood still: {theirs}"
+            log.error(message)
+            print(f"voxtune: {message}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os.utime(file)
+    except OSError as error:  # a file server that is away for a moment
+        log.warning("%s: no heartbeat: %s", file, error)
