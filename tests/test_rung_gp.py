@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 
 from tuner.rung_gp import Fits, RungGPSampler, _first_of_block
 from tuner.rungs import SuccessiveHalving
-from tuner.study import SeededByNumber
+from tuner.seeded import SeededByNumber
 
 SPACE: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(1e-4, 1e-1, log=True),

@@ -12,7 +12,6 @@ import socket
 import time
 import traceback
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from trainables.errors import TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Budget, Evaluation, TrainingRun
 from tuner.files import replace_file
+from tuner.importing import import_named
 
 ASSIGNMENT = "assignment"
 """The one key of a Tune config of ours."""
@@ -149,8 +149,7 @@ class TrialActor(tune.Trainable):
 
 def build_run(assignment: Assignment) -> TrainingRun:
     """The assignment's training run, at the state where an earlier driver left it."""
-    module, _, name = assignment.trainable.partition(":")
-    run: TrainingRun = getattr(import_module(module), name)(
+    run: TrainingRun = import_named(assignment.trainable, key="trainable", kind=TrainingRun)(
         assignment.parameters,
         data=assignment.data,
         budget=assignment.budget,
