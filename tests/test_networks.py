@@ -143,6 +143,13 @@ def test_a_cpu_gets_weights_in_channels_last_and_the_same_logits() -> None:
     torch.testing.assert_close(network(image()), contiguous(image()), rtol=1e-4, atol=1e-5)
 
 
+def test_an_image_of_one_channel_takes_a_network_to_channels_last() -> None:
+    network = build("compact_unet", in_channels=1)
+    finest = network.get_submodule("enter")(torch.zeros(2, 1, 16, 16, 16))
+    assert finest.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not finest.is_contiguous()
+
+
 def test_another_device_gets_contiguous_weights() -> None:
     weights = [p for p in place_network(build("unet3d"), "meta").parameters() if p.dim() == 5]
     assert all(weight.is_contiguous() for weight in weights)

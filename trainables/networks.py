@@ -41,7 +41,9 @@ def place_network(network: nn.Module, device: torch.device | str) -> nn.Module:
     network = network.to(device)
     for parameter in network.parameters():
         if parameter.dim() == 5:
-            parameter.data = parameter.data.contiguous(memory_format=layout)
+            # Copied, not `contiguous`: with one channel that changes no strides, and by them torch chooses the layout
+            # of a layer's output. One image channel would leave the whole finest level in the slow one.
+            parameter.data = torch.empty_like(parameter, memory_format=layout).copy_(parameter.data)
     return network
 
 
