@@ -7,6 +7,10 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
+# Two test files at a time, since much of a test that starts Ray is waiting; with a thread each for torch.
+TEST_FILES_AT_ONCE ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_FILES_AT_ONCE) --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test quick check format clean
 
 demo: $(READY)  ## a sweep of 8 trials on a generated data set
@@ -17,10 +21,10 @@ demo: $(READY)  ## a sweep of 8 trials on a generated data set
 
 test: $(READY)  ## all tests
 	.ci/services
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(READY)  ## the tests for every day: no Ray, no real data, nothing slow
-	$(BIN)/python -m pytest -m "not ray and not data and not service and not slow"
+	$(PYTEST) -m "not ray and not data and not service and not slow"
 
 check: $(READY)  ## lint, format, types, layers
 	$(BIN)/ruff check .

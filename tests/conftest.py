@@ -8,6 +8,12 @@ from make_data import write_dataset
 from services import postgresql  # noqa: F401 (a fixture)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that start Ray first: they take longest, and `make test` hands files out in this order."""
+    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in with_ray)
+
+
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Decathlon folder of six one-channel cases of 20 x 24 x 18 voxels with two classes. Read only."""
