@@ -86,6 +86,15 @@ def sweep_directory(
     return directory
 
 
+def stint_on(
+    node: str = "node-1", *, began: float = 100.0, lasted: float = 50.0, pid: int = 7, **phases: float
+) -> dict:
+    """A stint as an actor reports it; its first step begins after `start` seconds."""
+    seconds = {"start": 1.0, "advance": 40.0, "checkpoint": 0.5, **phases}
+    times = {"began": began, "first_step": began + seconds["start"], "ended": began + lasted}
+    return {"node": node, "pid": pid, **times, **seconds}
+
+
 def play(study: SweepStudy, trials: int, *, rungs: SuccessiveHalving | None = None) -> None:
     """Run trials to their end, one after another, until the study holds `trials`."""
     rungs = rungs or SuccessiveHalving(RUNGS, 3)
@@ -93,7 +102,7 @@ def play(study: SweepStudy, trials: int, *, rungs: SuccessiveHalving | None = No
         proposal = study.ask()
         for step in rungs.steps:
             score = made_up_score(proposal.parameters, step, seed=1000 * proposal.seed + proposal.number)
-            study.report(proposal.number, step, evaluation(score, step), {"node": "node-1"})
+            study.report(proposal.number, step, evaluation(score, step), stint=stint_on("node-1"))
             if step == FULL_BUDGET:
                 study.finish(proposal.number, "full budget")
             elif rungs.judges(step) and not rungs.goes_on(proposal.number, study.scores_at(step)):

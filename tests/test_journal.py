@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from tuner import journal
 from tuner.errors import StudyError
-from tuner.journal import open_journal
+from tuner.journal import open_journal, written_together
 
 
 @pytest.fixture
@@ -117,6 +117,47 @@ def test_file_that_is_no_journal_of_this_optuna_is_refused(path):
     assert path.read_text() == '{"op_code":99,"worker_id":"x"}\n'
 
 
+def test_what_is_written_together_is_one_write_and_seen_at_once(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal.os, "fsync", synced.append)
+    storage = open_journal(path, owner=True)
+    study = optuna.create_study(storage=storage, study_name="sweep")
+    trial = study.ask()
+    before, synced[:] = path.read_bytes(), []
+    with written_together(storage), written_together(storage):
+        for number in range(5):
+            trial.set_user_attr("seconds", number)
+        study.tell(trial, 0.5)
+        assert path.read_bytes() == before
+        assert study.trials[0].value == 0.5
+    assert len(synced) == 1
+    study.ask()
+    for seen in (study, optuna.load_study(study_name="sweep", storage=open_journal(path, owner=False))):
+        assert [known.state for known in seen.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+        assert seen.trials[0].user_attrs == {"seconds": 4}
+
+
+def test_what_was_written_before_an_error_stands(path):
+    storage = open_journal(path, owner=True)
+    study = optuna.create_study(storage=storage, study_name="sweep")
+    with pytest.raises(ValueError, match="no_storage"), written_together(storage):
+        _ = study.set_user_attr("over", "yes") or int("no_storage")
+    again = optuna.load_study(study_name="sweep", storage=open_journal(path, owner=False))
+    assert again.user_attrs == {"over": "yes"}
+
+
+def test_other_records_that_came_meanwhile_are_read_before(path):
+    storage = open_journal(path, owner=True)
+    study = optuna.create_study(storage=storage, study_name="sweep")
+    dashboard = JournalStorage(JournalFileBackend(str(path)))
+    optuna.load_study(study_name="sweep", storage=dashboard).set_user_attr("note", "of a user")
+    with written_together(storage):
+        study.set_user_attr("over", "yes")
+        assert study.user_attrs == {"note": "of a user", "over": "yes"}
+    again = optuna.load_study(study_name="sweep", storage=open_journal(path, owner=False))
+    assert again.user_attrs == {"note": "of a user", "over": "yes"}
+
+
 def test_reader_makes_and_writes_nothing(path):
     with pytest.raises(StudyError, match=rf"no study at {path}: no trial was begun yet"):
         open_journal(path, owner=False)
@@ -154,7 +195,7 @@ FILL = """
     from pathlib import Path
     import optuna
     from tuner.errors import StudyError
-    from tuner.journal import open_journal
+    from tuner.journal import open_journal, written_together
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name="s", storage=open_journal(Path(sys.argv[1]), owner=True))
     written = 0
@@ -226,7 +267,7 @@ WRITE = """
     import sys
     from pathlib import Path
     import optuna
-    from tuner.journal import open_journal
+    from tuner.journal import open_journal, written_together
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         storage=open_journal(Path(sys.argv[1]), owner=True), study_name="s", load_if_exists=True

@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from make_sweep import CASES, DEFAULT, SPACE, evaluation, open_study, play, sweep_directory
+from make_sweep import CASES, DEFAULT, SPACE, evaluation, open_study, play, stint_on, sweep_directory
 
 from search_spaces.space import parse_space
 from tuner.errors import StudyError
@@ -22,7 +22,7 @@ def results_of(sweep: SweepStudy, confirm: SweepStudy | None = None) -> Results:
 def run_one(study: SweepStudy, scores: dict[int, float], reason: StopReason = "full budget") -> int:
     number = study.ask().number
     for step, score in scores.items():
-        study.report(number, step, evaluation(score, step), {"node": "node-1"})
+        study.report(number, step, evaluation(score, step), stint=stint_on("node-1"))
     study.finish(number, reason)
     return number
 
@@ -46,6 +46,7 @@ def test_trials_have_one_row_each_with_the_last_evaluation() -> None:
     assert first["dice_Anterior"] == pytest.approx(0.82)
     assert first["training_loss"] == pytest.approx(0.2)
     assert (first["peak_gib"], first["parameter_count"], first["node"]) == (1.25, 1_400_000, "node-1")
+    assert [first[f"{name}_seconds"] for name in ("start", "checkpoint", "waiting")] == [1.0, 0.5, pytest.approx(8.5)]
     assert {name: first[name] for name in DEFAULT} == DEFAULT
     assert first["ended"] >= first["started"]
     assert pd.isna(trials["ended"][3])

@@ -35,6 +35,7 @@ class ToyRun:
         self._seed = seed
         self._device = device
         self._used = 0.0
+        self._training_seconds = 0.0
         self._memory_gib = self.estimate_memory(parameters, data=data, device=device)
         self._memory_limit_gib = data.get("memory_limit_gib") or math.inf
 
@@ -49,7 +50,9 @@ class ToyRun:
             raise torch.OutOfMemoryError(
                 f"the toy run takes {self._memory_gib:.2f} GiB, memory_limit_gib is {self._memory_limit_gib:g}"
             )
+        started = time.perf_counter()
         time.sleep(self._parameters.get("seconds_per_rung", 0.0))
+        self._training_seconds += time.perf_counter() - started
         self._used = budget
         share = budget / self._budget.maximum
         if share >= self._parameters.get("fail_at", math.inf):
@@ -61,8 +64,8 @@ class ToyRun:
             score=score,
             budget_used=budget,
             steps=round(100 * share),
-            training_seconds=share,
-            evaluation_seconds=0.01,
+            training_seconds=self._training_seconds,
+            evaluation_seconds=0.0,
             metrics={"loss": 1 - score},
             cases={"toy_001": {"toy": score}},
             facts={
@@ -74,10 +77,11 @@ class ToyRun:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"used": self._used}
+        return {"used": self._used, "training_seconds": self._training_seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._used = float(state["used"])
+        self._training_seconds = float(state["training_seconds"])
 
     def _height(self) -> float:
         rate = math.log10(self._parameters.get("learning_rate", 1e-3)) + 3

@@ -7,11 +7,8 @@ actor, unless it left the device unusable.
 
 import gc
 import math
-import os
-import socket
-import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,10 @@ from ray import tune
 from trainables.errors import TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Budget, Evaluation, TrainingRun
-from tuner.files import replace_file
+from tuner.checkpoints import CheckpointWriter
+from tuner.gate import pass_gate
 from tuner.importing import import_named
+from tuner.stint import StintClock
 
 ASSIGNMENT = "assignment"
 """The one key of a Tune config of ours."""
@@ -48,6 +47,9 @@ class Assignment:
     folder: str
     """Where its state and its model are kept."""
 
+    gate: str | None = None
+    """Where the process waits, before its first trial, for the other slots to come up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialReport:
@@ -56,7 +58,10 @@ class TrialReport:
     number: int
     step: int
     evaluation: Evaluation | None
-    facts: dict[str, Any]
+    stint: dict[str, Any] = field(default_factory=dict)
+    """Where and how the trial's time went since this process took it up, see `StintClock.so_far`."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
     failure: str | None = None
     """One line: type and message of the error that ended the trial."""
 
@@ -70,18 +75,37 @@ class TrialActor(tune.Trainable):
     _run: TrainingRun | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._assignment: Assignment = config[ASSIGNMENT]
+        self._writer = CheckpointWriter()
+        assignment: Assignment = config[ASSIGNMENT]
+        self._import(assignment.trainable)
+        if assignment.gate:
+            pass_gate(assignment.gate)
+        self._begin(assignment)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config[ASSIGNMENT])
+        return True
+
+    def _import(self, trainable: str) -> None:
+        """Import the trial's class, which may take seconds, before the slot counts as open."""
+        try:
+            import_named(trainable, key="trainable", kind=TrainingRun)
+        except Exception:
+            return  # the trial will say so
+        # What was imported stays: with that left out a collection between two trials takes milliseconds.
+        gc.collect()
+        gc.freeze()
+
+    def _begin(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._clock = StintClock()
         # The run of the trial before must be gone before the next one is built: two would not fit on a full device.
         self._run = None
+        self._writer.wait()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        self._asked_at = time.perf_counter()
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
 
     def step(self) -> dict[str, Any]:
         assignment = self._assignment
@@ -97,37 +121,44 @@ class TrialActor(tune.Trainable):
 
     def _advance(self, step: int) -> TrialReport:
         assignment = self._assignment
-        facts: dict[str, Any] = {"node": socket.gethostname(), "pid": os.getpid()}
         if self._run is None:
-            self._run = build_run(assignment)
-            facts["start_seconds"] = time.perf_counter() - self._asked_at
-        evaluation = self._run.advance(step / assignment.steps[-1] * assignment.budget.maximum)
+            with self._clock.measured("start"):
+                self._run = build_run(assignment)
+        with self._clock.measured("advance"):
+            evaluation = self._run.advance(step / assignment.steps[-1] * assignment.budget.maximum)
         if not math.isfinite(evaluation.score):
             raise TrainingError(f"the score at step {step} is {evaluation.score}")
-        facts["not_saved"] = self._keep(goes_on=step != assignment.steps[-1])
-        return TrialReport(number=assignment.number, step=step, evaluation=evaluation, facts=facts)
+        with self._clock.measured("checkpoint"):
+            not_saved = self._keep(goes_on=step != assignment.steps[-1])
+        return TrialReport(
+            number=assignment.number,
+            step=step,
+            evaluation=evaluation,
+            stint=self._clock.so_far(),
+            facts={"not_saved": not_saved},
+        )
 
     def _keep(self, *, goes_on: bool) -> str | None:
         """Write what the trial needs to go on, and the model it has so far. Returns why that was not possible.
 
-        At its end the state before the last rung stays until the driver has recorded the trial: should the driver be
-        killed before that, the last rung is repeated.
+        The state is written while the trial goes on: should all be killed meanwhile, the rung is repeated. At the end
+        the state before the last rung stays until the driver has recorded the trial: it may be killed before that.
         """
-        folder = Path(self._assignment.folder)
         assert self._run is not None
-        save_model = getattr(self._run, "save_model", None)
+        folder = Path(self._assignment.folder)
         try:
+            not_saved = self._writer.wait()
+            save_model = getattr(self._run, "save_model", None)
             folder.mkdir(parents=True, exist_ok=True)
-            if goes_on:
-                state = self._run.state_dict()
-                replace_file(folder / "state.pt", lambda path: torch.save(state, path))
             if save_model is not None:
                 save_model(folder / "model.pt")
+            if goes_on:
+                self._writer.write(self._run.state_dict(), folder / "state.pt")
         except (OSError, RuntimeError) as error:  # torch.save on a full disk: a RuntimeError
             if is_device_lost(error) or is_out_of_memory(error):
                 raise
             return f"{type(error).__name__}: {error}"  # what was trained stands all the same
-        return None
+        return not_saved
 
     def _failure(self, step: int, error: Exception) -> TrialReport:
         self._run = None
@@ -137,7 +168,7 @@ class TrialActor(tune.Trainable):
             number=self._assignment.number,
             step=step,
             evaluation=None,
-            facts={"node": socket.gethostname(), "pid": os.getpid()},
+            stint=self._clock.so_far(),
             failure=f"{type(error).__name__}: {error}",
             traceback=None if expected else traceback.format_exc(),
             out_of_memory=out_of_memory,
@@ -145,6 +176,7 @@ class TrialActor(tune.Trainable):
 
     def cleanup(self) -> None:
         self._run = None
+        self._writer.wait()
 
 
 def build_run(assignment: Assignment) -> TrainingRun:

@@ -185,9 +185,13 @@ def schema() -> None:
 
 
 def _print_outcome(results: "Results", directory: Path) -> None:
-    """The leaderboard, and where the report lies."""
+    """The leaderboard, what the time went into, and where the report lies."""
+    from tuner.directory import SweepDirectory
     from tuner.leaderboard import leaderboard
+    from tuner.report_time import time_line
 
     console.print(leaderboard(results))
+    if line := time_line(results):
+        say(f"{line}; {SweepDirectory(directory).gib():.2g} GiB on disk")
     say(f"Best configuration: {directory / 'best' / 'config.yaml'}")
     say(f"Report: {directory / 'report' / 'report.md'}")

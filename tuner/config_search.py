@@ -78,6 +78,9 @@ class SearchConfig(Section):
     turned_away: int = Field(200, ge=0)
     """At most so many configurations may be turned away before they start, because they can't fit in memory."""
 
+    keep_models: int = Field(10, ge=1)
+    """Of so many of the best trials the models are kept, and of the default configuration's."""
+
     @model_validator(mode="after")
     def _consistent(self) -> "SearchConfig":
         if self.trials is None and self.minutes is None and self.device_hours is None:

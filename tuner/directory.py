@@ -111,6 +111,15 @@ class SweepDirectory:
         """Remove the state of a trial that will not go on; its model stays."""
         self.state_file(study, number).unlink(missing_ok=True)
 
+    def trials_kept(self, study: str) -> list[int]:
+        """The numbers of the trials of `study` that left something."""
+        names = (folder.name.rpartition("_") for folder in self.checkpoints.glob(f"{study}_*"))
+        return sorted(int(number) for name, _, number in names if name == study and number.isdigit())
+
+    def gib(self) -> float:
+        """What the sweep takes on disk, in GiB."""
+        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file()) / 2**30
+
     def remove_torn_files(self) -> None:
         """Remove what a killed process left half written."""
         for path in self.root.rglob(TEMPORARY):

@@ -148,7 +148,7 @@ class Drive:
     def _work(self, cluster: Cluster, *, local: bool) -> Work:
         """The search that the config describes, over its study."""
         config, size = self.config, self.config.resources
-        slots = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
+        slots = present = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
         if cluster.elastic:
             # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
             slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)
@@ -182,6 +182,8 @@ class Drive:
             steps=steps,
             resources={"cpu": size.cpus_per_trial, "gpu": size.gpus_per_trial},
             trials_at_once=at_once,
+            slots=present,
+            keep_models=max(config.search.keep_models, config.confirm.top),
             too_large=self._too_large(data, slots=slots, local=local),
             most_turned_away=config.search.turned_away,
             abandoned=Abandoned(study.optuna, self.driver) if self._shares_study() else numbers,

@@ -18,11 +18,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from tuner.errors import StudyError
@@ -61,6 +62,16 @@ def open_journal(path: Path, *, owner: bool) -> JournalStorage:
         ) from error
 
 
+def written_together(storage: BaseStorage) -> AbstractContextManager[None]:
+    """While the block runs what is written to a journal waits, and is then written and synced to the disk once.
+
+    Nothing in other storages. Raises StudyError if it can't be written: then none of it is, though the storage object
+    shows it, so that the process has to end.
+    """
+    backend = getattr(storage, "_backend", None)
+    return backend.together() if isinstance(backend, _Journal) else nullcontext()
+
+
 class _ReadOnlyJournal(JournalFileBackend):
     """The journal as readers see it while its owner writes."""
 
@@ -89,14 +100,47 @@ class _Journal(_ReadOnlyJournal):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._file_lock = JournalFileSymlinkLock(str(path))
+        self._held_back: list[dict[str, Any]] | None = None
+        self._first_held_back = 0
         _remove_stale_lock(Path(f"{path}.lock"))
         self._locked(lambda: _mend(path))
 
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        if self._held_back is None or log_number_from < self._first_held_back:
+            yield from super().read_logs(log_number_from)
+        if self._held_back is not None:
+            yield from self._held_back[max(0, log_number_from - self._first_held_back) :]
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write the records: all of them, or none and StudyError."""
+        if self._held_back is None:
+            self._locked(lambda: self._write(logs))
+        else:
+            self._held_back.extend(logs)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all records of the block at its end: as one, or none and StudyError."""
+        if self._held_back is not None:
+            yield
+            return
+        self._file_lock.acquire()
+        try:
+            known = max(self._log_number_offset)
+            self._first_held_back = known + sum(1 for _ in super().read_logs(known))
+            self._held_back = []
+            try:
+                yield
+            finally:
+                held_back, self._held_back = self._held_back, None
+                self._write(held_back)
+        finally:
+            self._file_lock.release()
+
+    def _write(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in logs)
         try:
-            self._locked(lambda: _append(self.path, text.encode()))
+            _append(self.path, text.encode())
         except OSError as error:
             reason = "the disk is full" if error.errno in _FULL else error.strerror
             raise StudyError(

@@ -1,18 +1,20 @@
 """report.json: the report's figures for programs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from optuna.trial import FrozenTrial
 
 from tuner.best import Run
 from tuner.config import SweepConfig
 from tuner.importance import Importance
 from tuner.results import Results
 from tuner.terminator import Gain
+from tuner.utilisation import utilisation
 
 SCHEMA = 1
 """Raised when a key changes its meaning or goes."""
@@ -46,6 +48,7 @@ def report_data(
         "gain": gain and asdict(gain),
         "standings": [run.number for run in results.standings],
         "trials": results.trials.to_dict("records"),
+        "utilisation": {"search": _use(results.sweep_trials), "confirm": _use(results.confirm_trials)},
         "turned_away": results.turned_away.to_dict("records"),
     }
     plain: dict[str, Any] = _plain(data)
@@ -61,6 +64,11 @@ def _run(results: Results, run: Run) -> dict[str, Any]:
         "validation": run.score,
         "test": results.case_scores(run, "test").mean(),
     }
+
+
+def _use(trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+    found = utilisation(trials)
+    return asdict(found) if found else None
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from tuner.config import SweepConfig
 from tuner.importance import FEWEST_TRIALS, Importance
 from tuner.markdown import dice, escape
 from tuner.report_answer import answer, trials_left
+from tuner.report_time import time_spent
 from tuner.report_trials import confirmed, endings, front, leaderboard
 from tuner.results import Results
 from tuner.terminator import Gain
@@ -46,6 +47,7 @@ class Page:
             *leaderboard(self.results),
             *self._pictures(),
             *endings(self.results),
+            *time_spent(self.results),
             *self._data(),
             *self._environment(),
             *self._commands(),

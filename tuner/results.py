@@ -85,8 +85,10 @@ class Results:
         `state` is Optuna's, but INTERRUPTED for a trial that waits to be taken up again. `score`, `dice_<class>` and
         the amounts are the last evaluation's; `step` (thousandths of the full budget) is 0 and they are missing before
         the first. `peak_gib` is what torch held on a GPU at its highest; on a CPU the highest resident memory of the
-        trial's process while it ran. With several objectives `on_front` says whether no other trial is better in all of
-        them. A parameter named like another column stands as `parameter_<name>`.
+        trial's process while it ran. `start_seconds` went into building the network, `checkpoint_seconds` into writing
+        what it takes to go on, `waiting_seconds` until the driver said whether to go on; `data_seconds`, a part of
+        `training_seconds`, into making batches. With several objectives `on_front` says whether no other trial is
+        better in all of them. A parameter named like another column stands as `parameter_<name>`.
         """
         front = self.front if len(self.objectives) > 1 else None
         return trial_table(self.begun, self.space, front=front)

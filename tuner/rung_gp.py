@@ -12,6 +12,7 @@ Constraints", ICML 2014).
 import math
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from tuner.gaussian_process import GaussianProcess, Hyperparameters, Inputs, fit
 from tuner.observed import Observed, scores_of
@@ -97,7 +98,7 @@ class RungGPSampler(BaseSampler):
         if not search_space:
             return {}
         # Threads only hinder one another on matrices this small, above all where trials keep all cores busy.
-        with threadpool_limits(1, user_api="blas"):
+        with _thread_pools().limit(limits=1, user_api="blas"):
             return self._proposal(study, trial.number, UnitCube(search_space), search_space.keys())
 
     def _proposal(self, study: optuna.Study, number: int, cube: UnitCube, names: Set[str]) -> dict[str, Any]:
@@ -138,6 +139,12 @@ class RungGPSampler(BaseSampler):
         tried = {point.tobytes() for point in known.points.round(9)}
         new = [point.tobytes() not in tried for point in candidates.round(9)]
         return candidates[new] if any(new) else candidates
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Found once: looking through a process's libraries takes longer than half a proposal."""
+    return ThreadpoolController()
 
 
 def _fitted(inputs: Inputs, values: Array) -> Hyperparameters:

@@ -6,8 +6,10 @@ trial ended nor the last result of a trial that was stopped.
 """
 
 import logging
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +21,7 @@ from ray.tune.search import Searcher
 
 from tuner.actor import ASSIGNMENT, Assignment, TrialActor, TrialReport
 from tuner.errors import StudyError
+from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
 from tuner.study import Proposal, StopReason
 from tuner.work import TooLarge, Work
@@ -29,9 +32,10 @@ log = logging.getLogger("voxtune")
 class StudySearcher(Searcher):
     """Hands out the study's planned trials, interrupted ones first."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, *, gate: str | None = None) -> None:
         super().__init__()
         self._work = work
+        self._gate = gate
 
     def suggest(self, trial_id: str) -> Any:
         work = self._work
@@ -50,6 +54,7 @@ class StudySearcher(Searcher):
             steps=work.steps,
             steps_done=proposal.steps_done,
             folder=str(work.directory.trial_folder(work.study_name, proposal.number)),
+            gate=self._gate,
         )
         return {ASSIGNMENT: assignment}
 
@@ -108,9 +113,9 @@ class StudyScheduler(FIFOScheduler):
             return False
         if report.evaluation is None:
             reason: StopReason = "out of memory" if report.out_of_memory else "error"
-            work.study.finish(report.number, reason, error=report.traceback or report.failure, facts=report.facts)
+            work.study.finish(report.number, reason, error=report.traceback or report.failure, stint=report.stint)
             return False
-        work.study.report(report.number, report.step, report.evaluation, report.facts)
+        work.study.report(report.number, report.step, report.evaluation, report.facts, stint=report.stint)
         if report.facts.get("not_saved"):
             log.warning("trial %d was not saved at step %d: %s", report.number, report.step, report.facts["not_saved"])
         verdict = work.verdict(report.number, report.step)
@@ -149,10 +154,38 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     """
     if work.trials is not None and work.plans:
         work.study.plan(work.trials)
-    tuner = tune.Tuner(
+    together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
+    gate = Gate(together) if together > 1 else None
+    try:
+        with ending_in_order(tell), _no_loggers():
+            _tuner(work, gate=gate.name if gate else None).fit()
+    except Exception as error:
+        if study_error := _of_study(error):
+            raise study_error from None
+        raise
+    finally:
+        if gate:
+            gate.close()
+        shutil.rmtree(work.directory.ray_results, ignore_errors=True)
+        if work.limits.clock:
+            work.limits.clock.save()
+        released = work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
+        if released:
+            log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
+        work.forget_losers()
+    unfinished = released or any(trial.state == TrialState.WAITING for trial in work.study.trials())
+    over = work.over() if unfinished else None
+    if unfinished and over is None:
+        raise KeyboardInterrupt  # Ray Tune took it and ended in order
+    return over
+
+
+def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
+    """Ray Tune, told to keep nothing and print nothing: study, checkpoints and views are ours."""
+    return tune.Tuner(
         tune.with_resources(TrialActor, dict(work.resources)),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(work),
+            search_alg=StudySearcher(work, gate=gate),
             scheduler=StudyScheduler(work),
             num_samples=-1,  # the searcher says when it is enough
             max_concurrent_trials=work.trials_at_once,
@@ -171,25 +204,20 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
+
+
+@contextmanager
+def _no_loggers() -> Iterator[None]:
+    """Have Tune write no CSV, JSON and TensorBoard files of each trial, which nobody would read."""
+    name = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"
+    known = os.environ.get(name)
+    os.environ[name] = "1"
     try:
-        with ending_in_order(tell):
-            tuner.fit()
-    except Exception as error:
-        if study_error := _of_study(error):
-            raise study_error from None
-        raise
+        yield
     finally:
-        shutil.rmtree(work.directory.ray_results, ignore_errors=True)
-        if work.limits.clock:
-            work.limits.clock.save()
-        released = work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
-        if released:
-            log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
-    unfinished = released or any(trial.state == TrialState.WAITING for trial in work.study.trials())
-    over = work.over() if unfinished else None
-    if unfinished and over is None:
-        raise KeyboardInterrupt  # Ray Tune took it and ended in order
-    return over
+        os.environ.pop(name)
+        if known is not None:
+            os.environ[name] = known
 
 
 def _of_study(error: BaseException | None) -> StudyError | None:

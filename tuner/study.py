@@ -18,6 +18,7 @@ share a study in a database: a trial is claimed by Optuna's WAITING to RUNNING, 
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from search_spaces.space import SearchSpace
 from trainables.protocol import Evaluation
 from tuner.config import Objective
 from tuner.errors import StudyError
+from tuner.journal import written_together
 from tuner.rungs import FULL_BUDGET
 from tuner.seeded import SeededByNumber
 
@@ -132,8 +134,9 @@ class SweepStudy:
     def plan(self, trials: int) -> None:
         """Queue empty trials until the study holds `trials`, those turned away not counted."""
         planned = sum(not was_turned_away(trial) for trial in self.trials())
-        for _ in range(trials - planned):
-            self.optuna.enqueue_trial({})
+        with self._together():
+            for _ in range(trials - planned):
+                self.optuna.enqueue_trial({})
 
     def enqueue(self, parameters: Mapping[str, Any], *, seed: int | None = None, **attributes: Any) -> None:
         """Have these parameters proposed before any others; the sampler adds what is missing.
@@ -164,10 +167,12 @@ class SweepStudy:
         trial = optuna.Trial(self.optuna, trial_id)
         self.asked[trial.number] = trial
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            for name, distribution in self._distributions.items():
-                trial._suggest(name, distribution)
-        if "seed" not in trial.user_attrs:
-            trial.set_user_attr("seed", self._seed)
+            _ = trial.relative_params  # what takes the sampler time, before the journal is locked
+            with self._together():
+                for name, distribution in self._distributions.items():
+                    trial._suggest(name, distribution)
+                if "seed" not in trial.user_attrs:
+                    trial.set_user_attr("seed", self._seed)
         steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
         return Proposal(trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done)
 
@@ -187,11 +192,21 @@ class SweepStudy:
         """Forget a trial that is no longer ours."""
         del self.asked[number]
 
-    def report(self, number: int, step: int, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
-        """Record what a running trial reached at `step` thousandths of the full budget."""
+    def report(
+        self,
+        number: int,
+        step: int,
+        evaluation: Evaluation,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        stint: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record what a running trial reached at `step` thousandths of the full budget.
+
+        Args:
+            stint: where and how its time went since it was taken up, see `tuner.stint`.
+        """
         trial = self.asked[number]
-        # Trial.report refuses where there are several objectives, though any trial may have a learning curve.
-        self.optuna._storage.set_trial_intermediate_value(trial._trial_id, step, evaluation.score)
         evaluations = [
             *trial.user_attrs.get("evaluations", []),
             {
@@ -204,20 +219,26 @@ class SweepStudy:
                 **evaluation.metrics,
             },
         ]
-        trial.set_user_attr("evaluations", evaluations)
-        trial.set_user_attr("cases", {case: dict(scores) for case, scores in evaluation.cases.items()})
-        for name, value in {**evaluation.facts, **facts}.items():
-            if trial.user_attrs.get(name) != value:
-                trial.set_user_attr(name, value)
+        cases = {case: dict(scores) for case, scores in evaluation.cases.items()}
+        with self._together():
+            # Trial.report refuses where there are several objectives, though any trial may have a learning curve.
+            self.optuna._storage.set_trial_intermediate_value(trial._trial_id, step, evaluation.score)
+            self._note(trial, {"evaluations": evaluations, "cases": cases, **evaluation.facts, **(facts or {})}, stint)
 
     def scores_at(self, step: int) -> dict[int, float]:
         """What the trials that reached `step` scored there, by number."""
         return {t.number: t.intermediate_values[step] for t in self.trials() if step in t.intermediate_values}
 
     def finish(
-        self, number: int, reason: StopReason, *, error: str | None = None, facts: Mapping[str, Any] | None = None
+        self,
+        number: int,
+        reason: StopReason,
+        *,
+        error: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        stint: Mapping[str, Any] | None = None,
     ) -> None:
-        """Give a running trial its true final state; `facts` are of a trial that failed before it could report."""
+        """Give a running trial its true final state; `facts` and `stint` are of one that failed before it reported."""
         values: list[float] = []
         if reason == "full budget":
             try:
@@ -229,15 +250,29 @@ class SweepStudy:
         attributes: dict[str, Any] = {**(facts or {}), "stop_reason": reason, "feasible": feasible}
         if error is not None:
             attributes["error"] = error
+        with self._together():
+            self._note(trial, attributes, stint)
+            trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
+            if reason == "full budget":
+                self.optuna.tell(trial, values)
+            elif reason == "error":
+                self.optuna.tell(trial, state=TrialState.FAIL)
+            else:
+                self.optuna.tell(trial, state=TrialState.PRUNED)
+
+    def _note(self, trial: optuna.Trial, attributes: Mapping[str, Any], stint: Mapping[str, Any] | None) -> None:
+        """Set the user attributes that are new or have changed."""
+        known = trial.user_attrs
+        if stint:
+            others = [other for other in known.get("stints", []) if other["began"] != stint["began"]]
+            attributes = {**attributes, "stints": [*others, dict(stint)]}
         for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-        trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
-        if reason == "full budget":
-            self.optuna.tell(trial, values)
-        elif reason == "error":
-            self.optuna.tell(trial, state=TrialState.FAIL)
-        else:
-            self.optuna.tell(trial, state=TrialState.PRUNED)
+            if known.get(name) != value:
+                trial.set_user_attr(name, value)
+
+    def _together(self) -> AbstractContextManager[None]:
+        """Has all that is written in the block stand in the study, or none of it, where its storage can do that."""
+        return written_together(self.optuna._storage)
 
     def running_elsewhere(self) -> list[FrozenTrial]:
         """The running trials that this process does not run."""

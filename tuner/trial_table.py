@@ -1,6 +1,6 @@
 """A study's trials as a table: their attributes flattened, under the names of our columns."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,8 @@ from search_spaces.space import SearchSpace
 RENAMED = {"loss": "training_loss", "precision": "precision_used", "parameters": "parameter_count"}
 """Reported names that are training parameters too, or would be taken for one, and their columns."""
 
-FACTS = ("parameters", "estimated_gib", "peak_gib", "precision", "device", "node", "origin")
+FACTS = ("parameters", "estimated_gib", "peak_gib", "data_seconds", "precision", "device", "origin")
+SLOT_TIME = ("start_seconds", "waiting_seconds", "checkpoint_seconds")
 AMOUNTS = ("budget_used", "steps", "training_seconds", "evaluation_seconds")
 
 
@@ -23,7 +24,7 @@ def trial_table(trials: Iterable[FrozenTrial], space: SearchSpace, *, front: Set
     """
     facts = {name: RENAMED.get(name, name) for name in FACTS}
     head = ["number", "state", "stop_reason", "score", "step", *(["on_front"] if front is not None else [])]
-    tail = [*AMOUNTS, *facts.values(), "seed", "started", "ended", "error"]
+    tail = [*AMOUNTS, *SLOT_TIME, *facts.values(), "node", "seed", "started", "ended", "error"]
     parameters = {name: f"parameter_{name}" if name in head + tail else name for name in space.searched}
     rows = []
     for trial in trials:
@@ -32,6 +33,7 @@ def trial_table(trials: Iterable[FrozenTrial], space: SearchSpace, *, front: Set
             {"number": trial.number, "state": _state(trial), "stop_reason": known.get("stop_reason"), "step": 0}
             | {column: trial.params.get(name) for name, column in parameters.items()}
             | _last_evaluation(trial)
+            | _on_slots(known.get("stints", []))
             | {column: known.get(name) for name, column in facts.items()}
             | {"seed": known.get("seed"), "started": trial.datetime_start, "ended": trial.datetime_complete}
             | {"error": known.get("error")}
@@ -51,6 +53,20 @@ def evaluations_of(trial: FrozenTrial) -> list[dict[str, Any]]:
     for evaluation in trial.user_attrs.get("evaluations", []):
         by_step[evaluation["step"]] = {RENAMED.get(name, name): evaluation[name] for name in evaluation}
     return [by_step[step] for step in sorted(by_step)]
+
+
+def _on_slots(stints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where a trial ran last, and its time there beside training and evaluation; nothing before its first report."""
+    if not stints:
+        return {}
+    phases = ("start", "advance", "checkpoint")
+    waiting = sum(stint["ended"] - stint["began"] - sum(stint[phase] for phase in phases) for stint in stints)
+    return {
+        "node": stints[-1]["node"],
+        "start_seconds": sum(stint["start"] for stint in stints),
+        "checkpoint_seconds": sum(stint["checkpoint"] for stint in stints),
+        "waiting_seconds": waiting,
+    }
 
 
 def _last_evaluation(trial: FrozenTrial) -> dict[str, Any]:

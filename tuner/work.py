@@ -4,13 +4,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from trainables.protocol import Budget
 from tuner.directory import SweepDirectory
 from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
-from tuner.study import StopReason, SweepStudy, was_turned_away
+from tuner.study import DEFAULT_ORIGIN, StopReason, SweepStudy, was_turned_away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,12 @@ class Work:
     trials_at_once: int
     """How many trials may run at the same time."""
 
+    slots: int = 1
+    """How many trials the present nodes hold at once."""
+
+    keep_models: int = 10
+    """Of so many of the best trials the models are kept."""
+
     replaces_turned_away: bool = True
     """Whether another configuration takes the place of one that was turned away; not on a grid."""
 
@@ -98,3 +104,15 @@ class Work:
             self.directory.forget_trial(self.study_name, number)
         else:
             self.directory.forget_state(self.study_name, number)
+            self.forget_losers()
+
+    def forget_losers(self) -> None:
+        """Remove what trials left that have ended and are not among the best, nor the default configuration's."""
+        ended = self.study.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        kept = {trial.number for trial in self.study.ranking()[: self.keep_models]}
+        kept |= {trial.number for trial in ended if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
+        if len(self.study.optuna.directions) > 1:
+            kept |= {trial.number for trial in self.study.optuna.best_trials}
+        for number in self.directory.trials_kept(self.study_name):
+            if number not in kept and any(trial.number == number for trial in ended):
+                self.directory.forget_trial(self.study_name, number)

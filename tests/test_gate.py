@@ -1,0 +1,46 @@
+"""Slots wait for one another before their first trial."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+from tuner.gate import Gate, pass_gate
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@ray.remote(num_cpus=1)
+class Slot:
+    def pass_gate(self, name: str, after: float) -> tuple[float, float]:
+        time.sleep(after)
+        came = time.time()
+        pass_gate(name)
+        return came, time.time()
+
+
+def test_the_first_waits_for_the_last_and_later_ones_pass() -> None:
+    gate = Gate(2)
+    first, last = Slot.remote(), Slot.remote()
+    (_, early), (late, _) = ray.get([first.pass_gate.remote(gate.name, 0.0), last.pass_gate.remote(gate.name, 1.5)])
+    assert early >= late
+    came, passed = ray.get(first.pass_gate.remote(gate.name, 0.0))
+    assert passed - came < 1
+    gate.close()
+    came, passed = ray.get(first.pass_gate.remote(gate.name, 0.0))
+    assert passed - came < 5
+
+
+def test_a_slot_that_never_comes_up_is_not_waited_for_longer_than_patience() -> None:
+    gate = Gate(2, patience=1.0)
+    came, passed = ray.get(Slot.remote().pass_gate.remote(gate.name, 0.0))
+    assert 0.9 < passed - came < 10
+    gate.close()

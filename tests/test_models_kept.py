@@ -1,0 +1,54 @@
+"""Of a sweep's models the best few stay on the disk."""
+
+from pathlib import Path
+
+from make_sweep import DEFAULT, RUNGS, evaluation, open_study
+
+from trainables.protocol import Budget
+from tuner.directory import SweepDirectory
+from tuner.limits import Limits
+from tuner.study import DEFAULT_ORIGIN
+from tuner.work import Work
+
+
+def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -> None:
+    study = open_study()
+    study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
+    directory = SweepDirectory.create(tmp_path / "sweep")
+    work = Work(
+        study=study,
+        study_name="sweep",
+        directory=directory,
+        trainable="trainables.toy:ToyRun",
+        data={},
+        budget=Budget(unit="steps", maximum=900),
+        trials=7,
+        limits=Limits(),
+        rungs=None,
+        steps=RUNGS,
+        resources={"cpu": 1},
+        trials_at_once=1,
+        keep_models=2,
+    )
+
+    def begin(score: float, step: int) -> int:
+        number = study.ask().number
+        directory.trial_folder("sweep", number).mkdir()
+        for file in (directory.state_file("sweep", number), directory.model_file("sweep", number)):
+            file.touch()
+        study.report(number, step, evaluation(score, step))
+        return number
+
+    running = [begin(0.5, 1000)]  # the default, and worst
+    work.end(running.pop(), "full budget")
+    for score in (0.6, 0.9, 0.7, 0.8):
+        work.end(begin(score, 1000), "full budget")
+    lost = begin(0.3, 111)
+    study.finish(lost, "error", error="a bug")
+    still_running = begin(0.4, 111)
+    work.forget_losers()
+    assert directory.trials_kept("sweep") == [0, 2, 4, still_running]
+    assert directory.trials_kept("confirm") == []
+    assert not directory.state_file("sweep", 2).exists()
+    assert directory.model_file("sweep", 2).exists()
+    assert directory.state_file("sweep", still_running).exists()

@@ -1,0 +1,50 @@
+"""Has the slots of a search open together: none begins its first trial before all have come up.
+
+A slot takes seconds to come up. Ray Tune gives a waiting trial to any slot that is free, and gives up the one that was
+coming up for it; so where trials are shorter than that, all would run one after another on the slot that came first.
+"""
+
+import asyncio
+import uuid
+from typing import Any
+
+import ray
+
+PATIENCE = 60.0
+"""Seconds that a slot waits for the others; then there are fewer than was thought, and it begins."""
+
+
+class _Gate:
+    def __init__(self, slots: int, patience: float) -> None:
+        self._missing = slots
+        self._patience = patience
+        self._all_here = asyncio.Event()
+
+    async def pass_through(self) -> None:
+        self._missing -= 1
+        if self._missing <= 0:
+            self._all_here.set()
+        try:
+            await asyncio.wait_for(self._all_here.wait(), self._patience)
+        except TimeoutError:
+            self._all_here.set()
+
+
+class Gate:
+    """A gate for `slots` processes. Its name is what they need to find it."""
+
+    def __init__(self, slots: int, *, patience: float = PATIENCE) -> None:
+        self.name = f"gate-{uuid.uuid4().hex[:12]}"
+        self._actor: Any = ray.remote(num_cpus=0)(_Gate).options(name=self.name).remote(slots, patience)
+
+    def close(self) -> None:
+        """Remove it; who stands before it, or comes later, goes on."""
+        ray.kill(self._actor)
+
+
+def pass_gate(name: str) -> None:
+    """Wait at the gate until all slots are here. Returns at once where it is gone."""
+    try:
+        ray.get(ray.get_actor(name).pass_through.remote())
+    except (ValueError, ray.exceptions.RayActorError):
+        return
