@@ -11,7 +11,19 @@ from dataclasses import dataclass
 import pandas as pd
 from optuna.trial import FrozenTrial
 
-COLUMNS = ["number", "slot", "node", "began", "first_step", "ended", "turnaround", "start", "advance", "checkpoint"]
+COLUMNS = [
+    "number",
+    "slot",
+    "node",
+    "pid",
+    "began",
+    "first_step",
+    "ended",
+    "turnaround",
+    "start",
+    "advance",
+    "checkpoint",
+]
 
 
 def stints(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
@@ -23,7 +35,7 @@ def stints(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
     the slot's trial before to this one's first training step; missing for its first.
     """
     rows = [{"number": trial.number, **stint} for trial in trials for stint in trial.user_attrs.get("stints", [])]
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "pid"])
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     frame = frame.astype(dict.fromkeys(("began", "first_step", "ended", "start", "advance", "checkpoint"), float))
     frame = frame.sort_values("began", kind="stable", ignore_index=True)
     frame["slot"] = frame.groupby(["node", "pid"], sort=False).ngroup()
