@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
+from trainables import warping
 from trainables.warping import random_maps, warp
 
 CUBIC = (1.0, 1.0, 1.0)
@@ -17,8 +20,9 @@ def turn(axis: int, degrees: float) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.parametrize("warp", [warping._by_lookup, warping._by_sampling])  # a CPU's way and a GPU's
 @pytest.mark.parametrize("spacing", [CUBIC, (0.5, 1.0, 2.0)])
-def test_warp_is_an_affine_map_in_mm_about_the_centre(spacing: tuple[float, float, float]) -> None:
+def test_warp_is_an_affine_map_in_mm_about_the_centre(spacing: tuple[float, float, float], warp: Any) -> None:
     rng = np.random.default_rng(0)
     image = ndimage.gaussian_filter(rng.normal(size=(14, 18, 10)), 1.5).astype(np.float32)
     label = (image > 0).astype(np.uint8)
@@ -46,6 +50,19 @@ def test_each_patch_has_its_own_map() -> None:
     assert torch.allclose(warped[0], image[0], atol=1e-5)
     assert torch.equal(moved[0], label[0])
     assert torch.allclose(warped[1], torch.rot90(image[1], -1, (2, 3)), atol=1e-5)
+
+
+def test_patches_warped_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.randn(2, 2, 9, 8, 7)
+    label = (image[:, 0] > 0).to(torch.uint8)
+    maps = random_maps(np.random.default_rng(0), 2, tilt=30.0, zoom=0.3, spacing=CUBIC)
+    whole, whole_label = warp(image, label, maps, CUBIC)
+
+    monkeypatch.setattr(warping, "_AT_ONCE", 2 * 8 * 7)
+    parts, parts_label = warp(image, label, maps, CUBIC)
+
+    assert torch.equal(parts, whole)
+    assert torch.equal(parts_label, whole_label)
 
 
 def test_maps_stay_within_tilt_and_zoom() -> None:
