@@ -21,6 +21,7 @@ from trainables.protocol import Budget, Evaluation, TrainingRun
 from tuner.checkpoints import CheckpointWriter
 from tuner.gate import pass_gate
 from tuner.importing import import_named
+from tuner.shipping import ShippedFolder
 from tuner.stint import StintClock
 
 ASSIGNMENT = "assignment"
@@ -183,7 +184,9 @@ def build_run(assignment: Assignment) -> TrainingRun:
     """The assignment's training run, at the state where an earlier driver left it."""
     run: TrainingRun = import_named(assignment.trainable, key="trainable", kind=TrainingRun)(
         assignment.parameters,
-        data=assignment.data,
+        data={
+            key: value.here() if isinstance(value, ShippedFolder) else value for key, value in assignment.data.items()
+        },
         budget=assignment.budget,
         seed=assignment.seed,
         device=assignment.device,

@@ -112,8 +112,8 @@ class ResourcesConfig(Section):
     cpus_per_trial: float = Field(1, gt=0)
     """CPU cores (and threads) of one trial."""
 
-    gpus_per_trial: float = Field(0, ge=0)
-    """GPUs of one trial; a fraction lets several share one."""
+    gpus_per_trial: float | Literal["auto"] = Field(0.0)
+    """GPUs of one trial. A fraction lets several share one; auto: the smallest that every configuration fits in."""
 
     trials_at_once: int | None = Field(None, ge=1)
     """A cap; by default as many as the cluster's resources hold."""
@@ -126,7 +126,11 @@ class ResourcesConfig(Section):
 
     @field_validator("gpus_per_trial")
     @classmethod
-    def _fraction_or_whole(cls, gpus: float) -> float:
+    def _fraction_or_whole(cls, gpus: float | str) -> float | str:
+        if isinstance(gpus, str):
+            return gpus
+        if gpus < 0:
+            raise ValueError("must be 0 or more")
         if gpus > 1 and gpus != int(gpus):
             raise ValueError("above 1 it must be a whole number")
         return gpus

@@ -31,6 +31,8 @@ from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import grid, sampler_factory
 from tuner.search import search
+from tuner.share import Share, share_of_trial
+from tuner.shipping import nodes_without, ship
 from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
@@ -148,7 +150,11 @@ class Drive:
     def _work(self, cluster: Cluster, *, local: bool) -> Work:
         """The search that the config describes, over its study."""
         config, size = self.config, self.config.resources
-        slots = present = cluster.slots(cpus=size.cpus_per_trial, gpus=size.gpus_per_trial)
+        data = self.prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if self.prepared else {}
+        share = share_of_trial(config, cluster, data=data, local=local)
+        if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
+            data["memory_limit_gib"] = share.memory_gib
+        slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus)
         if cluster.elastic:
             # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
             slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)
@@ -158,15 +164,12 @@ class Drive:
             self._enqueue(study)
         on_grid = config.search.sampler == "grid"
         steps = rung_steps(config.budget.first_share, config.budget.reduction)
-        data = self.prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if self.prepared else {}
-        if size.memory_limit_gib:
-            data["memory_limit_gib"] = size.memory_limit_gib
         return Work(
             study=study,
             study_name=SWEEP,
             directory=self.directory,
             trainable=config.trainable,
-            data=data,
+            data=self._reaching_all_nodes(data, cluster, local=local),
             budget=config.budget.full,
             trials=len(study.trials()) if on_grid else config.search.trials,
             plans=not self.join,
@@ -175,16 +178,16 @@ class Drive:
                 clock=SearchClock(study, keeps=not self.join),
                 minutes=config.search.minutes,
                 device_hours=config.search.device_hours,
-                devices_per_trial=size.gpus_per_trial or size.cpus_per_trial,
+                devices_per_trial=share.gpus or share.cpus,
                 little_to_gain=should_stop if config.search.terminate else None,
             ),
             rungs=SuccessiveHalving(steps, config.budget.reduction) if config.search.stop_early else None,
             steps=steps,
-            resources={"cpu": size.cpus_per_trial, "gpu": size.gpus_per_trial},
+            resources=share.resources,
             trials_at_once=at_once,
             slots=present,
             keep_models=max(config.search.keep_models, config.confirm.top),
-            too_large=self._too_large(data, slots=slots, local=local),
+            too_large=self._too_large(data, share),
             most_turned_away=config.search.turned_away,
             abandoned=Abandoned(study.optuna, self.driver) if self._shares_study() else numbers,
         )
@@ -202,22 +205,23 @@ class Drive:
             for point in islice(others, config.search.trials and config.search.trials - len(study.trials())):
                 study.enqueue(point)
 
-    def _too_large(
-        self, data: Mapping[str, Any], *, slots: int, local: bool
-    ) -> Callable[[Mapping[str, Any]], TooLarge | None]:
+    def _too_large(self, data: Mapping[str, Any], share: Share) -> Callable[[Mapping[str, Any]], TooLarge | None]:
         """Says which configurations can't fit; none, where it is not known what there is."""
-        size = self.config.resources
-        limit = size.memory_limit_gib
-        if limit is None and local:
-            gpus = machine.cuda_devices() if size.gpus_per_trial else ()
-            if gpus:
-                limit = min(gpu.memory_gib for gpu in gpus) * min(1.0, size.gpus_per_trial)
-            elif not size.gpus_per_trial:
-                limit = machine.memory_gib() / slots
-        if limit is None or not size.memory_estimate:
+        if share.memory_gib is None or not self.config.resources.memory_estimate:
             return lambda parameters: None
-        device = "cuda" if size.gpus_per_trial else "cpu"
-        return memory_check(self.config.trainable, data=data, device=device, limit_gib=limit)
+        return memory_check(self.config.trainable, data=data, device=share.device, limit_gib=share.memory_gib)
+
+    def _reaching_all_nodes(self, data: Mapping[str, Any], cluster: Cluster, *, local: bool) -> Mapping[str, Any]:
+        """The trials' data, with the preprocessed volumes shipped to nodes that can't see this machine's."""
+        if local or self.prepared is None:
+            return data
+        folder = self.prepared.volumes.folder
+        missing = nodes_without(folder)
+        if not missing and not cluster.elastic:
+            return data
+        if missing:
+            self.view.note(f"Sending the preprocessed volumes to {', '.join(missing)}")
+        return {**data, "volumes": ship(folder)}
 
     def _shares_study(self) -> bool:
         """Whether other drivers may work on the study: only a database server lets them."""

@@ -12,27 +12,36 @@ from tuner.work import TooLarge
 log = logging.getLogger("voxtune")
 
 
-def memory_check(
-    trainable: str, *, data: Mapping[str, Any], device: str, limit_gib: float
-) -> Callable[[Mapping[str, Any]], TooLarge | None]:
-    """Says of a configuration's parameters whether training them takes more than `limit_gib`.
+def estimate_of(trainable: str, *, data: Mapping[str, Any], device: str) -> Callable[[Mapping[str, Any]], float | None]:
+    """Says of a configuration's parameters the peak GiB that training them takes; None where that can't be said.
 
-    It asks the trainable's own `estimate_memory(parameters, data=..., device=...)`, in GiB; one that has none never
-    takes too much. Nor does a configuration that can't be estimated: it is left to show what is wrong with it.
+    It asks the trainable's own `estimate_memory(parameters, data=..., device=...)`, if it has one.
     """
     run = import_named(trainable, key="trainable", kind=TrainingRun)
-    estimate = getattr(run, "estimate_memory", None)
+    ask = getattr(run, "estimate_memory", None)
 
-    def check(parameters: Mapping[str, Any]) -> TooLarge | None:
-        if estimate is None:
+    def estimate(parameters: Mapping[str, Any]) -> float | None:
+        if ask is None:
             return None
         try:
-            peak = estimate(parameters, data=data, device=device)
-        except TrainableError:
+            return float(ask(parameters, data=data, device=device))
+        except TrainableError:  # left to show, in a trial, what is wrong with it
             return None
         except Exception:
             log.exception("the memory of %s could not be estimated", dict(parameters))
             return None
-        return TooLarge(estimated_gib=peak, memory_limit_gib=limit_gib) if peak > limit_gib else None
+
+    return estimate
+
+
+def memory_check(
+    trainable: str, *, data: Mapping[str, Any], device: str, limit_gib: float
+) -> Callable[[Mapping[str, Any]], TooLarge | None]:
+    """Says of a configuration's parameters whether training them takes more than `limit_gib`; None also if unknown."""
+    estimate = estimate_of(trainable, data=data, device=device)
+
+    def check(parameters: Mapping[str, Any]) -> TooLarge | None:
+        peak = estimate(parameters)
+        return TooLarge(estimated_gib=peak, memory_limit_gib=limit_gib) if peak and peak > limit_gib else None
 
     return check

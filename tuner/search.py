@@ -6,10 +6,8 @@ trial ended nor the last result of a trial that was stopped.
 """
 
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -157,7 +155,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
     gate = Gate(together) if together > 1 else None
     try:
-        with ending_in_order(tell), _no_loggers():
+        with ending_in_order(tell):
             _tuner(work, gate=gate.name if gate else None).fit()
     except Exception as error:
         if study_error := _of_study(error):
@@ -204,20 +202,6 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-
-
-@contextmanager
-def _no_loggers() -> Iterator[None]:
-    """Have Tune write no CSV, JSON and TensorBoard files of each trial, which nobody would read."""
-    name = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"
-    known = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if known is not None:
-            os.environ[name] = known
 
 
 def _of_study(error: BaseException | None) -> StudyError | None:

@@ -1,0 +1,50 @@
+"""A folder that a node can't see comes to it through the object store."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from tuner import shipping
+from tuner.shipping import ShippedFolder, nodes_without, ship
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@ray.remote
+def receive(shipped: ShippedFolder) -> str:
+    return shipped.here()
+
+
+def test_a_folder_is_written_again_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "PIECE", 1000)
+    folder = tmp_path / "cache" / "3f9c"
+    folder.mkdir(parents=True)
+    content = {"volumes.bin": bytes(range(256)) * 10, "index.json": b"{}", "empty": b""}
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    assert nodes_without(folder) == []
+    shipped = ship(folder)
+    assert [len(pieces) for _, pieces in shipped.files] == [0, 1, 3]
+    shutil.rmtree(tmp_path / "cache")  # now this node has not got it
+    assert len(nodes_without(folder)) == 1
+    assert ray.get([receive.remote(shipped) for _ in range(4)]) == [str(folder)] * 4
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == content
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["3f9c"]
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text("{}")
+    shipped = ship(tmp_path)
+    (tmp_path / "index.json").write_text("changed")
+    assert ray.get(receive.remote(shipped)) == str(tmp_path)
+    assert (tmp_path / "index.json").read_text() == "changed"

@@ -1,0 +1,90 @@
+"""What one trial gets of a GPU: its whole, or a share that the largest configuration of the space still fits in.
+
+One share for all trials of a sweep, since Ray Tune hands a warm process on only to a trial that asks for the same: with
+shares by configuration processes were started over and over, and stood idle 85 % of the time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from random import Random
+from typing import Any
+
+from search_spaces.parameters import Choice, Fixed, Float, Int, Parameter
+from search_spaces.space import SearchSpace
+from tuner.machine import CudaDevice
+
+CONTEXT_GIB = 0.6
+"""What a process takes of a GPU before torch's first tensor: CUDA's context and cuDNN's libraries. Assumed: no GPU was
+at hand to measure it."""
+
+USABLE = 0.95
+"""Share of the free memory to divide; the rest goes to fragments of torch's allocator."""
+
+MOST_ON_A_GPU = 4
+"""More processes on a GPU take turns for its time without filling it better."""
+
+MOST_ESTIMATES = 200
+"""An estimate takes up to a second."""
+
+Estimate = Callable[[Mapping[str, Any]], float | None]
+"""Peak GiB of training a configuration; None where it can't be said."""
+
+
+def memory_of_share(devices: Sequence[CudaDevice], gpus: float) -> float:
+    """GiB that a trial with `gpus` of a GPU may take, on the fullest of the devices.
+
+    What others hold there now is theirs: only free memory is divided.
+    """
+    free = min(device.free_gib for device in devices)
+    return max(0.0, USABLE * free * min(1.0, gpus) - CONTEXT_GIB)
+
+
+def gpus_per_trial(
+    devices: Sequence[CudaDevice], *, space: SearchSpace, default: Mapping[str, Any], estimate: Estimate, most: int
+) -> float:
+    """The smallest share of a GPU, 1 over a whole number, that any configuration fits in that fits on one at all.
+
+    Args:
+        most: so many trials at once have the CPU cores they need.
+
+    The whole GPU where memory can't be estimated, or nothing fits.
+    """
+    whole = memory_of_share(devices, 1)
+    largest = largest_that_fits(space, default, estimate, limit_gib=whole)
+    if largest is None:
+        return 1.0
+    together = [n for n in range(1, min(most, MOST_ON_A_GPU) + 1) if memory_of_share(devices, 1 / n) >= largest]
+    return 1 / max(together, default=1)
+
+
+def largest_that_fits(
+    space: SearchSpace, default: Mapping[str, Any], estimate: Estimate, *, limit_gib: float
+) -> float | None:
+    """The largest estimate, in GiB, of a configuration within the limit; None if there is none.
+
+    Looks at all combinations of the parameters that change the estimate when changed alone (of a range both ends), or
+    at MOST_ESTIMATES of them.
+    """
+    values = {name: list(_values(parameter)) for name, parameter in space.searched.items()}
+    first = {name: default.get(name, choices[0]) for name, choices in values.items()}
+
+    def need(point: Mapping[str, Any]) -> float | None:
+        return estimate({**space.fixed, **first, **point})
+
+    needs = {name: {need({name: value}) for value in choices} for name, choices in values.items()}
+    telling = [name for name, found in needs.items() if len(found) > 1]
+    points = [dict(zip(telling, chosen, strict=True)) for chosen in product(*(values[name] for name in telling))]
+    if len(points) > MOST_ESTIMATES:
+        points = Random(0).sample(points, MOST_ESTIMATES)
+    found = [gib for point in points if (gib := need(point)) is not None and gib <= limit_gib]
+    return max(found, default=None)
+
+
+def _values(parameter: Parameter) -> Iterator[Any]:
+    match parameter:
+        case Choice(values=values):
+            yield from values
+        case Float(low=low, high=high) | Int(low=low, high=high):
+            yield from (low, high)
+        case Fixed():
+            raise AssertionError("a fixed value is not searched")

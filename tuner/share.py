@@ -1,0 +1,80 @@
+"""What each trial of a sweep gets of the machines: cores, GPUs, memory."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from cluster.connect import Cluster
+from tuner import machine
+from tuner.config import SweepConfig
+from tuner.machine import CudaDevice
+from tuner.memory_check import estimate_of
+from tuner.packing import gpus_per_trial, memory_of_share
+
+log = logging.getLogger("voxtune")
+
+PATIENCE = 60.0
+"""Seconds to wait for a cluster's nodes to say what GPUs they have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    cpus: float
+    gpus: float
+    memory_gib: float | None
+    """What a trial may take of its device's memory; None where it is not known."""
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`, as torch calls it."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """As Ray wants them."""
+        return {"cpu": self.cpus, "gpu": self.gpus}
+
+
+def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, Any], local: bool) -> Share:
+    """What `resources:` of the sweep file comes to on this cluster.
+
+    Args:
+        data: the trials' data, for estimates of their memory.
+        local: whether the cluster is this machine alone.
+    """
+    size = config.resources
+    devices = () if not size.gpus_per_trial else machine.cuda_devices() if local else _devices_of(cluster)
+    if size.gpus_per_trial != "auto":
+        gpus = size.gpus_per_trial
+    elif devices and size.memory_estimate:
+        gpus = gpus_per_trial(
+            devices,
+            space=config.search_space,
+            default=config.default,
+            estimate=estimate_of(config.trainable, data=data, device="cuda"),
+            most=min(int(node.cpus / node.gpus / size.cpus_per_trial) for node in cluster.nodes if node.gpus >= 1),
+        )
+        log.info("resources.gpus_per_trial: auto is %g here", gpus)
+    else:
+        gpus = 1.0
+    memory = size.memory_limit_gib
+    if memory is None and devices:
+        memory = memory_of_share(devices, gpus)
+    elif memory is None and local and not gpus:
+        memory = machine.memory_gib() / max(1, cluster.slots(cpus=size.cpus_per_trial, gpus=0))
+    return Share(cpus=size.cpus_per_trial, gpus=gpus, memory_gib=memory)
+
+
+def _devices_of(cluster: Cluster) -> Sequence[CudaDevice]:
+    """One GPU of each node that has any; none where they don't say."""
+    look = ray.remote(num_cpus=0, num_gpus=0.01, scheduling_strategy="SPREAD")(machine.cuda_devices)
+    asked = [look.remote() for node in cluster.nodes if node.gpus >= 1]
+    try:
+        return [device for devices in ray.get(asked, timeout=PATIENCE) for device in devices]
+    except (RayError, TimeoutError) as error:
+        log.warning("the cluster's GPUs did not say how much memory they have: %s", error)
+        return ()
