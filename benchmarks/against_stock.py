@@ -30,10 +30,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from stock.events import read_events
+from stock.table import DICE, SIDES, medians, table
 from stock.timelines import Timeline, ours_timeline, stock_timeline
 from stock.tutorial import (
     BATCH_SIZES,
@@ -54,10 +54,6 @@ from tuner.api import SweepConfig, SweepDirectory, read_results
 from tuner.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
-SIDES = ("stock", "expert", "ours", "new")
-DICE = 0.84
-"""A good network's, on hippocampi."""
-
 QUICK_CASES = 20
 
 
@@ -223,54 +219,6 @@ def sweep_of(folder: Path) -> SweepDirectory:
 def check_split(folder: Path, split: Split) -> None:
     used = json.loads(sweep_of(folder).split_file.read_text())
     assert tuple(used["validation"]) == split.validation, "the sides validate on different cases"
-
-
-def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Medians over the runs, the targets, and each run's figure in brackets."""
-    stock = medians(found["stock"])
-    ratio = {side: medians(runs) for side, runs in found.items()}
-    rows: list[tuple[str, str, list[str]]] = []
-
-    def add(title: str, name: str, target: str = "", *, share: bool = False) -> None:
-        shown = [spread([run[name] for run in found[side]], share=share) for side in SIDES]
-        rows.append((title, target, shown))
-
-    def add_ratio(title: str, name: str, target: str) -> None:
-        shown = [f"{ratio[side][name] / stock[name]:.3f}" if stock[name] else "-" for side in SIDES]
-        rows.append((title, target, shown))
-
-    add("turnaround, s", "turnaround", "ours ≤ 0.3")
-    add_ratio("  of stock's", "turnaround", "ours ≤ 0.050")
-    add("  the longest, s", "longest turnaround")
-    add("training and evaluation, % of slots' time", "training and evaluation", "ours ≥ 95", share=True)
-    add("training steps, their batches included, %", "training", "ours ≥ 80", share=True)
-    add("  waiting for batches, %", "waiting for batches", share=True)
-    add("evaluation, %", "evaluation", share=True)
-    add("checkpoints, %", "checkpoint", share=True)
-    add("start and waiting, %", "start and waiting", share=True)
-    add("tail, s", "tail")
-    add(f"time to Dice {DICE}, s", "seconds to dice")
-    add_ratio("  of stock's", "seconds to dice", "ours ≤ 0.75, new ≤ 0.50")
-    add("  reached", "reached")
-    add("search in all, s", "seconds")
-    add("  before its first trial, s", "before the first trial")
-    add("Ray's start, in none of the above, s", "ray")
-    rows.append(("best Dice", "", [", ".join(f"{run['best']:.4f}" for run in found[side]) for side in SIDES]))
-    head = ("median (each run)", "target", list(SIDES))
-    lines = [head, ("---", "---", ["---"] * len(SIDES)), *rows]
-    return "\n".join(f"| {title} | {target} | {' | '.join(shown)} |" for title, target, shown in lines)
-
-
-def medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    names = [name for name, value in runs[0].items() if isinstance(value, float)] if runs else []
-    return {name: median(run[name] for run in runs) for name in names}
-
-
-def spread(values: Sequence[float], *, share: bool = False) -> str:
-    scaled = [100 * value if share else value for value in values]
-    digits = 1 if share or max(scaled) >= 10 else 2
-    each = f" ({', '.join(f'{value:.{digits}f}' for value in scaled)})" if len(scaled) > 1 else ""
-    return f"{median(scaled):.{digits}f}{each}"
 
 
 def write(found: Mapping[str, Any], given: argparse.Namespace, new: Mapping[str, Any]) -> None:

@@ -11,9 +11,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from against_stock import SIDES, same_search, split_of, table
+from against_stock import same_search, split_of
 from stock.events import EventLog, TrialLog, read_events
 from stock.expert import rungs
+from stock.table import SIDES, table
 from stock.timelines import TrialTimes, in_slots, ours_timeline, stock_timeline
 
 from search_spaces.space import parse_space

@@ -59,7 +59,7 @@ WEIGHT_DECAY = 1e-2
 WARMUP = 0.05
 
 WINDOWS = 4
-"""How many windows of a case go through the network together."""
+"""How many windows of a case go through the network together: on a core 3 to 6 times as fast as one at a time."""
 
 EPOCHS = 9
 """Of a trial that is not stopped; an epoch is one patch of each case."""
