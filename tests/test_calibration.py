@@ -88,10 +88,10 @@ def test_rates_a_voxel() -> None:
 def test_trial_cost_with_another_patch() -> None:
     config = SegmentationConfig.from_mapping({"patch_size": 16, "batch_size": 1})
     rate = Rate(configuration=config, training=2e-6, evaluation=1e-6)
-    cost = trial_cost(rate, (32, 32, 32), spacing=SPACING, validation=[(30, 32, 25), (32, 32, 80)])
+    cost = trial_cost(rate, (64, 64, 64), spacing=SPACING, validation=[(60, 64, 57), (64, 64, 160)])
     assert cost.seconds_per_voxel == 2e-6
     # The first volume fits in one window, the second takes four that overlap by half.
-    assert cost.evaluation_seconds == pytest.approx(5 * 32**3 * 1e-6)
+    assert cost.evaluation_seconds == pytest.approx(5 * 64**3 * 1e-6)
 
 
 def test_random_configurations_vary_what_costs() -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from trainables.device import choose_device
+from trainables.device import choose_device, device_name
 from trainables.errors import SettingError
 
 
@@ -37,3 +37,7 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch, name: str, 
     with pytest.raises(SettingError) as error:
         choose_device(name)
     assert str(error.value) == message
+
+
+def test_a_cpu_is_called_cpu() -> None:
+    assert device_name(torch.device("cpu")) == "cpu"

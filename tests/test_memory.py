@@ -111,3 +111,14 @@ def test_the_peak_is_of_the_run_and_not_of_earlier_ones() -> None:
 
 def test_a_share_of_the_machine() -> None:
     assert memory_limit_gib("cpu", 0.25) == memory_limit_gib("cpu") / 4
+
+
+def test_a_gpu_holds_the_next_batch_too_and_several_windows_in_an_evaluation() -> None:
+    on_cpu, on_gpu = (estimate(device=device, batch_size=4, patch_size=32) for device in ("cpu", "cuda"))
+    assert on_gpu.inputs == 2 * on_cpu.inputs
+    # 131,072 voxels at once may go through the network: one volume of 40 x 48 x 40, but 16 of 16 x 32 x 16.
+    small, larger = [(16, 32, 16)], [(40, 48, 40)]
+    of_few, of_many = (estimate(device="cpu", batch_size=1, validation=shapes) for shapes in (small, larger))
+    assert of_few.peak_gib < of_many.peak_gib
+    of_few, of_many = (estimate(device="cuda", batch_size=1, validation=shapes) for shapes in (small, larger))
+    assert of_few.evaluation > of_many.evaluation > 0

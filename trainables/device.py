@@ -23,3 +23,8 @@ def choose_device(name: str | None = None) -> torch.device:
         if int(match[1] or 0) >= count:
             raise SettingError(f"device: {name}: torch finds {count} here, the last is cuda:{count - 1}")
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or what the GPU is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

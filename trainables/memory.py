@@ -13,7 +13,7 @@ from trainables.networks import NetworkConfig
 from trainables.precision import HALF, resolve_precision
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
-from trainables.windows import window_size
+from trainables.windows import window_size, windows_at_once
 from trainables.workspace import MONAI_GIB, WORKSPACES, Workspace
 
 Shape = tuple[int, ...]
@@ -44,7 +44,7 @@ class MemoryEstimate:
     """What else the forward pass, the loss or the way back needs for a while."""
 
     inputs: float
-    """A step's patches and labels."""
+    """A step's patches and labels, and on a GPU the next one's."""
 
     evaluation: float
     """A volume, its windows' way through the network, and its logits; 0 while training."""
@@ -101,8 +101,9 @@ def estimate_memory(
         device_type=device_type,
         half=half,
     )
-    evaluation = _evaluation_bytes(config, network, validation, device_type, half)
-    trains = step.total - step["parameters"] >= weights + evaluation
+    ahead = step["inputs"] if device_type == "cuda" else 0  # the next batch, which is drawn meanwhile
+    evaluation = _evaluation_bytes(config, network, validation, device_type, half) + ahead
+    trains = step.total + ahead - step["parameters"] >= weights + evaluation
 
     def gib(size: float) -> float:
         return size / _GIB
@@ -114,7 +115,7 @@ def estimate_memory(
         optimizer=gib(optimizer),
         activations=gib(trains * step["activations"]),
         temporaries=gib(trains * step["temporaries"]),
-        inputs=gib(trains * step["inputs"]),
+        inputs=gib(trains * (step["inputs"] + ahead)),
         evaluation=gib((not trains) * evaluation),
         workspace=gib(workspace.bytes_for(step)),
         baseline=workspace.baseline_gib
@@ -128,7 +129,11 @@ def _as_large(network: NetworkConfig) -> NetworkConfig:
 
 
 def _as_costly(augmentation: Augmentation) -> Augmentation:
-    """The same changes, in a strength that is the same for all, and made always: memory depends on no more."""
+    """The same changes, in a strength that is the same for all, and made always: memory depends on no more.
+
+    Without warps: what they hold beside a batch is a few times the batch, which the network's activations exceed; and
+    they are made part by part, so that tracing them would take longer than all the rest.
+    """
 
     def if_any(strength: float, instead: float) -> float:
         return instead if strength else 0.0
@@ -136,8 +141,8 @@ def _as_costly(augmentation: Augmentation) -> Augmentation:
     return replace(
         augmentation,
         rotations=if_any(augmentation.rotations, 1.0),
-        tilt=if_any(augmentation.tilt, 1.0),
-        zoom=if_any(augmentation.zoom, 0.5),
+        tilt=0.0,
+        zoom=0.0,
         intensity_scale=if_any(augmentation.intensity_scale, 0.5),
         intensity_shift=if_any(augmentation.intensity_shift, 0.5),
         noise=if_any(augmentation.noise, 0.5),
@@ -158,7 +163,7 @@ def _evaluation_bytes(
     device_type: str,
     half: torch.dtype | None,
 ) -> int:
-    """What segmenting the largest volume takes, or the one that is seen through the largest window."""
+    """What segmenting the largest volume takes, or those that are seen through the most and largest windows at once."""
     windows = {
         shape: window_size(shape, patch_size=config.patch_size, batch_size=config.batch_size, strides=network.strides)
         for shape in validation
@@ -166,19 +171,25 @@ def _evaluation_bytes(
     if not windows:
         return 0
 
+    def at_once(shape: Shape) -> int:
+        return windows_at_once(
+            windows[shape], patch_size=config.patch_size, batch_size=config.batch_size, device_type=device_type
+        )
+
     def needed(shape: Shape) -> int:
         window = windows[shape]
         voxels = prod(max(whole, part) for whole, part in zip(shape, window, strict=True))
         image = _FLOAT * network.in_channels * voxels
         logits = _FLOAT * network.out_channels * voxels
-        forward = held_by_forward(network, window=window, device_type=device_type, half=half)
+        forward = held_by_forward(network, window=window, count=at_once(shape), device_type=device_type, half=half)
         through = forward.total - forward["parameters"]
         if voxels > prod(window):
-            through += image + logits + _FLOAT * voxels  # the sum of the windows' weights
-        return max(through, image + 2 * logits)  # added up over mirror images, of which there is one
+            # The sum of the windows' weights; and logits are added up over mirror images, of which there is one.
+            return max(through + image + logits + _FLOAT * voxels, image + 2 * logits)
+        return max(through, at_once(shape) * (image + 2 * logits))
 
     largest = max(windows, key=prod)
-    widest = max(windows, key=lambda shape: prod(windows[shape]))
+    widest = max(windows, key=lambda shape: at_once(shape) * prod(windows[shape]))
     return max(needed(shape) for shape in {largest, widest})
 
 

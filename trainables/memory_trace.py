@@ -58,13 +58,13 @@ def held_by_step(
 
 @lru_cache(maxsize=256)
 def held_by_forward(
-    network: NetworkConfig, *, window: tuple[int, int, int], device_type: str, half: torch.dtype | None
+    network: NetworkConfig, *, window: tuple[int, int, int], count: int, device_type: str, half: torch.dtype | None
 ) -> Held:
-    """One window of `window` voxels through the network in evaluation mode, its logits in fp32 included."""
+    """`count` windows of `window` voxels through the network in evaluation mode, their logits in fp32 included."""
     with _fake(network, device_type) as (model, live), torch.inference_mode():
         model.eval()
         live.purpose = "inputs"
-        image = torch.zeros(1, network.in_channels, *window)
+        image = torch.zeros(count, network.in_channels, *window)
         live.purpose = "temporaries"
         with _autocast(device_type, half):
             model(image).float()

@@ -1,4 +1,4 @@
-"""Random training patches, drawn from the memory-mapped volumes in batches and changed on the device."""
+"""Random training patches, drawn in batches from volumes mapped or on the device, and changed on the device."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.augmentation import Augmentation
+from trainables.resident import ResidentVolume, ResidentVolumes
 from trainables.volumes import Volume, Volumes
 
 Box = tuple[slice, ...]
@@ -26,7 +27,7 @@ class PatchSampler:
 
     def __init__(
         self,
-        volumes: Volumes,
+        volumes: Volumes | ResidentVolumes,
         names: Sequence[str],
         *,
         patch_size: tuple[int, int, int],
@@ -37,6 +38,7 @@ class PatchSampler:
         device: torch.device | str = "cpu",
     ) -> None:
         self._volumes = [volumes[name] for name in names]
+        self._resident = isinstance(volumes, ResidentVolumes)
         self._channels = volumes.channels
         self._patch_size = patch_size
         self._batch_size = batch_size
@@ -51,14 +53,18 @@ class PatchSampler:
     def draw(self) -> tuple[Tensor, Tensor]:
         """The next batch, on the device: image (B, C, X, Y, Z) float32, label (B, X, Y, Z) uint8 (see Targets)."""
         rng = np.random.default_rng((self._seed, _PATCHES, self._drawn))
-        pinned = self._device.type == "cuda"  # copied while the host goes on
-        image = torch.zeros((self._batch_size, self._channels, *self._patch_size), pin_memory=pinned)
-        label = torch.zeros((self._batch_size, *self._patch_size), dtype=torch.uint8, pin_memory=pinned)
+        where = self._device if self._resident else torch.device("cpu")
+        pinned = self._device.type == "cuda" and not self._resident  # copied while the host goes on
+        image = torch.zeros((self._batch_size, self._channels, *self._patch_size), device=where, pin_memory=pinned)
+        label = torch.zeros((self._batch_size, *self._patch_size), dtype=torch.uint8, device=where, pin_memory=pinned)
+        # Volumes on the host are arrays, and cut by numpy; on the device they are tensors, as the patches are.
+        images: Any = image if self._resident else image.numpy()
+        labels: Any = label if self._resident else label.numpy()
         for item in range(self._batch_size):
-            volume = self._volumes[self._case(self._drawn * self._batch_size + item)]
+            volume: Any = self._volumes[self._case(self._drawn * self._batch_size + item)]
             inside, outside = _overlap(self._corner(volume, rng), self._patch_size, volume.label.shape)
-            image[item].numpy()[:, *inside] = volume.image[:, *outside]
-            label[item].numpy()[inside] = volume.label[outside]
+            images[item, :, *inside] = volume.image[:, *outside]
+            labels[item, *inside] = volume.label[outside]
         image, label = (t.to(self._device, non_blocking=True) for t in (image, label))
         self._drawn += 1
         return self._augmentation(image, label, rng)
@@ -77,7 +83,7 @@ class PatchSampler:
             self._round, self._order = round_, rng.permutation(len(self._volumes))
         return int(self._order[place])
 
-    def _corner(self, volume: Volume, rng: np.random.Generator) -> list[int]:
+    def _corner(self, volume: Volume | ResidentVolume, rng: np.random.Generator) -> list[int]:
         """The patch's first voxel, in voxels of the volume; negative where the patch begins before it."""
         room = [whole - part for whole, part in zip(volume.label.shape, self._patch_size, strict=True)]
         present = [voxels for voxels in volume.foreground if len(voxels)]

@@ -55,7 +55,8 @@ class Evaluation:
     """Score per validation case and class, e.g. `{"hippocampus_001": {"Anterior": 0.88, "Posterior": 0.85}}`."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What a report wants to know of the run: voxels, peak_gib, parameters, precision, device."""
+    """What a report wants to know of the run: voxels, data_seconds (the share of training_seconds in which it drew
+    batches or waited for them), peak_gib, parameters, precision, device."""
 
 
 @runtime_checkable

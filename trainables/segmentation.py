@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from trainables.averaging import WeightAverage
-from trainables.dice import dice_score
+from trainables.device import device_name
 from trainables.errors import NonFiniteLossError
-from trainables.inference import keep_largest_component, predict_encoded
+from trainables.evaluation import score_cases
 from trainables.losses import segmentation_loss
 from trainables.memory import estimate_memory
 from trainables.memory_limit import MemoryMeter
@@ -22,11 +22,12 @@ from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.optimisation import learning_rate_factor
 from trainables.patches import PatchSampler
 from trainables.precision import resolve_precision
+from trainables.prefetch import PrefetchingSampler
 from trainables.protocol import Budget, Evaluation
+from trainables.resident import resident_volumes, room_gib
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
 from trainables.volumes import Volumes
-from trainables.windows import window_size
 from trainables.work import step_cost
 
 CHECK_EVERY = 32
@@ -82,8 +83,19 @@ class SegmentationRun:
         self._optimizer = config.build_optimizer(self._network.parameters())
         self._scaler = self._precision.grad_scaler()
         self._loss = segmentation_loss(config.loss, volumes.targets.regions)
-        self._sampler = PatchSampler(
-            volumes,
+        self._resident = (
+            resident_volumes(
+                volumes,
+                [*data["train"], *data["validation"]],
+                self._device,
+                run_gib=self.estimate_memory(parameters, data=data, device=device),
+                room_gib=room_gib(self._device, data.get("memory_limit_gib")),
+            )
+            if self._device.type == "cuda"
+            else None
+        )
+        sampler = PatchSampler(
+            self._resident or volumes,
             list(data["train"]),
             patch_size=config.patch_size,
             batch_size=config.batch_size,
@@ -92,10 +104,13 @@ class SegmentationRun:
             seed=seed,
             device=self._device,
         )
+        # On a CPU the thread that draws would take the time from those that train.
+        self._sampler = PrefetchingSampler(sampler) if self._device.type == "cuda" else sampler
         self._step_cost = step_cost(budget.unit, self.network_config, config.patch_size, config.batch_size)
         self._steps = 0
         self._training_seconds = 0.0
         self._evaluation_seconds = 0.0
+        self._data_seconds = 0.0
         self._mean_loss = float("nan")
 
     @staticmethod
@@ -132,6 +147,7 @@ class SegmentationRun:
                 "steps": self._steps,
                 "training_seconds": self._training_seconds,
                 "evaluation_seconds": self._evaluation_seconds,
+                "data_seconds": self._data_seconds,
                 "mean_loss": self._mean_loss,
             }
         )
@@ -146,6 +162,7 @@ class SegmentationRun:
         self._steps = state["steps"]
         self._training_seconds = state["training_seconds"]
         self._evaluation_seconds = state["evaluation_seconds"]
+        self._data_seconds = state.get("data_seconds", 0.0)  # states of earlier versions lack it
         self._mean_loss = state["mean_loss"]
 
     def save_model(self, path: Path) -> None:
@@ -199,7 +216,9 @@ class SegmentationRun:
             # Seeded by step: what was drawn before, by whom, and whether the run was resumed, is then of no account.
             torch.manual_seed(int(np.random.SeedSequence((self._seed, self._steps)).generate_state(1)[0]))
 
+        started = time.perf_counter()
         image, label = self._sampler.draw()
+        self._data_seconds += time.perf_counter() - started
         self._optimizer.zero_grad(set_to_none=True)
         with self._precision.autocast():
             logits = self._network(image)
@@ -224,7 +243,16 @@ class SegmentationRun:
     def _evaluate(self) -> Evaluation:
         started = time.perf_counter()
         targets = self._volumes.targets
-        cases = {name: dice_score(*self._predict(name), targets) for name in self._validation}
+        cases = score_cases(
+            self._evaluated_network,
+            self._volumes,
+            self._validation,
+            config=self._config,
+            strides=self.network_config.strides,
+            device=self._device,
+            precision=self._precision,
+            resident=self._resident,
+        )
         self._memory.check()
         dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in targets.names}
         self._evaluation_seconds += time.perf_counter() - started
@@ -238,33 +266,13 @@ class SegmentationRun:
             cases=cases,
             facts={
                 "voxels": self._steps * self._config.batch_size * prod(self._config.patch_size),
+                "data_seconds": self._data_seconds,
                 "peak_gib": self._memory.peak_gib,
                 "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
                 "precision": self._precision.name,
-                "device": _device_name(self._device),
+                "device": device_name(self._device),
             },
         )
-
-    def _predict(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Prediction and truth of a validation case, both encoded, (X, Y, Z) uint8."""
-        volume = self._volumes[name]
-        prediction = predict_encoded(
-            self._evaluated_network,
-            volume.image,
-            patch_size=window_size(
-                volume.label.shape,
-                patch_size=self._config.patch_size,
-                batch_size=self._config.batch_size,
-                strides=self.network_config.strides,
-            ),
-            targets=self._volumes.targets,
-            device=self._device,
-            precision=self._precision,
-            overlap=self._config.overlap,
-        )
-        if self._config.largest_component:
-            prediction = keep_largest_component(prediction, self._volumes.targets)
-        return prediction, np.asarray(volume.label)
 
 
 def _network_config(
@@ -273,10 +281,6 @@ def _network_config(
     network = config.network_config(spacing=spacing, in_channels=channels, out_channels=targets.channels)
     check_patch(config.patch_size, network.strides)
     return network
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _to_host(state: Any) -> Any:

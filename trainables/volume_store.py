@@ -8,9 +8,10 @@ One data file, not one a case: a process that maps hundreds of files runs out of
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -78,6 +79,11 @@ class Volumes:
     def shapes(self) -> Mapping[str, Shape]:
         """Voxels of each case along the RAS axes."""
         return {name: tuple(case["label"]["shape"]) for name, case in self._cases.items()}
+
+    def size_of(self, names: Iterable[str]) -> int:
+        """Bytes of the images and labels of `names`."""
+        entries = [self._cases[name][part] for name in names for part in ("image", "label")]
+        return sum(prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize for entry in entries)
 
     def __getitem__(self, name: str) -> Volume:
         """The case `name`; raises KeyError where there is none."""
