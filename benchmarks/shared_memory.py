@@ -7,8 +7,8 @@ take 1 GiB, phantom hearts over and over. Each has trained on a patch of every c
 Measured is the sum of their proportional set sizes, in which a page that n processes map counts 1/n in each.
 
 A process takes memory of its own too, for Python, torch and the network. How much it is shows on a data set of a few
-cases, in as many trials: `net` is the difference. Stock keeps images and labels in float32, as MONAI reads them; where
-its trials would not fit in --limit-gib they are not begun.
+cases, in as many trials: `net` is the difference. Stock keeps images and labels in float32, as MONAI reads them. Trials
+that would take more than --limit-gib, as those before them let expect, are not begun.
 
 Prints a table; writes benchmarks/results/shared_memory-DATE.json. About 5 minutes and 12 GiB.
 """
@@ -113,19 +113,15 @@ def main() -> None:
         volumes = {"all": repeated(prepared, folder / "all", cases), "few": repeated(prepared, folder / "few", 2)}
         data_mib = (volumes["all"] / "volumes.bin").stat().st_size / MIB
         lists = {"all": list(islice(cycle(files), cases)), "few": files[:2]}
-        per_stock_trial = 8 / 3 * data_mib / 1024 + 0.5
-        fits = [count for count in counts if count * per_stock_trial <= given.limit_gib]
         ray.init(num_cpus=max(counts), include_dashboard=False, log_to_driver=False, object_store_memory=100 * MIB)
         found: dict[str, dict[int, dict[str, float]]] = {}
-        for side, start, its_counts in (("ours", start_ours, counts), ("stock", start_stock, fits)):
-            sizes = {
-                which: summed_memory(start, volumes[which], lists[which], folder, its_counts)
+        limit_mib = given.limit_gib * 1024
+        for side, start in (("ours", start_ours), ("stock", start_stock)):
+            few, every = (
+                summed_memory(start, volumes[which], lists[which], folder, counts, limit_mib=limit_mib)
                 for which in ("few", "all")
-            }
-            found[side] = {
-                count: {"summed_mib": sizes["all"][count], "net_mib": sizes["all"][count] - sizes["few"][count]}
-                for count in its_counts
-            }
+            )
+            found[side] = {n: {"summed_mib": every[n], "net_mib": every[n] - few[n]} for n in every}
             print(f"{side}: {found[side]}", flush=True)
         ray.shutdown()
     grows = {side: growth(by_count, data_mib) for side, by_count in found.items()}
@@ -180,14 +176,24 @@ def start_stock(volumes: Path, files: Sequence[Mapping[str, str]], folder: Path)
 
 
 def summed_memory(
-    start: Callable[..., Any], volumes: Path, files: Sequence[Mapping[str, str]], folder: Path, counts: Sequence[int]
+    start: Callable[..., Any],
+    volumes: Path,
+    files: Sequence[Mapping[str, str]],
+    folder: Path,
+    counts: Sequence[int],
+    *,
+    limit_mib: float,
 ) -> dict[int, float]:
-    """The proportional set sizes, summed over so many trials at once, in MiB."""
+    """The proportional set sizes, summed over so many trials at once, in MiB; of so many as fit in the limit."""
     trials: list[Any] = []
-    found = {}
+    pids: list[int] = []
+    found: dict[int, float] = {}
     for count in counts:
-        trials += [start(volumes, files, folder) for _ in range(count - len(trials))]
-        pids = ray.get([trial.touch.remote() for trial in trials])
+        if trials and found[len(trials)] / len(trials) * count > limit_mib:
+            break
+        more = [start(volumes, files, folder) for _ in range(count - len(trials))]
+        trials += more
+        pids += ray.get([trial.touch.remote() for trial in more])
         found[count] = sum(map(proportional_set_size, pids))
     for trial in trials:
         ray.kill(trial)
