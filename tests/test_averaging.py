@@ -63,3 +63,21 @@ def test_a_loaded_state_goes_on_with_the_same_average(tmp_path: Path) -> None:
     for each in (average, resumed):
         each.update(network_with(5.0))
     assert values(resumed) == values(average)
+
+
+def test_a_network_without_statistics() -> None:
+    network = nn.Conv3d(1, 2, 1)
+    average = WeightAverage(network, 0.9)
+    fill(network, 3.0)
+    average.update(network)
+    assert values(average) == {3.0}
+
+
+def test_whole_numbers_are_the_latest() -> None:
+    network = network_with(1.0)
+    average = WeightAverage(network, 0.9)
+    for value in (3.0, 8.0):
+        fill(network, value)
+        average.update(network)
+    (counted,) = (b for b in average.network.buffers() if not b.is_floating_point())
+    assert int(counted) == 8

@@ -35,7 +35,8 @@ class WeightAverage:
         weights, counts = _tensors(network)
         # torch's AveragedModel does the same in three times the time, most of it for looking at the tensors one by one.
         torch._foreach_lerp_(self._averages, weights, 1 - decay)
-        torch._foreach_copy_(self._counts, counts)
+        for count, latest in zip(self._counts, counts, strict=True):
+            count.copy_(latest)
         self._updates += 1
 
     def state_dict(self) -> dict[str, Any]:
