@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from make_data import write_dataset
-from services import postgresql  # noqa: F401 (a fixture)
+from services import postgresql, running_ray  # noqa: F401 (fixtures)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

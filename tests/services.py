@@ -1,4 +1,4 @@
-"""Real services for tests: a private PostgreSQL server, started for the session and gone after it."""
+"""Real services for tests: a private PostgreSQL server and a running Ray, gone when the tests end."""
 
 import os
 import secrets
@@ -6,7 +6,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +39,31 @@ class PostgreSQL:
             connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
         engine.dispose()
         return self.url(name)
+
+
+RAY = """
+    import sys
+    import ray
+    context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    print(context.address_info["address"], flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def running_ray() -> Iterator[str]:
+    """The address of a Ray with two CPUs, for tests to which it is of no account who started it: a start takes 10 s.
+
+    A Ray that is started here asks for a token, and `ray.init` lets the process that starts it know. One that connects
+    does not find out by itself, and could no more after a start of its own: so this process is told beforehand.
+    """
+    from ray._private.authentication.authentication_token_setup import enable_token_auth_by_default
+
+    enable_token_auth_by_default()
+    command = [sys.executable, "-c", textwrap.dedent(RAY)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
 
 
 @pytest.fixture(scope="session")

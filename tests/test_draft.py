@@ -12,7 +12,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.presets import load_preset
 from trainables.errors import DatasetError, SettingError
 from trainables.segmentation_config import parse_patch_size
-from tuner import machine
+from tuner import calibration, machine
 from tuner.config import SweepConfig
 from tuner.draft import draft_sweep
 from tuner.draft_text import near_path, yaml_text
@@ -308,7 +308,8 @@ def test_yaml_text(value: Any, text: str) -> None:
 
 
 @pytest.mark.slow
-def test_measured_on_this_machine(tmp_path: Path, small_dataset: Path) -> None:
+def test_measured_on_this_machine(tmp_path: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "MEASURING_SECONDS", 0.5)
     config, _ = drafted(tmp_path, small_dataset, time_job=None, trials=4)
     assert 1e5 < config.budget.maximum < 1e12
 

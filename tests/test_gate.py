@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+def connected(running_ray: str) -> Iterator[None]:
+    ray.init(address=running_ray, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -264,41 +264,47 @@ def test_full_file_system_takes_the_torn_record_back(tmp_path):
 
 
 WRITE = """
-    import sys
+    import os, sys
     from pathlib import Path
     import optuna
     from tuner.journal import open_journal, written_together
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        storage=open_journal(Path(sys.argv[1]), owner=True), study_name="s", load_if_exists=True
-    )
-    while True:
-        trial = study.ask()
-        trial.set_user_attr("cases", {str(number): 0.5 for number in range(2000)})
-        study.tell(trial, float(trial.number))
-        print(trial.number, flush=True)
+    for _ in sys.stdin:
+        writer = os.fork()
+        if writer:
+            os.waitpid(writer, 0)
+            print("killed", flush=True)
+            continue
+        print(os.getpid(), flush=True)
+        study = optuna.create_study(
+            storage=open_journal(Path(sys.argv[1]), owner=True), study_name="s", load_if_exists=True
+        )
+        while True:
+            trial = study.ask()
+            trial.set_user_attr("cases", {str(number): 0.5 for number in range(2000)})
+            study.tell(trial, float(trial.number))
+            print(trial.number, flush=True)
 """
+"""Begins a writer for each line that it is given, which writes until it is killed."""
 
 
 @pytest.mark.slow
 def test_killed_while_writing_loses_nothing_confirmed(path):
     """Twelve writers, each killed at a moment of its own; the records are large, so that some are torn."""
-    confirmed = -1
-    for kill in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(WRITE), str(path)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(3):
-            confirmed = int(process.stdout.readline())
-        time.sleep(0.0013 * kill)
-        process.send_signal(signal.SIGKILL)
-        rest = process.communicate()[0].split()
-        confirmed = int(rest[-1]) if rest else confirmed
-        trials = load(path).get_trials()
-        complete = [trial.number for trial in trials if trial.state == TrialState.COMPLETE]
-        assert confirmed in complete
-        unfinished = [trial for trial in trials if trial.state != TrialState.COMPLETE]
-        assert len(unfinished) <= kill + 1
+    command = [sys.executable, "-c", textwrap.dedent(WRITE), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        for kill in range(12):
+            process.stdin.write("write\n")
+            writer = int(process.stdout.readline())
+            confirmed = [int(process.stdout.readline()) for _ in range(3)]
+            time.sleep(0.0013 * kill)
+            os.kill(writer, signal.SIGKILL)
+            confirmed += map(int, iter(process.stdout.readline, "killed\n"))
+            trials = load(path).get_trials()
+            complete = [trial.number for trial in trials if trial.state == TrialState.COMPLETE]
+            assert confirmed[-1] in complete
+            unfinished = [trial for trial in trials if trial.state != TrialState.COMPLETE]
+            assert len(unfinished) <= kill + 1
     study = load(path, owner=True)
     assert all(trial.value == trial.number for trial in study.get_trials() if trial.state == TrialState.COMPLETE)
     study.tell(study.ask(), 1.0)

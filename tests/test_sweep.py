@@ -39,7 +39,7 @@ def toy(**changes) -> SweepConfig:
     return SweepConfig.model_validate({**TOY, **changes})
 
 
-def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_path):
+def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_path, running_ray):
     results = run_sweep(toy(), runs=tmp_path)
     directory = SweepDirectory.find("toy", runs=tmp_path)
 
@@ -66,14 +66,13 @@ def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_
     with pytest.raises(SweepDirectoryError, match="exists already"):
         run_sweep(toy(), runs=tmp_path)
 
-    more = resume_sweep(directory, trials=14)
+    more = resume_sweep(directory, trials=14, address=running_ray)
     assert len(more.trials) == 14
     before = trials.set_index("number")["score"]
     assert more.trials.set_index("number")["score"][:10].equals(before)  # finished trials are kept, not repeated
 
-    following = run_sweep(
-        toy(name="next", search={"trials": 6}, confirm={"top": 0}), runs=tmp_path, earlier=[directory]
-    )
+    next_sweep = toy(name="next", search={"trials": 6}, confirm={"top": 0})
+    following = run_sweep(next_sweep, runs=tmp_path, earlier=[directory], address=running_ray)
     trials = following.trials.set_index("number")
     assert list(trials.index) == list(range(6))
     assert trials["origin"].notna().tolist() == [True] * 4 + [False] * 2
@@ -82,10 +81,10 @@ def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_
     assert trials.loc[1, "learning_rate"] == more.sweep_trials[more.best.number].params["learning_rate"]
 
 
-def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path):
+def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path, running_ray):
     space = {**TOY["space"], "fail_at": {"choice": [0.2, 2.0]}, "fail_with": {"choice": ["nan", "bug"]}}
     default = {**TOY["default"], "fail_at": 0.2, "fail_with": "bug"}
-    results = run_sweep(toy(space=space, default=default, confirm={"top": 0}), runs=tmp_path)
+    results = run_sweep(toy(space=space, default=default, confirm={"top": 0}), runs=tmp_path, address=running_ray)
     trials = results.trials
     assert trials.loc[0, "state"] == "FAIL"
     assert "a bug in the toy run" in trials.loc[0, "error"]
@@ -97,27 +96,27 @@ def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path):
     assert set(ran["slot"]) == {0, 1}
 
 
-def test_sweep_without_any_result_says_why(tmp_path):
+def test_sweep_without_any_result_says_why(tmp_path, running_ray):
     config = toy(training={"fail_at": 0.0}, search={"trials": 2})
     with pytest.raises(SweepFailed, match=r"no trial gave a result; the first error: .*nan at 11% of the budget"):
-        run_sweep(config, runs=tmp_path)
+        run_sweep(config, runs=tmp_path, address=running_ray)
     directory = SweepDirectory.find("toy", runs=tmp_path)
     assert (directory.report / "report.md").is_file()
 
 
-def test_database_holds_each_sweep_by_its_name(tmp_path):
+def test_database_holds_each_sweep_by_its_name(tmp_path, running_ray):
     url = f"sqlite:///{tmp_path}/studies.db"
     config = toy(storage=url, search={"trials": 2}, confirm={"top": 0})
-    results = run_sweep(config, runs=tmp_path)
+    results = run_sweep(config, runs=tmp_path, address=running_ray)
     assert len(results.trials) == 2
     assert optuna.get_all_study_names(url) == ["toy/sweep"]
     with pytest.raises(StudyError, match=r"holds a study 'toy/sweep' already; choose another --name"):
         run_sweep(config, runs=tmp_path / "elsewhere")
 
 
-def test_a_trial_too_large_for_the_cluster_leaves_no_directory(tmp_path):
+def test_a_trial_too_large_for_the_cluster_leaves_no_directory(tmp_path, running_ray):
     with pytest.raises(ClusterError, match="asks for 999 CPU"):
-        run_sweep(toy(resources={"cpus_per_trial": 999}), runs=tmp_path)
+        run_sweep(toy(resources={"cpus_per_trial": 999}), runs=tmp_path, address=running_ray)
     assert not (tmp_path / "toy").exists()
 
 
@@ -133,10 +132,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_loses_nothing(tmp_path, small_disk):
+def test_a_full_disk_loses_nothing(tmp_path, small_disk, running_ray):
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump({**TOY, "search": {"trials": 30}, "confirm": {"top": 0}}))
-    command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(small_disk)]
+    where = ["--runs", str(small_disk), "--address", running_ray]
+    command = [sys.executable, "-m", "tuner.cli", "run", str(file), *where]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     directory = SweepDirectory(small_disk / "toy")
     assert done.returncode == 2
@@ -147,7 +147,7 @@ def test_a_full_disk_loses_nothing(tmp_path, small_disk):
     assert 0 < sum(trial.state.is_finished() for trial in before) < 30
 
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
-    results = resume_sweep(directory)
+    results = resume_sweep(directory, address=running_ray)
     assert len(results.trials) == 30
     assert results.trials["state"].isin(["COMPLETE", "PRUNED"]).all()
     for trial in before:
@@ -155,7 +155,7 @@ def test_a_full_disk_loses_nothing(tmp_path, small_disk):
             assert results.sweep_trials[trial.number] == trial
 
 
-def test_interrupted_sweep_goes_on_where_it_was(tmp_path):
+def test_interrupted_sweep_goes_on_where_it_was(tmp_path, running_ray):
     """By SIGTERM, which becomes Ctrl-C's SIGINT. For one that is killed see test_kills.py."""
     file = tmp_path / "sweep.yaml"
     slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 6}, "confirm": {"top": 0}}
@@ -170,7 +170,7 @@ def test_interrupted_sweep_goes_on_where_it_was(tmp_path):
     assert process.returncode == 130
     before = read_results(directory)
     assert TrialState.RUNNING not in [trial.state for trial in before.sweep_trials]
-    results = resume_sweep(directory)
+    results = resume_sweep(directory, address=running_ray)
     assert len(results.trials) == 6
     assert results.trials["state"].isin(["COMPLETE", "PRUNED"]).all()
     for trial in before.sweep_trials:  # nothing that was reported is lost

@@ -93,9 +93,9 @@ TOY = {
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_sweep_starts_as_many_as_asked_for_and_reports_the_others(tmp_path):
+def test_a_sweep_starts_as_many_as_asked_for_and_reports_the_others(tmp_path, running_ray):
     config = SweepConfig.model_validate({**TOY, "search": {"trials": 6, "sampler": "random"}})
-    results = run_sweep(config, runs=tmp_path)
+    results = run_sweep(config, runs=tmp_path, address=running_ray)
 
     assert len(results.trials) == 6
     assert set(results.trials["batch_size"]) == {1}
@@ -109,10 +109,10 @@ def test_a_sweep_starts_as_many_as_asked_for_and_reports_the_others(tmp_path):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_sweep_of_which_nothing_fits_says_so(tmp_path):
+def test_a_sweep_of_which_nothing_fits_says_so(tmp_path, running_ray):
     changes = {"search": {"trials": 40, "sampler": "random", "turned_away": 4}, "resources": {"memory_limit_gib": 0.1}}
     told = io.StringIO()
     view = View(Console(file=told, width=200))
     with pytest.raises(SweepFailed, match=r"^no trial gave a result; 5 configurations were turned away because they"):
-        run_sweep(SweepConfig.model_validate({**TOY, **changes}), runs=tmp_path, view=view)
+        run_sweep(SweepConfig.model_validate({**TOY, **changes}), runs=tmp_path, address=running_ray, view=view)
     assert "The search ended: 5 configurations were turned away because they can't fit in memory" in told.getvalue()

@@ -1,5 +1,6 @@
 """Two drivers, each with its own Ray and directory, on one study in PostgreSQL."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
+from meeting import DRIVER, PLACE
 from optuna.trial import TrialState
 
 from tuner.storage import open_storage, stored_studies
@@ -17,8 +19,8 @@ TRIALS = 40
 
 SWEEP = {
     "name": "shared",
-    "trainable": "trainables.toy:ToyRun",
-    "training": {"seconds_per_rung": 1.0, "patch_size": 16},
+    "trainable": "meeting:MeetingRun",
+    "training": {"seconds_per_rung": 0.5, "patch_size": 16},
     "space": {"learning_rate": {"float": [1e-4, 1e-1], "log": True}},
     "budget": {"maximum": 270, "unit": "steps"},
     "search": {"trials": TRIALS},
@@ -27,9 +29,11 @@ SWEEP = {
 }
 
 
-def drive(file: Path, runs: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(runs), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def drive(file: Path, name: str, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(file.parent / name), *options]
+    packages = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "PYTHONPATH": packages, PLACE: str(file.parent / "meeting"), DRIVER: name}
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @pytest.mark.ray
@@ -39,14 +43,15 @@ def test_two_drivers_share_a_study(postgresql, tmp_path):
     url = postgresql.new_database()
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump({**SWEEP, "storage": url}))
-    drivers = [drive(file, tmp_path / "first")]
+    (tmp_path / "meeting").mkdir()
+    drivers = [drive(file, "first")]
     try:
         deadline = time.monotonic() + 240
         while "shared/sweep" not in stored_studies(url, tmp_path):
             assert drivers[0].poll() is None, drivers[0].communicate()[0]
             assert time.monotonic() < deadline, "the first driver does not begin"
             time.sleep(0.2)
-        drivers.append(drive(file, tmp_path / "second", "--join"))
+        drivers.append(drive(file, "second", "--join"))
         outputs = [driver.communicate(timeout=480)[0] for driver in drivers]
     finally:
         for driver in drivers:
