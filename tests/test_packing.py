@@ -1,6 +1,8 @@
 """How large a share of a GPU each trial of a sweep gets."""
 
+import time
 from collections.abc import Mapping
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from search_spaces.space import parse_space
 from tuner import share
 from tuner.config import SweepConfig
 from tuner.machine import CudaDevice
+from tuner.memory_check import looking_ahead
 from tuner.packing import CONTEXT_GIB, USABLE, gpus_per_trial, largest_that_fits, memory_of_share
 from tuner.share import share_of_trial
 
@@ -31,6 +34,34 @@ def gpu(free_gib: float) -> CudaDevice:
 def cubes(parameters: Mapping[str, Any]) -> float:
     """2 GiB for a patch of 64."""
     return parameters["batch_size"] * (parameters["patch_size"] / 64) ** 3 * 2 * parameters["width"] / 32
+
+
+def test_estimates_are_asked_for_beside_the_search_until_it_ends() -> None:
+    asked: list[float] = []
+    all_asked = Event()
+
+    def estimate(parameters: Mapping[str, Any]) -> float:
+        asked.append(cubes(parameters))
+        if len(asked) == 9 + 12:
+            all_asked.set()
+        return asked[-1]
+
+    with looking_ahead(estimate, SPACE, {}):
+        assert all_asked.wait(20)
+    assert max(asked) == 128
+
+    slow = Event()
+
+    def estimate_slowly(parameters: Mapping[str, Any]) -> float:
+        slow.set()
+        asked.append(0.0)
+        time.sleep(0.2)
+        return cubes(parameters)
+
+    asked.clear()
+    with looking_ahead(estimate_slowly, SPACE, {}):
+        assert slow.wait(20)
+    assert len(asked) <= 2  # of 21
 
 
 @pytest.mark.parametrize(

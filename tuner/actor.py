@@ -78,7 +78,7 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         self._writer = CheckpointWriter()
         assignment: Assignment = config[ASSIGNMENT]
-        self._import(assignment.trainable)
+        _warm_up(assignment)
         if assignment.gate:
             pass_gate(assignment.gate)
         self._begin(assignment)
@@ -86,16 +86,6 @@ class TrialActor(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._begin(new_config[ASSIGNMENT])
         return True
-
-    def _import(self, trainable: str) -> None:
-        """Import the trial's class, which may take seconds, before the slot counts as open."""
-        try:
-            import_named(trainable, key="trainable", kind=TrainingRun)
-        except Exception:
-            return  # the trial will say so
-        # What was imported stays: with that left out a collection between two trials takes milliseconds.
-        gc.collect()
-        gc.freeze()
 
     def _begin(self, assignment: Assignment) -> None:
         self._assignment = assignment
@@ -178,6 +168,20 @@ class TrialActor(tune.Trainable):
     def cleanup(self) -> None:
         self._run = None
         self._writer.wait()
+
+
+def _warm_up(assignment: Assignment) -> None:
+    """Have done once, before the slot counts as open, what the first run of a process takes seconds for.
+
+    Much is imported only when it is needed, as torch's optimizers do, and a GPU's context is made by the first tensor.
+    """
+    try:
+        build_run(assignment)
+    except Exception:
+        return  # the trial will say so
+    # What was imported stays: with that left out a collection between two trials takes milliseconds.
+    gc.collect()
+    gc.freeze()
 
 
 def build_run(assignment: Assignment) -> TrainingRun:

@@ -22,7 +22,7 @@ from tuner.drivers import Abandoned, registered
 from tuner.errors import SweepFailed, SweepInterrupted
 from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
-from tuner.memory_check import memory_check
+from tuner.memory_check import estimate_of, looking_ahead, memory_check
 from tuner.owner import own, own_storage
 from tuner.preparation import Prepared
 from tuner.quiet import library_messages
@@ -39,7 +39,7 @@ from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
 from tuner.view import View
 from tuner.warm_start import EarlierBest
-from tuner.work import TooLarge, Work, numbers
+from tuner.work import Work, numbers
 
 
 @dataclass
@@ -187,7 +187,7 @@ class Drive:
             trials_at_once=at_once,
             slots=present,
             keep_models=max(config.search.keep_models, config.confirm.top),
-            too_large=self._too_large(data, share),
+            **self._fits(data, share),
             most_turned_away=config.search.turned_away,
             abandoned=Abandoned(study.optuna, self.driver) if self._shares_study() else numbers,
         )
@@ -205,11 +205,16 @@ class Drive:
             for point in islice(others, config.search.trials and config.search.trials - len(study.trials())):
                 study.enqueue(point)
 
-    def _too_large(self, data: Mapping[str, Any], share: Share) -> Callable[[Mapping[str, Any]], TooLarge | None]:
-        """Says which configurations can't fit; none, where it is not known what there is."""
-        if share.memory_gib is None or not self.config.resources.memory_estimate:
-            return lambda parameters: None
-        return memory_check(self.config.trainable, data=data, device=share.device, limit_gib=share.memory_gib)
+    def _fits(self, data: Mapping[str, Any], share: Share) -> dict[str, Any]:
+        """What of Work turns away configurations that can't fit; nothing, where it is not known what there is."""
+        config = self.config
+        if share.memory_gib is None or not config.resources.memory_estimate:
+            return {}
+        estimate = estimate_of(config.trainable, data=data, device=share.device)
+        return {
+            "too_large": memory_check(estimate, limit_gib=share.memory_gib),
+            "beside": lambda: looking_ahead(estimate, config.search_space, config.default),
+        }
 
     def _reaching_all_nodes(self, data: Mapping[str, Any], cluster: Cluster, *, local: bool) -> Mapping[str, Any]:
         """The trials' data, with the preprocessed volumes shipped to nodes that can't see this machine's."""

@@ -1,12 +1,16 @@
 """Which configurations can't fit in memory, asked before they start."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
+from search_spaces.space import SearchSpace
 from trainables.errors import TrainableError
 from trainables.protocol import TrainingRun
 from tuner.importing import import_named
+from tuner.packing import Estimate, estimates
 from tuner.work import TooLarge
 
 log = logging.getLogger("voxtune")
@@ -34,14 +38,32 @@ def estimate_of(trainable: str, *, data: Mapping[str, Any], device: str) -> Call
     return estimate
 
 
-def memory_check(
-    trainable: str, *, data: Mapping[str, Any], device: str, limit_gib: float
-) -> Callable[[Mapping[str, Any]], TooLarge | None]:
+def memory_check(estimate: Estimate, *, limit_gib: float) -> Callable[[Mapping[str, Any]], TooLarge | None]:
     """Says of a configuration's parameters whether training them takes more than `limit_gib`; None also if unknown."""
-    estimate = estimate_of(trainable, data=data, device=device)
 
     def check(parameters: Mapping[str, Any]) -> TooLarge | None:
         peak = estimate(parameters)
         return TooLarge(estimated_gib=peak, memory_limit_gib=limit_gib) if peak and peak > limit_gib else None
 
     return check
+
+
+@contextmanager
+def looking_ahead(estimate: Estimate, space: SearchSpace, default: Mapping[str, Any]) -> Iterator[None]:
+    """While the block runs, ask for estimates that the search may need, beside the trials that train.
+
+    The first one for a network, patch and batch takes a second, which a free slot would wait; the trainable remembers.
+    """
+    ended = Event()
+
+    def look() -> None:
+        for _ in estimates(space, default, lambda parameters: None if ended.is_set() else estimate(parameters)):
+            pass
+
+    thread = Thread(target=look, name="estimates", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -60,10 +60,15 @@ def gpus_per_trial(
 def largest_that_fits(
     space: SearchSpace, default: Mapping[str, Any], estimate: Estimate, *, limit_gib: float
 ) -> float | None:
-    """The largest estimate, in GiB, of a configuration within the limit; None if there is none.
+    """The largest estimate, in GiB, of a configuration within the limit; None if there is none."""
+    found = estimates(space, default, estimate)
+    return max((gib for gib in found if gib is not None and gib <= limit_gib), default=None)
 
-    Looks at all combinations of the parameters that change the estimate when changed alone (of a range both ends), or
-    at MOST_ESTIMATES of them.
+
+def estimates(space: SearchSpace, default: Mapping[str, Any], estimate: Estimate) -> Iterator[float | None]:
+    """The estimates of all combinations of the parameters that change one when changed alone (of a range both ends).
+
+    Not more than MOST_ESTIMATES of them. The other parameters are the default configuration's, where it names them.
     """
     values = {name: list(_values(parameter)) for name, parameter in space.searched.items()}
     first = {name: default.get(name, choices[0]) for name, choices in values.items()}
@@ -76,8 +81,7 @@ def largest_that_fits(
     points = [dict(zip(telling, chosen, strict=True)) for chosen in product(*(values[name] for name in telling))]
     if len(points) > MOST_ESTIMATES:
         points = Random(0).sample(points, MOST_ESTIMATES)
-    found = [gib for point in points if (gib := need(point)) is not None and gib <= limit_gib]
-    return max(found, default=None)
+    yield from map(need, points)
 
 
 def _values(parameter: Parameter) -> Iterator[Any]:
