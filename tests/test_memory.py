@@ -8,7 +8,7 @@ import torch
 
 from trainables.errors import SettingError
 from trainables.memory import MemoryEstimate, Shape, estimate_memory
-from trainables.memory_limit import MemoryMeter, memory_limit_gib, resident_peak_gib
+from trainables.memory_limit import MemoryMeter, memory_limit_gib, resident_gib, resident_peak_gib
 from trainables.memory_trace import held_by_step
 from trainables.protocol import Budget
 from trainables.targets import Targets
@@ -122,3 +122,13 @@ def test_a_gpu_holds_the_next_batch_too_and_several_windows_in_an_evaluation() -
     assert of_few.peak_gib < of_many.peak_gib
     of_few, of_many = (estimate(device="cuda", batch_size=1, validation=shapes) for shapes in (small, larger))
     assert of_few.evaluation > of_many.evaluation > 0
+
+
+def test_what_a_run_frees_stays_with_the_process_until_the_next() -> None:
+    MemoryMeter(torch.device("cpu"), None)
+    before = resident_gib()
+    tensors = [torch.ones(2**21) for _ in range(64)]  # 8 MiB each
+    del tensors
+    assert resident_gib() > before + 0.4
+    MemoryMeter(torch.device("cpu"), None)
+    assert resident_gib() < before + 0.1

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import torch
 
+from trainables.memory_live import HEAP_UP_TO
+
 _GIB = 2**30
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class MemoryMeter:
@@ -29,6 +32,7 @@ class MemoryMeter:
             torch.cuda.set_per_process_memory_fraction(min(1.0, (limit_gib or total) / total), device)
         else:
             _give_back_freed_memory()
+            _keep_what_is_freed()
             with suppress(OSError):  # where it can't be reset, earlier runs of the process count too
                 _RESET.write_text("5")  # proc(5): the peak is from now on what is resident now
 
@@ -66,6 +70,18 @@ def _give_back_freed_memory() -> None:
     """Return to the kernel what earlier runs have freed: glibc keeps much of it between what is still in use."""
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _keep_what_is_freed() -> None:
+    """Let glibc keep what a step frees until the next run: else the next step gets it back page by page, zeroed.
+
+    Costs 7 to 15 % of a step on hippocampi. Only storages above 32 MiB, HEAP_UP_TO in `memory_live`, still go back at
+    once: what glibc does by itself too, but kept whole they would not fit into one another's gaps.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, HEAP_UP_TO)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def memory_limit_gib(device: str, share: float = 1.0) -> float:
