@@ -7,6 +7,9 @@ import pytest
 from make_data import write_dataset
 from services import postgresql, running_ray  # noqa: F401 (fixtures)
 
+# Ray's workers give way to all else on the machine, to the tests that run beside them too, unless they are told not to.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that start Ray first: they take longest, and `make test` hands files out in this order."""

@@ -156,6 +156,9 @@ class _NoDirectory:
     def forget_state(self, study: str, number: int) -> None:
         pass
 
+    def trials_kept(self, study: str) -> list[int]:
+        return []
+
 
 def distributions() -> dict[str, BaseDistribution]:
     """The space in Optuna's terms."""
