@@ -72,10 +72,13 @@ def _by_lookup(image: Tensor, label: Tensor, maps: np.ndarray, spacing: Sequence
     last = torch.tensor([size + 1.0 for size in sizes]).view(3, 1, 1, 1)
     along_x, along_y = padded_label.stride()[1:3]
 
+    # Faster than whole numbers, and as exact up to 2^24.
+    exact = torch.float32 if padded_label[0].numel() <= 2**24 else torch.float64
+
     def index(place: Tensor) -> Tensor:
-        """In a padded patch's memory, of whole places (3, ...)."""
-        x, y, z = place.flatten(1).int()
-        return x.mul_(along_x).add_(y, alpha=along_y).add_(z)
+        """In a padded patch's memory, of whole places (3, ...), which are overwritten."""
+        x, y, z = place.flatten(1).to(exact)
+        return x.mul_(along_x).add_(y, alpha=along_y).add_(z).int()
 
     warped, nearest = torch.empty_like(image), torch.empty_like(label)
     rows = max(1, _AT_ONCE // (sizes[1] * sizes[2]))
