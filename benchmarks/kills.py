@@ -117,7 +117,7 @@ class KilledSweep:
     def kill_once(self, moment: Moment, delay: float) -> bool:
         """Drive the sweep and kill its driver so many seconds after its trials began; False if it ended before."""
         driver = self.drive()
-        until(lambda: self.sessions[-1].is_file() or driver.poll() is not None)
+        until(lambda: self.sessions[-1].is_file() or driver.poll() is not None, every=0.05)
         end = time.monotonic() + delay
         until(lambda: (time.monotonic() > end and self._is(moment)) or driver.poll() is not None)
         if driver.poll() is not None:
@@ -192,12 +192,13 @@ def repeated(advances: Mapping[str, Sequence[tuple[int, float]]]) -> int:
     return sum(len(of_trial) - len({budget for _, budget in of_trial}) for of_trial in advances.values())
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], *, every: float = 0.0002) -> None:
+    """Wait for a condition that is looked at so often, in seconds; a study write lasts a few ms."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("the sweep got nowhere")
-        time.sleep(0.0002)  # a study write lasts a few ms
+        time.sleep(every)
 
 
 def read(file: Path) -> list[dict[str, Any]]:
