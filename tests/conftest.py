@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from make_data import write_dataset
-from services import postgresql, running_ray  # noqa: F401 (fixtures)
+from services import connected, postgresql, running_ray  # noqa: F401 (fixtures)
 
 # Ray's workers give way to all else on the machine, to the tests that run beside them too, unless they are told not to.
 os.environ.setdefault("RAY_worker_niceness", "0")

@@ -66,6 +66,16 @@ def running_ray() -> Iterator[str]:
         process.stdin.close()
 
 
+@pytest.fixture(scope="module")
+def connected(running_ray: str) -> Iterator[None]:
+    """This process as a driver of that Ray."""
+    import ray
+
+    ray.init(address=running_ray, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A running server. Skips where none is installed, unless VOXTUNE_REQUIRE_SERVICES or CI is set."""

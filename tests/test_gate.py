@@ -1,21 +1,13 @@
 """Slots wait for one another before their first trial."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import ray
 
 from tuner.gate import Gate, pass_gate
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def connected(running_ray: str) -> Iterator[None]:
-    ray.init(address=running_ray, log_to_driver=False)
-    yield
-    ray.shutdown()
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("connected")]
 
 
 @ray.remote(num_cpus=1)

@@ -1,7 +1,6 @@
 """A folder that a node can't see comes to it through the object store."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,7 @@ import ray
 from tuner import shipping
 from tuner.shipping import ShippedFolder, nodes_without, ship
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def connected(running_ray: str) -> Iterator[None]:
-    ray.init(address=running_ray, log_to_driver=False)
-    yield
-    ray.shutdown()
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("connected")]
 
 
 @ray.remote

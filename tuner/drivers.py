@@ -21,7 +21,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, func, select
 
-from tuner.heartbeat import beating
+from tuner.background import beating
 from tuner.process import Process
 from tuner.study import DRIVER
 

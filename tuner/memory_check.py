@@ -1,14 +1,15 @@
 """Which configurations can't fit in memory, asked before they start."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import Event, Thread
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from threading import Event
 from typing import Any
 
 from search_spaces.space import SearchSpace
 from trainables.errors import TrainableError
 from trainables.protocol import TrainingRun
+from tuner.background import beside
 from tuner.importing import import_named
 from tuner.packing import Estimate, estimates
 from tuner.work import TooLarge
@@ -48,22 +49,14 @@ def memory_check(estimate: Estimate, *, limit_gib: float) -> Callable[[Mapping[s
     return check
 
 
-@contextmanager
-def looking_ahead(estimate: Estimate, space: SearchSpace, default: Mapping[str, Any]) -> Iterator[None]:
+def looking_ahead(estimate: Estimate, space: SearchSpace, default: Mapping[str, Any]) -> AbstractContextManager[None]:
     """While the block runs, ask for estimates that the search may need, beside the trials that train.
 
     The first one for a network, patch and batch takes a second, which a free slot would wait; the trainable remembers.
     """
-    ended = Event()
 
-    def look() -> None:
+    def look(ended: Event) -> None:
         for _ in estimates(space, default, lambda parameters: None if ended.is_set() else estimate(parameters)):
             pass
 
-    thread = Thread(target=look, name="estimates", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return beside(look, name="estimates")

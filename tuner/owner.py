@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tuner.background import beating
 from tuner.errors import SweepDirectoryError
 from tuner.files import replace_file
-from tuner.heartbeat import beating
 from tuner.process import Process
 from tuner.storage import sqlite_file
 

@@ -56,7 +56,10 @@ def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, 
             space=config.search_space,
             default=config.default,
             estimate=estimate_of(config.trainable, data=data, device="cuda"),
-            most=min(int(node.cpus / node.gpus / size.cpus_per_trial) for node in cluster.nodes if node.gpus >= 1),
+            most=min(
+                (int(node.cpus / node.gpus / size.cpus_per_trial) for node in cluster.nodes if node.gpus >= 1),
+                default=1,
+            ),
         )
         log.info("resources.gpus_per_trial: auto is %g here", gpus)
     else:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tuner.background import beating
+
 if TYPE_CHECKING:
     from tuner.study import SweepStudy
 
@@ -65,7 +67,7 @@ class View:
         from tuner.live import LiveTable
 
         shown = (LiveTable if self.console.is_terminal else Lines)(self.console, study, trials=trials, title=title)
-        ended, failed = threading.Event(), threading.Event()
+        failed = threading.Event()
 
         def update() -> None:
             try:
@@ -75,16 +77,9 @@ class View:
                     log.exception("%s: what is shown could not be brought up to date", title)
                 failed.set()
 
-        def follow() -> None:
-            while not ended.wait(REFRESH_SECONDS):
-                update()
-
-        thread = threading.Thread(target=follow, name="view", daemon=True)
         with shown:
-            thread.start()
             try:
-                yield
+                with beating(update, every=REFRESH_SECONDS, name="view"):
+                    yield
             finally:
-                ended.set()
-                thread.join()
                 update()

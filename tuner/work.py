@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from trainables.protocol import Budget
 from tuner.directory import SweepDirectory
@@ -112,11 +112,11 @@ class Work:
 
     def forget_losers(self) -> None:
         """Remove what trials left that have ended and are not among the best, nor the default configuration's."""
-        ended = self.study.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        ended = {trial.number: trial for trial in self.study.trials() if trial.state.is_finished()}
         kept = {trial.number for trial in self.study.ranking()[: self.keep_models]}
-        kept |= {trial.number for trial in ended if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
+        kept |= {trial.number for trial in ended.values() if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
         if len(self.study.optuna.directions) > 1:
             kept |= {trial.number for trial in self.study.optuna.best_trials}
         for number in self.directory.trials_kept(self.study_name):
-            if number not in kept and any(trial.number == number for trial in ended):
+            if number in ended and number not in kept:
                 self.directory.forget_trial(self.study_name, number)
