@@ -1,14 +1,15 @@
 """Segmenting volumes: windows, padding, flips and components, with networks whose answer is known."""
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
+from monai.inferers.utils import sliding_window_inference
 from torch import Tensor, nn
 
-from trainables.errors import SettingError
-from trainables.inference import keep_largest_component, predict_encoded
+from trainables.inference import keep_largest_component, segment
 from trainables.networks import NetworkConfig, build_network, level_strides
 from trainables.precision import Precision, resolve_precision
 from trainables.targets import Targets
@@ -44,8 +45,9 @@ def _image(*size: int) -> np.ndarray:
 
 
 def _predict(network: nn.Module, image: np.ndarray, *, targets: Targets = CLASSES, **options: object) -> np.ndarray:
-    options = {"patch_size": (8, 8, 8), "device": "cpu", "precision": FP32, **options}
-    return predict_encoded(network, image, targets=targets, **options)  # type: ignore[arg-type]
+    options = {"window": (8, 8, 8), "device": "cpu", "precision": FP32, **options}
+    (encoded,) = segment(network, [image], targets=targets, **options)  # type: ignore[arg-type]
+    return encoded
 
 
 @pytest.mark.parametrize("size", [(8, 8, 8), (5, 8, 3), (19, 13, 8), (20, 5, 9), (1, 1, 1)])
@@ -87,9 +89,46 @@ def test_the_middle_of_a_window_counts_more_than_its_border() -> None:
     image = np.zeros((1, 12, 8, 8), np.float32)
     image[0, -1] = 2
     encoded = _predict(Recording(by_window), image, overlap=0.5)
-    # Windows from 0 to 8 and from 4 to 12 meet at 6. (In the windows' corners MONAI's weights are all the same.)
+    # Windows from 0 to 8 and from 4 to 12 meet at 6. (In the windows' corners all weights are the least.)
     assert np.unique(encoded[:6, 2:6, 2:6]).tolist() == [1]
     assert np.unique(encoded[6:, 2:6, 2:6]).tolist() == [2]
+
+
+def test_cut_volumes_are_blended_as_monai_does() -> None:
+    """Where the fewest windows lie as MONAI puts them: its Gaussian, its sum, whatever windows go together."""
+    torch.manual_seed(0)
+    network = nn.Conv3d(1, 3, 3, padding=1).eval()
+    images = [np.random.default_rng(seed).standard_normal((1, 20, 8, 14), dtype=np.float32) for seed in range(3)]
+    found = segment(
+        network, images, window=(8, 8, 8), targets=CLASSES, device="cpu", precision=FP32, overlap=0.25, at_once=4
+    )
+    for image, encoded in zip(images, found, strict=True):
+        with torch.inference_mode():
+            expected = sliding_window_inference(
+                torch.from_numpy(image)[None], (8, 8, 8), 1, network, overlap=0.25, mode="gaussian"
+            )
+        assert isinstance(expected, Tensor)
+        assert np.array_equal(encoded, expected[0].argmax(0).numpy())
+
+
+def test_images_come_one_by_one_and_are_given_up_when_done() -> None:
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def images() -> Iterator[Tensor]:
+        nonlocal most
+        for _ in range(12):
+            image = torch.zeros(1, 8, 8, 8)
+            alive.append(weakref.ref(image))
+            most = max(most, sum(reference() is not None for reference in alive))
+            yield image
+            del image
+
+    found = segment(
+        Recording(_by_value), images(), window=(8, 8, 8), targets=CLASSES, device="cpu", precision=FP32, at_once=2
+    )
+    assert len(found) == 12
+    assert most <= 5
 
 
 def test_regions_are_bits() -> None:
@@ -100,30 +139,6 @@ def test_regions_are_bits() -> None:
     assert np.array_equal(
         _predict(Recording(logits), image, targets=REGIONS), np.array([0, 1, 3])[image[0].astype(int)]
     )
-
-
-def test_flips_average_over_eight_views() -> None:
-    def leaning(windows: Tensor) -> Tensor:
-        # A network that finds class 1 in the lower half of x only: right in one view, wrong in the other.
-        logits = _by_value(windows)
-        logits[:, 1, 4:] -= 0.6
-        return logits
-
-    image = np.ones((1, 8, 8, 8), np.float32) * 0.8
-    one_view = _predict(Recording(leaning), image)
-    assert one_view[:4].min() == 1
-    assert one_view[4:].max() == 0
-    network = Recording(leaning)
-    assert np.unique(_predict(network, image, flips=True)).tolist() == [1]
-    assert len(network.windows) == 8
-
-
-def test_flips_see_the_volume_mirrored_along_every_axis() -> None:
-    image = np.arange(8**3, dtype=np.float32).reshape(1, 8, 8, 8)
-    network = Recording(_by_value)
-    _predict(network, image, flips=True)
-    first_voxels = {int(windows[0, 0, 0, 0, 0]) for windows in network.windows}
-    assert first_voxels == {x * 64 + y * 8 + z for x in (0, 7) for y in (0, 7) for z in (0, 7)}
 
 
 def test_half_precision_windows_are_added_up_in_fp32() -> None:
@@ -169,19 +184,12 @@ def test_a_real_network_sees_a_volume_whole_or_in_windows() -> None:
     )
     network = build_network(config)
     image = np.random.default_rng(0).standard_normal((2, 14, 9, 8), dtype=np.float32)
-    whole = _predict(network, image, patch_size=(16, 12, 8))
+    whole = _predict(network, image, window=(16, 12, 8))
     with torch.inference_mode():
         padded = nn.functional.pad(torch.from_numpy(image)[None], [0, 0, 1, 2, 1, 1])
         expected = network.eval()(padded)[0, :, 1:-1, 1:-2].argmax(0)
     assert np.array_equal(whole, expected.numpy())
     assert _predict(network, image).shape == (14, 9, 8)
-
-
-@pytest.mark.parametrize("overlap", [1.0, -0.1])
-def test_an_overlap_out_of_range(overlap: float) -> None:
-    with pytest.raises(SettingError) as error:
-        _predict(Recording(_by_value), _image(8, 8, 8), overlap=overlap)
-    assert str(error.value) == f"overlap: must be at least 0 and less than 1, got {overlap}"
 
 
 def test_the_largest_piece_of_each_class_stays() -> None:

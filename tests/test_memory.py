@@ -61,10 +61,11 @@ def test_half_precision_halves_what_convolutions_keep_on_a_gpu() -> None:
 
 
 def test_a_large_volume_makes_the_evaluation_the_peak() -> None:
-    small, large = (estimate(validation=[(size, size, size)]) for size in (16, 400))
+    small, large = (estimate(validation=[shape]) for shape in ((20, 20, 16), (400, 400, 400)))
     assert (small.phase, large.phase) == ("training", "evaluation")
     assert small.evaluation == 0
-    assert large.evaluation == (1 + 2 * 3) * 4 * 400**3 / GIB  # the volume, and its logits twice
+    held = (1 + 3) * 4 * 400**3 / GIB  # the volume, and its logits; the windows are small beside them
+    assert held < large.evaluation < 1.02 * held
 
 
 def test_what_takes_no_more_memory_is_not_traced_again() -> None:
@@ -116,12 +117,13 @@ def test_a_share_of_the_machine() -> None:
 def test_a_gpu_holds_the_next_batch_too_and_several_windows_in_an_evaluation() -> None:
     on_cpu, on_gpu = (estimate(device=device, batch_size=4, patch_size=32) for device in ("cpu", "cuda"))
     assert on_gpu.inputs == 2 * on_cpu.inputs
-    # 131,072 voxels at once may go through the network: one volume of 40 x 48 x 40, but 16 of 16 x 32 x 16.
-    small, larger = [(16, 32, 16)], [(40, 48, 40)]
-    of_few, of_many = (estimate(device="cpu", batch_size=1, validation=shapes) for shapes in (small, larger))
-    assert of_few.peak_gib < of_many.peak_gib
-    of_few, of_many = (estimate(device="cuda", batch_size=1, validation=shapes) for shapes in (small, larger))
-    assert of_few.evaluation > of_many.evaluation > 0
+    # On a CPU no more than 131,072 voxels at once go through the network: 4 windows of 32 x 32 x 32, on a GPU 16.
+    of_cpu, of_gpu = (
+        estimate(device=device, batch_size=8, patch_size=32, validation=[(32, 32, 32)], optimizer="sgd")
+        for device in ("cpu", "cuda")
+    )
+    assert of_cpu.phase == "training"
+    assert of_gpu.phase == "evaluation"
 
 
 def test_what_a_run_frees_stays_with_the_process_until_the_next() -> None:

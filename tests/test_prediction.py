@@ -236,7 +236,7 @@ def test_memory_that_runs_out_is_one_images_failure(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(prediction, "predict_encoded", fail)
+    monkeypatch.setattr(prediction, "segment", fail)
     outcome = predict_files(model, [dataset.cases[0].image], tmp_path)
     assert outcome.failed == {dataset.cases[0].image: "does not fit into memory"}
     with pytest.raises(PredictionError) as raised:

@@ -8,7 +8,7 @@ import torch
 from make_volumes import write_blobs, write_volumes
 
 from trainables.errors import NonFiniteLossError, SettingError
-from trainables.inference import predict_encoded
+from trainables.inference import segment
 from trainables.model_file import load_model
 from trainables.precision import resolve_precision
 from trainables.protocol import Budget, Evaluation
@@ -166,10 +166,10 @@ def test_the_saved_model_is_what_was_evaluated(volumes: Volumes, tmp_path: Path)
     assert model.training["learning_rate"] == 6e-3
     for name, scores in evaluation.cases.items():
         volume = volumes[name]
-        predicted = predict_encoded(
+        (predicted,) = segment(
             model.build(),
-            volume.image,
-            patch_size=(20, 24, 20),  # the volume of 20 x 24 x 18, padded to 4 s
+            [volume.image],
+            window=(20, 24, 20),  # the volume of 20 x 24 x 18, padded to 4 s
             targets=model.targets,
             device="cpu",
             precision=resolve_precision("fp32", "cpu"),

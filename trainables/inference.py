@@ -1,9 +1,9 @@
-"""From a volume to its segmentation: sliding windows, test-time flips, and the largest component of each class."""
+"""From volumes to their segmentations: sliding windows, and the largest component of each class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
-from itertools import chain, combinations
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import torch
@@ -11,71 +11,50 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainables.errors import SettingError
 from trainables.precision import Precision
 from trainables.single_sample import SingleSampleConvolution
 from trainables.targets import Targets
+from trainables.windows import Window, window_starts
 
 Image = NDArray[np.floating] | Tensor
 """(C, X, Y, Z), on the host, or already on the device."""
 
-_SPATIAL = (2, 3, 4)
+_SIGMA = 0.125
+"""Of the Gaussian that weights a window's voxels, in lengths of the window (nnU-Net's)."""
+
+_LEAST_WEIGHT = 1e-3
 
 
-def predict_encoded(
+def segment(
     network: nn.Module,
-    image: Image,
+    images: Iterable[Image],
     *,
-    patch_size: Sequence[int],
+    window: Window,
     targets: Targets,
     device: torch.device | str,
     precision: Precision,
-    overlap: float = 0.5,
+    overlap: float = 0.25,
     at_once: int = 1,
-    flips: bool = False,
-) -> NDArray[np.uint8]:
-    """The segmentation of a preprocessed `image` (C, X, Y, Z) as `targets` encode it: (X, Y, Z) uint8.
+) -> list[NDArray[np.uint8]]:
+    """The segmentation of each preprocessed image (C, X, Y, Z), as `targets` encode it: (X, Y, Z) uint8.
 
-    The network, on `device`, sees windows of `patch_size` voxels that overlap by the fraction `overlap`, `at_once` of
-    them at a time; their logits are weighted by a Gaussian and added up in fp32. A volume smaller than the window is
-    padded with zeros, and where one window holds it all, there is one forward pass and no blending. With `flips` the
-    logits are the mean over the volume and its seven mirror images.
+    The network, on `device`, sees windows of `window` voxels that overlap by at least the fraction `overlap`, `at_once`
+    of them at a time, of one image or of several; their logits are weighted by a Gaussian and added up in fp32. An
+    image smaller than the window is padded with zeros; one that a single window holds is not weighted. Each image's
+    result is the same up to rounding whichever others there are.
 
     Raises SettingError for an `overlap` outside 0 to 1.
     """
-    if not 0 <= overlap < 1:
-        raise SettingError(f"overlap: must be at least 0 and less than 1, got {overlap!r}")
+    found: list[NDArray[np.uint8]] = []
     with _inference(network):
-        padding, inside = _padding(image.shape[1:], patch_size)
-        volume = F.pad(_to_device(image, device)[None], padding)
-        mirrored = _every_subset(_SPATIAL) if flips else [()]
-        logits = sum(
-            _logits(network, volume.flip(axes), patch_size, precision, overlap, at_once).flip(axes) for axes in mirrored
-        )
-        assert isinstance(logits, Tensor)
-        return _encode(logits[0][(slice(None), *inside)], targets).cpu().numpy()
-
-
-def predict_together(
-    network: nn.Module,
-    images: Sequence[Image],
-    *,
-    window: Sequence[int],
-    targets: Targets,
-    device: torch.device | str,
-    precision: Precision,
-) -> list[NDArray[np.uint8]]:
-    """What `predict_encoded` says of each of `images`, none larger than `window`, from one forward pass of them all."""
-    with _inference(network):
-        placed = [_padding(image.shape[1:], window) for image in images]
-        batch = torch.stack(
-            [F.pad(_to_device(image, device), padding) for image, (padding, _) in zip(images, placed, strict=True)]
-        )
-        encoded = [
-            _encode(logits[(slice(None), *inside)], targets)
-            for logits, (_, inside) in zip(_forward(network, batch, precision), placed, strict=True)
-        ]
-        return [prediction.cpu().numpy() for prediction in encoded]
+        volumes = (_Volume(image, window, overlap, device) for image in images)
+        for batch in _batches(volumes, at_once):
+            crops = torch.stack([volume.crop(start) for volume, start in batch])
+            for (volume, start), logits in zip(batch, _forward(network, crops, precision), strict=True):
+                volume.add(start, logits)
+                if start == volume.starts[-1]:
+                    found.append(_encode(volume.logits(), targets).cpu().numpy())
+    return found
 
 
 def keep_largest_component(encoded: NDArray[np.uint8], targets: Targets) -> NDArray[np.uint8]:
@@ -119,46 +98,80 @@ def _forward(network: nn.Module, windows: Tensor, precision: Precision) -> Tenso
     return logits.float()
 
 
-def _logits(
-    network: nn.Module,
-    volume: Tensor,
-    patch_size: Sequence[int],
-    precision: Precision,
-    overlap: float,
-    at_once: int,
-) -> Tensor:
-    """Logits (1, K, X, Y, Z) in fp32 of a volume at least as large as the window."""
-    forward = partial(_forward, network, precision=precision)
-    if tuple(volume.shape[2:]) == tuple(patch_size):
-        return forward(volume)
-    from monai.inferers.utils import sliding_window_inference
+class _Volume:
+    """An image on its way through the network: padded to the window, and the logits of its windows as they add up."""
 
-    blended = sliding_window_inference(volume, patch_size, at_once, forward, overlap=overlap, mode="gaussian")
-    assert isinstance(blended, Tensor)
-    return blended
+    def __init__(self, image: Image, window: Window, overlap: float, device: torch.device | str) -> None:
+        padding, self._inside = _padding(image.shape[1:], window)
+        self._image = F.pad(_to_device(image, device), padding)
+        self._window = window
+        self.starts = window_starts(image.shape[1:], window, overlap)
+        self._logits: Tensor | None = None
+
+    def crop(self, start: Window) -> Tensor:
+        """The window (C, X, Y, Z) whose first voxel is `start`."""
+        return self._image[_box(start, self._window)]
+
+    def add(self, start: Window, logits: Tensor) -> None:
+        """Add the `logits` (K, X, Y, Z) of the window at `start`."""
+        if len(self.starts) == 1:
+            self._logits = logits
+            return
+        if self._logits is None:
+            self._logits = logits.new_zeros((len(logits), *self._image.shape[1:]))
+        self._logits[_box(start, self._window)] += logits * _weights(self._window, logits.device)
+
+    def logits(self) -> Tensor:
+        """(K, X, Y, Z) of the image without its padding, in fp32; each voxel's times a positive weight of its own."""
+        assert self._logits is not None
+        return self._logits[(slice(None), *self._inside)]
 
 
-def _padding(shape: Sequence[int], patch_size: Sequence[int]) -> tuple[list[int], tuple[slice, ...]]:
+def _batches(volumes: Iterable[_Volume], at_once: int) -> Iterator[list[tuple[_Volume, Window]]]:
+    """All windows in batches of `at_once`. A volume of so many shares none with others: large ones are held singly."""
+    batch: list[tuple[_Volume, Window]] = []
+    for volume in volumes:
+        alone = len(volume.starts) >= at_once
+        if alone and batch:
+            yield batch
+            batch = []
+        for start in volume.starts:
+            batch.append((volume, start))
+            if len(batch) == at_once or (alone and start == volume.starts[-1]):
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _padding(shape: Sequence[int], window: Window) -> tuple[list[int], tuple[slice, ...]]:
     """Zeros on both sides up to the window, as torch's `pad` takes them (last axis first); where the volume then is."""
-    missing = [max(window - size, 0) for size, window in zip(shape, patch_size, strict=True)]
+    missing = [max(part - size, 0) for size, part in zip(shape, window, strict=True)]
     before = [extra // 2 for extra in missing]
     padding = [[first, extra - first] for first, extra in zip(before, missing, strict=True)]
     inside = tuple(slice(first, first + size) for first, size in zip(before, shape, strict=True))
     return list(chain.from_iterable(reversed(padding))), inside
 
 
+def _box(start: Window, window: Window) -> tuple[slice, ...]:
+    return slice(None), *(slice(first, first + size) for first, size in zip(start, window, strict=True))
+
+
+@lru_cache(maxsize=8)
+def _weights(window: Window, device: torch.device) -> Tensor:
+    """(X, Y, Z), from about 1 in the middle of the window to `_LEAST_WEIGHT` in its corners."""
+    x, y, z = (torch.exp(-(((torch.arange(size) - (size - 1) / 2) / (_SIGMA * size)) ** 2) / 2) for size in window)
+    return (x[:, None, None] * y[:, None] * z).clamp(min=_LEAST_WEIGHT).to(device)
+
+
 def _encode(logits: Tensor, targets: Targets) -> Tensor:
     """(K, X, Y, Z) logits to uint8 class indices, or bit masks of the regions more likely than not."""
     if not targets.regions:
-        return logits.argmax(0).to(torch.uint8)
+        return logits.max(0).indices.to(torch.uint8)  # the same as argmax, in a tenth of the time on a CPU
     encoded = torch.zeros(logits.shape[1:], dtype=torch.uint8, device=logits.device)
     for index, of_region in enumerate(logits):
         encoded |= (of_region > 0).to(torch.uint8) << index
     return encoded
-
-
-def _every_subset(axes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    return chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1))
 
 
 def _all_but_largest(members: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from math import prod
+from math import ceil, prod
 from typing import Any, Literal
 
 import torch
@@ -13,7 +13,7 @@ from trainables.networks import NetworkConfig
 from trainables.precision import HALF, resolve_precision
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
-from trainables.windows import window_size, windows_at_once
+from trainables.windows import window_size, window_starts, windows_at_once
 from trainables.workspace import MONAI_GIB, WORKSPACES, Workspace
 
 Shape = tuple[int, ...]
@@ -164,10 +164,7 @@ def _evaluation_bytes(
     half: torch.dtype | None,
 ) -> int:
     """What segmenting the largest volume takes, or those that are seen through the most and largest windows at once."""
-    windows = {
-        shape: window_size(shape, patch_size=config.patch_size, batch_size=config.batch_size, strides=network.strides)
-        for shape in validation
-    }
+    windows = {shape: window_size(shape, patch_size=config.patch_size, strides=network.strides) for shape in validation}
     if not windows:
         return 0
 
@@ -183,10 +180,10 @@ def _evaluation_bytes(
         logits = _FLOAT * network.out_channels * voxels
         forward = held_by_forward(network, window=window, count=at_once(shape), device_type=device_type, half=half)
         through = forward.total - forward["parameters"]
-        if voxels > prod(window):
-            # The sum of the windows' weights; and logits are added up over mirror images, of which there is one.
-            return max(through + image + logits + _FLOAT * voxels, image + 2 * logits)
-        return max(through, at_once(shape) * (image + 2 * logits))
+        # Volumes that the windows of one forward pass may belong to; one with as many as go together is alone.
+        windows_each = len(window_starts(shape, window, config.overlap))
+        under_way = 1 if windows_each >= at_once(shape) else 1 + ceil((at_once(shape) - 1) / windows_each)
+        return through + under_way * (image + logits)
 
     largest = max(windows, key=prod)
     widest = max(windows, key=lambda shape: at_once(shape) * prod(windows[shape]))

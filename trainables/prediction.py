@@ -15,14 +15,14 @@ from trainables.device import choose_device
 from trainables.dice import dice_score
 from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.grid import restore_label
-from trainables.inference import keep_largest_component, predict_encoded
+from trainables.inference import keep_largest_component, segment
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
 from trainables.precision import Precision, resolve_precision
 from trainables.preprocessing import preprocess_image
 from trainables.volume_file import read_case, read_image
 from trainables.volumes import compact
-from trainables.windows import window_size
+from trainables.windows import window_size, windows_at_once
 
 Progress = Callable[[int, int], None]
 """Told how many files or cases are done, and how many there are."""
@@ -63,19 +63,21 @@ class Predictor:
         """The label (X, Y, Z), with the values of the training data's files, of `image` (C, X, Y, Z) with `affine`."""
         model = self.model
         preprocessed, grid = preprocess_image(image, affine, model.plan)
-        encoded = predict_encoded(
+        window = window_size(grid.shape, patch_size=model.patch_size, strides=model.network.strides)
+        (encoded,) = segment(
             self._network,
-            compact(preprocessed),  # as training and validation see their volumes
-            patch_size=window_size(
-                grid.shape,
-                patch_size=model.patch_size,
-                batch_size=model.batch_size,
-                strides=model.network.strides,
-            ),
+            [compact(preprocessed)],  # as training and validation see their volumes
+            window=window,
             targets=model.targets,
             device=self._device,
             precision=self._precision,
             overlap=model.overlap,
+            at_once=windows_at_once(
+                window,
+                patch_size=model.patch_size,
+                batch_size=model.batch_size,
+                device_type=self._device.type,
+            ),
         )
         if model.largest_component:
             encoded = keep_largest_component(encoded, model.targets)

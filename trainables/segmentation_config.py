@@ -110,8 +110,8 @@ class SegmentationConfig:
     """The share of its past that the running average of the weights keeps in a step; the average is what is evaluated
     and saved. 0: off, the weights themselves are."""
 
-    overlap: float = 0.5
-    """Share of a window by which neighbours overlap, where a volume is predicted in windows of the patch's size."""
+    overlap: float = 0.25
+    """Share of a window by which neighbours overlap at least, where a volume is cut into windows to be segmented."""
 
     largest_component: bool = False
     """Keep only the largest connected piece of each target in a prediction."""

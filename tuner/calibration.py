@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from trainables.preprocessing import PreprocessingPlan
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
 from trainables.volume_store import Volume, VolumeWriter
-from trainables.windows import window_size
+from trainables.windows import window_size, window_starts
 from tuner.config import SEGMENTATION
 from tuner.expectation import TrialCost
 from tuner.pace import Job, Pace
@@ -90,17 +90,9 @@ def trial_cost(
 
 def evaluated_voxels(shape: Sequence[int], config: SegmentationConfig, spacing: Sequence[float]) -> int:
     """Voxels that the network sees of a volume of `shape`, those in the overlap of windows more than once."""
-    window = window_size(
-        shape,
-        patch_size=config.patch_size,
-        batch_size=config.batch_size,
-        strides=config.network_config(spacing=spacing, in_channels=1, out_channels=2).strides,
-    )
-    counts = [
-        ceil(max(0, size - side) / max(1, int(side * (1 - config.overlap)))) + 1
-        for size, side in zip(shape, window, strict=True)
-    ]
-    return prod(counts) * prod(window)
+    strides = config.network_config(spacing=spacing, in_channels=1, out_channels=2).strides
+    window = window_size(shape, patch_size=config.patch_size, strides=strides)
+    return len(window_starts(shape, window, config.overlap)) * prod(window)
 
 
 def random_configurations(space: Mapping[str, Any], base: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
