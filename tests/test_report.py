@@ -234,7 +234,7 @@ def test_the_end_of_a_sweep_leaves_a_report_whatever_fails(
 ) -> None:
     directory, study = begun(tmp_path, trials=1)
     put_model(directory, "sweep", finish(study, 0.80))
-    monkeypatch.setattr("tuner.report.learning_curves", _fail)
+    monkeypatch.setattr("tuner.plots.learning_curves", _fail)
     monkeypatch.setattr("tuner.report.expected_gain", _fail)
     directory.environment_file.write_text("{torn")
     with pytest.raises(ArithmeticError):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 Spacing = tuple[float, float, float]
 Shape = tuple[int, int, int]
@@ -64,6 +63,8 @@ def resample_label(label: np.ndarray, shape: Shape) -> np.ndarray:
     matrices = [_axis_matrix(n, m, 1) for n, m in zip(label.shape, shape, strict=True)]
     weight = _apply(matrices, (label == 0).astype(np.float32))
     resampled = np.zeros(shape, np.uint8)
+    from scipy import ndimage
+
     for value, box in enumerate(ndimage.find_objects(label), start=1):
         if box is None:
             continue
@@ -86,6 +87,8 @@ def _axis_matrix(size: int, new_size: int, order: int) -> np.ndarray:
     if size == new_size:
         return np.eye(size, dtype=np.float32)
     zoom = (new_size / size, 1)
+    from scipy import ndimage  # half a second to import, which no trial needs
+
     return ndimage.zoom(np.eye(size), zoom, order=order, mode="nearest", grid_mode=True).astype(np.float32)
 
 

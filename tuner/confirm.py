@@ -6,7 +6,6 @@ trial it repeats (`of`). Test scores stand in that study's attribute `test` (Opt
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +35,6 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
         limits=Limits(),
         abandoned=numbers,
         rungs=None,
-        beside=nullcontext,
         steps=work.steps[-1:],
     )
 

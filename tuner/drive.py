@@ -77,6 +77,7 @@ class Drive:
         try:
             with (
                 library_messages(self.directory.log_file, verbose=verbose),
+                self._looking_ahead(),
                 connect(address, cores=machine.usable_cores(), verbose=verbose) as cluster,
                 terminated_as_interrupted(),
             ):
@@ -150,7 +151,7 @@ class Drive:
     def _work(self, cluster: Cluster, *, local: bool) -> Work:
         """The search that the config describes, over its study."""
         config, size = self.config, self.config.resources
-        data = self.prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if self.prepared else {}
+        data = self._data()
         share = share_of_trial(config, cluster, data=data, local=local)
         if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
             data["memory_limit_gib"] = share.memory_gib
@@ -192,6 +193,11 @@ class Drive:
             abandoned=Abandoned(study.optuna, self.driver) if self._shares_study() else numbers,
         )
 
+    def _data(self) -> dict[str, Any]:
+        """What a trial is given to train on."""
+        threads = max(1, int(self.config.resources.cpus_per_trial))
+        return self.prepared.training_data(threads=threads) if self.prepared else {}
+
     def _enqueue(self, study: SweepStudy) -> None:
         """What is tried first: the default configuration, the best of earlier sweeps, a grid where one is asked for."""
         config = self.config
@@ -211,10 +217,16 @@ class Drive:
         if share.memory_gib is None or not config.resources.memory_estimate:
             return {}
         estimate = estimate_of(config.trainable, data=data, device=share.device)
-        return {
-            "too_large": memory_check(estimate, limit_gib=share.memory_gib),
-            "beside": lambda: looking_ahead(estimate, config.search_space, config.default),
-        }
+        return {"too_large": memory_check(estimate, limit_gib=share.memory_gib)}
+
+    def _looking_ahead(self) -> AbstractContextManager[None]:
+        """While Ray starts and while the search runs: estimates made ahead, where the search will ask for any."""
+        config = self.config
+        if not config.resources.memory_estimate:
+            return nullcontext()
+        device = "cuda" if config.resources.gpus_per_trial else "cpu"
+        estimate = estimate_of(config.trainable, data=self._data(), device=device)
+        return looking_ahead(estimate, config.search_space, config.default)
 
     def _reaching_all_nodes(self, data: Mapping[str, Any], cluster: Cluster, *, local: bool) -> Mapping[str, Any]:
         """The trials' data, with the preprocessed volumes shipped to nodes that can't see this machine's."""

@@ -10,13 +10,16 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
 from tuner.results import Results
+
+if TYPE_CHECKING:
+    from optuna.importance import PedAnovaImportanceEvaluator
 
 FEWEST_BEST = 5
 """PED-ANOVA wants as many among the best, says Optuna's documentation."""
@@ -55,6 +58,8 @@ def parameter_importance(results: Results) -> Importance | None:
     ]
     if len(ordered) < FEWEST_TRIALS:
         return None
+    from optuna.importance import PedAnovaImportanceEvaluator  # and with it scikit-learn: seconds
+
     best = max(FEWEST_BEST, len(ordered) // 10)
     study = _study_of(ordered)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best / len(ordered))
@@ -84,11 +89,11 @@ def _study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
     return study
 
 
-def _divergences(study: optuna.Study, evaluator: PedAnovaImportanceEvaluator, places: np.ndarray) -> dict[str, float]:
+def _divergences(study: optuna.Study, evaluator: "PedAnovaImportanceEvaluator", places: np.ndarray) -> dict[str, float]:
     """How far each parameter's values among the best trials are from those among all; place 0 is the best."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message=".*low `target` values")  # a low place is what we mean
-        return get_param_importances(
+        return optuna.importance.get_param_importances(
             study, evaluator=evaluator, target=lambda trial: float(places[trial.number]), normalize=False
         )

@@ -9,10 +9,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
@@ -20,8 +19,6 @@ from tuner.errors import StudyError
 from tuner.files import replace_file
 from tuner.importance import parameter_importance
 from tuner.markdown import amount
-from tuner.plots import importance_chart, learning_curves
-from tuner.plots_front import front_chart
 from tuner.report_best import write_best
 from tuner.report_json import report_data
 from tuner.report_page import Page
@@ -29,10 +26,13 @@ from tuner.results import read_results
 from tuner.rungs import rung_steps
 from tuner.terminator import expected_gain
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 log = logging.getLogger("voxtune")
 
 T = TypeVar("T")
-ContentT = TypeVar("ContentT", Figure, pd.DataFrame)
+ContentT = TypeVar("ContentT", "Figure", pd.DataFrame)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,9 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
 
 def _write(directory: SweepDirectory, part: "Part") -> ReportFiles:
     """Write what matters most first: the best configuration, the tables; then what may fail alone, then the page."""
+    from tuner.plots import importance_chart, learning_curves  # matplotlib, which a sweep needs only at its end
+    from tuner.plots_front import front_chart
+
     config = SweepConfig.read(directory.sweep_file)
     results = read_results(directory)
     folder = directory.report
@@ -154,7 +157,7 @@ def _write_if(path: Path, content: ContentT | None, write: Callable[[Path, Conte
     return write(path, content)
 
 
-def _write_picture(path: Path, figure: Figure) -> Path:
+def _write_picture(path: Path, figure: "Figure") -> Path:
     return replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 

@@ -155,7 +155,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
     gate = Gate(together) if together > 1 else None
     try:
-        with ending_in_order(tell), work.beside():
+        with ending_in_order(tell):
             _tuner(work, gate=gate.name if gate else None).fit()
     except Exception as error:
         if study_error := _of_study(error):

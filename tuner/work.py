@@ -1,7 +1,6 @@
 """What one search is to do: its study, its trials, and the rules by which they end."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +71,6 @@ class Work:
 
     too_large: Callable[[Mapping[str, Any]], TooLarge | None] = lambda parameters: None
     """Says of a configuration that it can't fit in memory: then it is not started."""
-
-    beside: Callable[[], AbstractContextManager[None]] = nullcontext
-    """Entered while the search runs: what makes `too_large` quick to answer."""
 
     most_turned_away: int = 200
     """So many are turned away before the search gives up."""
