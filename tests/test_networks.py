@@ -210,7 +210,7 @@ def test_settings_that_break_a_rule(settings: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("change", "start"),
     [
-        ({"depth": 3}, "depth: not a setting of a network; known are architecture, deep_supervision,"),
+        ({"depth": 3}, "depth: not a setting of a network; known are activation_checkpointing, architecture,"),
         ({"strides": "222"}, "strides: must be 2 triples of 1 or 2"),
         ({"strides": 2}, "strides: must be a list of triples, got 2"),
     ],

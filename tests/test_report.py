@@ -94,7 +94,7 @@ def test_best_config_can_be_trained_alone(tmp_path: Path) -> None:
     text = directory.best_config.read_text()
     assert text.startswith("# Sweep heart, trial 1: validation Dice 0.8500\n")
     config = TrainConfig.read(directory.best_config)
-    assert config.parameters == {"optimizer": "adamw", **study.trials()[1].params}
+    assert config.parameters == {"optimizer": "adamw", **study.trials()[1].params, "precision": "fp32"}
     assert config.budget.full == Budget(unit="voxels", maximum=1e9)
     assert (config.seed, config.threads, config.device) == (0, 3, "cpu")
     assert config.dataset is not None

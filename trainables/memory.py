@@ -91,19 +91,24 @@ def estimate_memory(
     weights, buffers = held_by_network(network)
     kept = (weights + buffers) * (2 if config.weight_averaging else 1)
     optimizer = weights * _optimizer_copies(config)
+    part = min(config.micro_batch or config.batch_size, config.batch_size)
     step = held_by_step(
         network,
         patch_size=config.patch_size,
-        batch_size=config.batch_size,
+        batch_size=part,
         loss=config.loss,
         regions=targets.regions,
         augmentation=_as_costly(config.augmentation(spacing=spacing)),
         device_type=device_type,
         half=half,
     )
-    ahead = step["inputs"] if device_type == "cuda" else 0  # the next batch, which is drawn meanwhile
+    inputs = step["inputs"] * config.batch_size // part
+    ahead = inputs if device_type == "cuda" else 0  # the next batch, which is drawn meanwhile
+    # The gradients of one part of a batch are there while the next goes forward.
+    gradients = weights if part < config.batch_size else step["gradients"]
+    training = step.total - step["gradients"] + gradients - step["inputs"] + inputs + ahead - step["parameters"]
     evaluation = _evaluation_bytes(config, network, validation, device_type, half) + ahead
-    trains = step.total + ahead - step["parameters"] >= weights + evaluation
+    trains = training >= weights + evaluation
 
     def gib(size: float) -> float:
         return size / _GIB
@@ -111,11 +116,11 @@ def estimate_memory(
     return MemoryEstimate(
         phase="training" if trains else "evaluation",
         parameters=gib(kept),
-        gradients=gib(step["gradients"] if trains else weights),
+        gradients=gib(gradients if trains else weights),
         optimizer=gib(optimizer),
         activations=gib(trains * step["activations"]),
         temporaries=gib(trains * step["temporaries"]),
-        inputs=gib(trains * (step["inputs"] + ahead)),
+        inputs=gib(trains * (inputs + ahead)),
         evaluation=gib((not trains) * evaluation),
         workspace=gib(workspace.bytes_for(step)),
         baseline=workspace.baseline_gib

@@ -52,8 +52,18 @@ def held_by_step(
             logits = model(image)
         total = SegmentationLoss(loss, regions=regions)(logits, label)
         live.purpose = "temporaries"
-        total.backward()
+        # Blocks that are computed again on the way back are so in the forward pass's format.
+        with _autocast(device_type, half):
+            _backward(total)
         return live.most
+
+
+def _backward(total: Tensor) -> None:
+    """`total.backward()`, but for that it leaves modes such as `_CudaAutocast` as they are."""
+    engine = torch.autograd.Variable._execution_engine
+    engine.run_backward(
+        (total,), (torch.ones_like(total),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
 
 
 @lru_cache(maxsize=256)

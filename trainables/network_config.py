@@ -43,6 +43,9 @@ class NetworkConfig:
     deep_supervision: bool = False
     """While training, logits of the coarser decoder levels too."""
 
+    activation_checkpointing: bool = False
+    """While training, blocks of convolutions keep their input only and are computed again on the way back."""
+
     def __post_init__(self) -> None:
         _check_choice("network", self.architecture, ARCHITECTURES)
         _check_choice("normalisation", self.normalisation, NORMALISATIONS)
@@ -53,8 +56,9 @@ class NetworkConfig:
         _check_int("levels", self.levels, 3 if self.architecture == "dynunet" else 2, MAX_LEVELS)
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise SettingError(f"dropout: must be at least 0 and less than 1, got {self.dropout!r}")
-        if not isinstance(self.deep_supervision, bool):
-            raise SettingError(f"deep_supervision: must be true or false, got {self.deep_supervision!r}")
+        for key in ("deep_supervision", "activation_checkpointing"):
+            if not isinstance(getattr(self, key), bool):
+                raise SettingError(f"{key}: must be true or false, got {getattr(self, key)!r}")
         if self.deep_supervision and self.architecture == "residual_unet":
             raise SettingError(
                 "deep_supervision: residual_unet has no outputs at its coarser levels; "

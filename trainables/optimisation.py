@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import cos, pi
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,13 +40,22 @@ def build_optimizer(
     _check("momentum", momentum, "more than 0 and less than 1", 0 < momentum < 1)
     parameters = list(parameters)
     fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
+    on_gpu = all(p.device.type == "cuda" for p in parameters)
+    # A CUDA graph reads the learning rate, and counts steps, where they lie on the device.
+    rate: Any = torch.tensor(learning_rate, device=parameters[0].device) if on_gpu else learning_rate
     if optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, lr=learning_rate, momentum=momentum, nesterov=True, weight_decay=weight_decay, fused=fused
+            parameters, lr=rate, momentum=momentum, nesterov=True, weight_decay=weight_decay, fused=fused
         )
     kind = torch.optim.Adam if optimizer == "adam" else torch.optim.AdamW
     return kind(
-        parameters, lr=learning_rate, betas=(0.9, beta2), amsgrad=amsgrad, weight_decay=weight_decay, fused=fused
+        parameters,
+        lr=rate,
+        betas=(0.9, beta2),
+        amsgrad=amsgrad,
+        weight_decay=weight_decay,
+        fused=fused,
+        capturable=on_gpu,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from trainables.errors import SettingError
 
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
+MOST_MEMORY_FIRST = ("fp32", "tf32", "bf16", "fp16")
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 # The compute capability of the first cards with tensor cores for the format (Volta, Ampere, Ampere).
@@ -35,12 +36,22 @@ class Precision:
             torch.backends.cudnn.allow_tf32 = self.name == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = self.name == "tf32"
         dtype = HALF.get(self.name)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+        # A graph must not keep weights that were converted before it was captured; and each is used once a pass.
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None, cache_enabled=False):
             yield
 
     def grad_scaler(self) -> torch.amp.GradScaler:
         """A scaler of the loss that keeps fp16 gradients above zero; for the other formats one that does nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
+
+
+def available_precisions(device: torch.device | str) -> tuple[str, ...]:
+    """The formats that `device` has, fp32 first."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        return "fp32", *(name for name in PRECISIONS if name in _SINCE and capability >= _SINCE[name])
+    return ("fp32", "bf16") if device.type == "cpu" else ("fp32",)
 
 
 def resolve_precision(name: str, device: torch.device | str) -> Precision:
@@ -55,14 +66,13 @@ def resolve_precision(name: str, device: torch.device | str) -> Precision:
     device = torch.device(device)
     if device.type != "cuda":
         return Precision(name=_without_tensor_cores(name, device), device=device)
-    capability = torch.cuda.get_device_capability(device)
-    available = [format for format, since in _SINCE.items() if capability >= since]
+    available = available_precisions(device)
     if name == "auto":
         name = "fp16" if "fp16" in available else "fp32"
     elif name in _SINCE and name not in available:
         raise SettingError(
             f"precision: {name} needs a GPU of compute capability {_dotted(_SINCE[name])}, and {device} has "
-            f"{_dotted(capability)}; use {' or '.join(['fp32', *available])}"
+            f"{_dotted(torch.cuda.get_device_capability(device))}; use {' or '.join(available)}"
         )
     return Precision(name=name, device=device)
 

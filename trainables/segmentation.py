@@ -21,12 +21,13 @@ from trainables.model_file import Model, save_model
 from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.optimisation import learning_rate_factor
 from trainables.patches import PatchSampler
-from trainables.precision import resolve_precision
+from trainables.precision import MOST_MEMORY_FIRST, resolve_precision
 from trainables.prefetch import PrefetchingSampler
 from trainables.protocol import Budget, Evaluation
 from trainables.resident import resident_volumes, room_gib
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
+from trainables.training_step import GraphedStep, TrainingStep
 from trainables.volumes import Volumes
 from trainables.work import step_cost
 
@@ -57,7 +58,8 @@ class SegmentationRun:
     ) -> None:
         """`parameters`: settings of SegmentationConfig. `data`: `volumes`, the folder of preprocessed volumes; `train`
         and `validation`, names of cases; `threads` of the CPU, None for torch's own choice; `memory_limit_gib`, above
-        which the run ends with torch.OutOfMemoryError, None for what there is.
+        which the run ends with torch.OutOfMemoryError, None for what there is; `formats`, by the device's name what
+        `auto` is for `precision` and `memory_format`.
 
         Raises SettingError where a parameter breaks a rule or the device lacks the precision.
         """
@@ -69,7 +71,9 @@ class SegmentationRun:
         self._budget = budget
         self._seed = seed
         self._device = torch.device(device)
-        self._precision = resolve_precision(config.precision, self._device)
+        usual = data.get("formats", {}).get(device_name(self._device), {})
+        self._precision = resolve_precision(_settled(config.precision, usual.get("precision")), self._device)
+        self._memory_format = _settled(config.memory_format, usual.get("memory_format"))
         self._memory = MemoryMeter(self._device, data.get("memory_limit_gib"))
 
         spacing = volumes.plan.spacing
@@ -78,11 +82,17 @@ class SegmentationRun:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = build_network(self.network_config, self._device)
+            self._network = build_network(self.network_config, self._device, memory_format=self._memory_format)
         self._average = WeightAverage(self._network, config.weight_averaging) if config.weight_averaging else None
-        self._optimizer = config.build_optimizer(self._network.parameters())
-        self._scaler = self._precision.grad_scaler()
-        self._loss = segmentation_loss(config.loss, volumes.targets.regions)
+        self._step = step = TrainingStep(
+            self._network,
+            config.build_optimizer(self._network.parameters()),
+            segmentation_loss(config.loss, volumes.targets.regions),
+            self._precision,
+            gradient_clip=config.gradient_clip,
+            micro_batch=config.micro_batch,
+        )
+        self._train_by = GraphedStep(step) if self._device.type == "cuda" else step
         self._resident = (
             resident_volumes(
                 volumes,
@@ -117,6 +127,10 @@ class SegmentationRun:
     def estimate_memory(parameters: Mapping[str, Any], *, data: Mapping[str, Any], device: str) -> float:
         """Peak GiB of a run with these arguments; see `trainables.memory`. Raises SettingError."""
         volumes = Volumes(Path(data["volumes"]))
+        measured = {usual["precision"] for usual in data.get("formats", {}).values()}
+        if measured and parameters.get("precision", "auto") == "auto":
+            # Where devices differ, the one that takes the most memory.
+            parameters = {**parameters, "precision": min(measured, key=MOST_MEMORY_FIRST.index)}
         return estimate_memory(
             parameters,
             spacing=volumes.plan.spacing,
@@ -141,8 +155,7 @@ class SegmentationRun:
             {
                 "network": self._network.state_dict(),
                 "average": self._average.state_dict() if self._average else None,
-                "optimizer": self._optimizer.state_dict(),
-                "scaler": self._scaler.state_dict(),
+                **self._step.state_dict(),
                 "sampler": self._sampler.state_dict(),
                 "steps": self._steps,
                 "training_seconds": self._training_seconds,
@@ -156,8 +169,7 @@ class SegmentationRun:
         self._network.load_state_dict(state["network"])
         if self._average:
             self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        self._train_by.load_state_dict(state)
         self._sampler.load_state_dict(state["sampler"])
         self._steps = state["steps"]
         self._training_seconds = state["training_seconds"]
@@ -193,7 +205,7 @@ class SegmentationRun:
         self._network.train()
         while self.used < budget:
             started = time.perf_counter()
-            losses += self._step()
+            losses += self._next_step()
             self._steps += 1
             self._memory.check()
             if self._device.type == "cpu" or self._steps % CHECK_EVERY == 0:
@@ -205,13 +217,11 @@ class SegmentationRun:
             self._mean_loss = float(losses) / (self._steps - first)
             self._training_seconds += time.perf_counter() - started
 
-    def _step(self) -> Tensor:
+    def _next_step(self) -> Tensor:
         """One step of the optimizer. Returns the loss, on the device."""
         # The middle of the step, so that neither the first nor the last one has a learning rate of 0.
         progress = (self.used + (self._step_cost or 0.0) / 2) / self._budget.maximum
         factor = learning_rate_factor(self._config.schedule, min(progress, 1.0), self._config.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._config.learning_rate * factor
         if self._config.dropout:
             # Seeded by step: what was drawn before, by whom, and whether the run was resumed, is then of no account.
             torch.manual_seed(int(np.random.SeedSequence((self._seed, self._steps)).generate_state(1)[0]))
@@ -219,19 +229,10 @@ class SegmentationRun:
         started = time.perf_counter()
         image, label = self._sampler.draw()
         self._data_seconds += time.perf_counter() - started
-        self._optimizer.zero_grad(set_to_none=True)
-        with self._precision.autocast():
-            logits = self._network(image)
-        loss = self._loss(logits, label)
-        self._scaler.scale(loss).backward()
-        if self._config.gradient_clip:
-            self._scaler.unscale_(self._optimizer)
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.gradient_clip, foreach=True)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        loss = self._train_by(image, label, learning_rate=self._config.learning_rate * factor)
         if self._average:
             self._average.update(self._network)
-        return loss.detach()
+        return loss
 
     def _check_finite(self, losses: Tensor) -> None:
         if not torch.isfinite(losses):
@@ -239,6 +240,7 @@ class SegmentationRun:
                 f"the loss became {float(losses)} by step {self._steps}, after {self.used:g} of "
                 f"{self._budget.maximum:g} {self._budget.unit} of training; try a lower learning_rate"
             )
+        self._step.check_scale()
 
     def _evaluate(self) -> Evaluation:
         started = time.perf_counter()
@@ -270,9 +272,16 @@ class SegmentationRun:
                 "peak_gib": self._memory.peak_gib,
                 "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
                 "precision": self._precision.name,
+                "memory_format": self._memory_format,
+                "skipped_steps": self._step.skipped(),
                 "device": device_name(self._device),
             },
         )
+
+
+def _settled(setting: str, measured: str | None) -> str:
+    """A setting, or what it is if it is `auto` and that was measured."""
+    return measured if setting == "auto" and measured else setting
 
 
 def _network_config(

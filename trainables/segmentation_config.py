@@ -14,7 +14,7 @@ import torch
 from trainables.augmentation import Augmentation
 from trainables.errors import SettingError
 from trainables.losses import SegmentationLoss
-from trainables.networks import NetworkConfig, level_strides
+from trainables.networks import MEMORY_FORMATS, NetworkConfig, level_strides
 from trainables.optimisation import build_optimizer, learning_rate_factor
 from trainables.precision import PRECISIONS
 
@@ -43,11 +43,19 @@ class SegmentationConfig:
     deep_supervision: bool = False
     """The loss sees the outputs of coarser levels too."""
 
+    activation_checkpointing: bool = False
+    """Blocks of convolutions keep their input only and are computed again on the way back: a fifth to a third less
+    memory for about a third more time."""
+
     patch_size: PatchSize = (32, 32, 32)
     """Voxels along x, y and z of what the network is trained on. `from_mapping` also reads 32 and "32x48x32"."""
 
     batch_size: int = 2
     """Patches in a step."""
+
+    micro_batch: int = 0
+    """The most patches that go through the network at once; a larger batch does so in parts, whose gradients are added
+    up, so that it needs no more memory. 0: the whole batch at once."""
 
     learning_rate: float = 6e-3
     """The highest of the schedule."""
@@ -80,7 +88,10 @@ class SegmentationConfig:
     """`dice`, or `dice_ce`, Dice plus cross entropy."""
 
     precision: str = "auto"
-    """`fp32`, `tf32`, `fp16`, `bf16`, or `auto`, what is fast on the device."""
+    """`fp32`, `tf32`, `fp16`, `bf16`, or `auto`, what is fastest on the device and agrees with fp32."""
+
+    memory_format: str = "auto"
+    """How features lie in memory: `contiguous`, `channels_last`, or `auto`, what is fastest on the device."""
 
     foreground_fraction: float = 1.0
     """Share of the patches that are centred on a voxel of a target."""
@@ -120,11 +131,14 @@ class SegmentationConfig:
         for field in fields(self):
             _check_type(field.name, getattr(self, field.name), type(field.default))
         _check("batch_size", self.batch_size, "at least 1", self.batch_size >= 1)
+        _check("micro_batch", self.micro_batch, "at least 0", self.micro_batch >= 0)
         _check("patch_size", patch_text(self.patch_size), "made of numbers above 0", min(self.patch_size) >= 1)
         _check("gradient_clip", self.gradient_clip, "at least 0", self.gradient_clip >= 0)
         _check("foreground_fraction", self.foreground_fraction, "from 0 to 1", 0 <= self.foreground_fraction <= 1)
         for key in ("weight_averaging", "overlap"):
             _check(key, getattr(self, key), "at least 0 and less than 1", 0 <= getattr(self, key) < 1)
+        formats = ("auto", *MEMORY_FORMATS)
+        _check("memory_format", self.memory_format, f"one of {', '.join(formats)}", self.memory_format in formats)
         _check("precision", self.precision, f"one of {', '.join(PRECISIONS)}", self.precision in PRECISIONS)
         # The other settings are checked by what they are for, built here for the simplest data set.
         self.network_config(spacing=(1.0, 1.0, 1.0), in_channels=1, out_channels=2)
@@ -146,6 +160,7 @@ class SegmentationConfig:
             normalisation=self.normalisation,
             dropout=self.dropout,
             deep_supervision=self.deep_supervision,
+            activation_checkpointing=self.activation_checkpointing,
         )
 
     def augmentation(self, *, spacing: tuple[float, float, float]) -> Augmentation:

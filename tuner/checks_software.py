@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 from cluster.connect import connect
 from cluster.shadowing import OURS, hiding
+from trainables.known_faults import convolution_fault
 from tuner import machine
 from tuner.check import Check, note, ok, problem
 from tuner.quiet import library_messages
@@ -59,13 +60,8 @@ def check_convolutions() -> Check:
     if build.cudnn is None:
         return ok(name, f"torch {build.version}, without CUDA")
     found = f"torch {build.version}, cuDNN {'.'.join(map(str, build.cudnn))}"
-    advice = "install torch 2.10 or later"
-    # pytorch issue 163539: seen with cuDNN 9.8 and 9.10, gone with 9.13.
-    if (9, 8) <= build.cudnn < (9, 13):
-        return problem(name, f"{found}: in bf16 large ones give wrong results with cuDNN 9.8 to 9.12", advice)
-    # pytorch issues 166122 and 166643: 2.9.0 goes around cuDNN, 2.9.1 does unless cuDNN is 9.15 or later.
-    if build.version.startswith("2.9.") and (build.version.startswith("2.9.0") or build.cudnn < (9, 15)):
-        return problem(name, f"{found}: mixed precision is about four times slower in torch 2.9", advice)
+    if fault := convolution_fault(build.version, build.cudnn):
+        return problem(name, f"{found}: {fault}", "install torch 2.10 or later")
     return ok(name, found)
 
 

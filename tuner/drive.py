@@ -24,6 +24,7 @@ from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
 from tuner.memory_check import estimate_of, looking_ahead, memory_check
 from tuner.owner import own, own_storage
+from tuner.precision_choice import Measured, measured_formats, measuring
 from tuner.preparation import Prepared
 from tuner.quiet import library_messages
 from tuner.report import report_at_end
@@ -78,12 +79,13 @@ class Drive:
             with (
                 library_messages(self.directory.log_file, verbose=verbose),
                 self._looking_ahead(),
+                measuring(self.config, self.prepared, self.directory, local=address is None) as measured,
                 connect(address, cores=machine.usable_cores(), verbose=verbose) as cluster,
                 terminated_as_interrupted(),
             ):
                 if cluster.dashboard:
                     self.view.note(f"Ray dashboard: {cluster.dashboard}")
-                self._search_and_confirm(cluster, local=address is None)
+                self._search_and_confirm(cluster, measured, local=address is None)
         except KeyboardInterrupt:
             if not self.began:
                 raise
@@ -116,9 +118,9 @@ class Drive:
             driver=self.driver,
         )
 
-    def _search_and_confirm(self, cluster: Cluster, *, local: bool) -> None:
+    def _search_and_confirm(self, cluster: Cluster, measured: Measured, *, local: bool) -> None:
         config, view = self.config, self.view
-        work = self._work(cluster, local=local)
+        work = self._work(cluster, measured, local=local)
         self.began = True
         with self._among_others(work.study), view.watching(work.study, trials=work.trials, title=config.name):
             over = search(work, tell=view.note)
@@ -148,11 +150,15 @@ class Drive:
             search(repeats, tell=self.view.note)
         return repeats
 
-    def _work(self, cluster: Cluster, *, local: bool) -> Work:
+    def _work(self, cluster: Cluster, measured: Measured, *, local: bool) -> Work:
         """The search that the config describes, over its study."""
         config, size = self.config, self.config.resources
         data = self._data()
         share = share_of_trial(config, cluster, data=data, local=local)
+        if self.prepared:
+            data["formats"] = measured_formats(
+                config, self.prepared, self.directory, cluster=cluster, measured=measured, tell=self.view.note
+            )
         if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
             data["memory_limit_gib"] = share.memory_gib
         slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus)

@@ -10,6 +10,9 @@ from typing import Any
 
 from tuner import machine
 
+PRECISION_CHECKS = "precision_checks"
+"""Where in `environment.json` it stands how fast each number format is; see `tuner.precision_choice`."""
+
 LIBRARIES = ("voxtune", "torch", "ray", "optuna", "monai", "nibabel", "numpy", "pandas")
 
 

@@ -1,6 +1,7 @@
 """The best configuration as a file for `voxtune train`, and its model beside it."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def write_best(directory: SweepDirectory, config: SweepConfig, results: Results)
     best = results.best
     if best is None:
         return None, None
-    text = best_config(config, best, device=results.device_of(best.run))
+    text = best_config(config, best, device=results.device_of(best.run), formats=results.formats_of(best.run))
     path = directory.best_config
     same = path.is_file() and path.read_text(encoding="utf-8") == text
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -30,11 +31,12 @@ def write_best(directory: SweepDirectory, config: SweepConfig, results: Results)
     return path, directory.best_model if directory.best_model.is_file() else None
 
 
-def best_config(config: SweepConfig, best: Best, *, device: str | None) -> str:
+def best_config(config: SweepConfig, best: Best, *, device: str | None, formats: Mapping[str, str]) -> str:
     """The best configuration as YAML, for `voxtune train`; it names the trainable if that is none of ours.
 
     Args:
         device: `cpu` or `cuda`, where its best run was trained, since the other gives another Dice; None if unknown.
+        formats: what the settings were there that may be `auto`: another machine would choose for itself.
     """
     run = best.run
     where = f"trial {best.number}" + (f", repeated as {run.number} of confirm" if run.study == "confirm" else "")
@@ -43,7 +45,7 @@ def best_config(config: SweepConfig, best: Best, *, device: str | None) -> str:
     if config.trainable != SEGMENTATION:
         content["trainable"] = config.trainable
     content |= {
-        "parameters": dict(best.parameters),
+        "parameters": _settled(best.parameters, formats if config.trainable == SEGMENTATION else {}),
         "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
         "seed": run.seed,
         "threads": max(1, int(config.resources.cpus_per_trial)),
@@ -55,3 +57,9 @@ def best_config(config: SweepConfig, best: Best, *, device: str | None) -> str:
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
     return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"
+
+
+def _settled(parameters: Mapping[str, Any], formats: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters, with what `auto` was."""
+    open_ = {name: value for name, value in formats.items() if parameters.get(name, "auto") == "auto"}
+    return {**parameters, **open_}

@@ -13,6 +13,7 @@ from tuner.config import SweepConfig
 from tuner.importance import FEWEST_TRIALS, Importance
 from tuner.markdown import dice, escape
 from tuner.report_answer import answer, trials_left
+from tuner.report_precision import precision
 from tuner.report_time import time_spent
 from tuner.report_trials import confirmed, endings, front, leaderboard
 from tuner.results import Results
@@ -48,6 +49,7 @@ class Page:
             *self._pictures(),
             *endings(self.results),
             *time_spent(self.results),
+            *precision(self.environment),
             *self._data(),
             *self._environment(),
             *self._commands(),

@@ -14,7 +14,7 @@ Columns are the same for every sweep, but for the searched parameters and the cl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import pandas as pd
@@ -202,9 +202,17 @@ class Results:
 
     def device_of(self, run: Run) -> Literal["cpu", "cuda"] | None:
         """Where the run was trained; None if it did not say."""
-        trials = self.sweep_trials if run.study == "sweep" else self.confirm_trials
-        device = trials[run.number].user_attrs.get("device")
+        device = self._facts_of(run).get("device")
         return None if device is None else "cpu" if device == "cpu" else "cuda"
+
+    def formats_of(self, run: Run) -> dict[str, str]:
+        """The number format and memory layout that the run was trained in, as settings; without what it did not say."""
+        facts = self._facts_of(run)
+        return {name: facts[name] for name in ("precision", "memory_format") if name in facts}
+
+    def _facts_of(self, run: Run) -> dict[str, Any]:
+        trials = self.sweep_trials if run.study == "sweep" else self.confirm_trials
+        return trials[run.number].user_attrs
 
     def case_scores(self, run: Run, split: Literal["validation", "test"] = "validation") -> pd.Series:
         """Each case's mean Dice over its classes, by case."""

@@ -1,0 +1,213 @@
+"""One step of training: forward, loss, way back and optimizer, in a precision; on a GPU replayed as one CUDA graph.
+
+Nothing in a step makes the host wait for the device, so that the host is always some steps ahead; what it wants to know
+(losses, skipped steps) is added up on the device and read at the end of a rung.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trainables.errors import TrainingError
+from trainables.losses import SegmentationLoss
+from trainables.precision import Precision
+
+LEAST_SCALE = 1.0
+"""Of the loss in fp16. It begins at 65,536 and is halved at each step whose gradients overflow: below this those of an
+unscaled loss do, and nothing is learned any more."""
+
+WARM_UP = 3
+"""Steps before a graph is captured: by then cuDNN has chosen and the optimizer has made its state."""
+
+
+class TrainingStep:
+    """Trains `network` by one batch a call.
+
+    In fp16 the loss is scaled, and a step whose gradients overflow changes no weight: it is counted, and the scale
+    halved. With `micro_batch` a batch goes through the network in parts of so many patches, whose gradients are added
+    up: memory for one part suffices. Batch norm and the sums of the Dice then see a part at a time.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: SegmentationLoss,
+        precision: Precision,
+        *,
+        gradient_clip: float = 0.0,
+        micro_batch: int = 0,
+    ) -> None:
+        """`gradient_clip`: the gradient's largest norm, 0 for none. `micro_batch`: 0 for the whole batch at once."""
+        self._network = network
+        self._optimizer = optimizer
+        self._loss = loss
+        self._precision = precision
+        self._gradient_clip = gradient_clip
+        self._micro_batch = micro_batch
+        self._scaler = precision.grad_scaler()
+        self._skipped = torch.zeros((), dtype=torch.int64, device=precision.device)
+
+    def __call__(self, image: Tensor, label: Tensor, *, learning_rate: float) -> Tensor:
+        """Train by `image` (B, C, X, Y, Z) and `label` (B, X, Y, Z). Returns the loss, in fp32 on the device."""
+        self.set_learning_rate(learning_rate)
+        return self.run(image, label)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Of the steps to come. A captured graph reads it where it lies on the device."""
+        for group in self._optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(learning_rate)
+            else:
+                group["lr"] = learning_rate
+
+    def run(self, image: Tensor, label: Tensor) -> Tensor:
+        """The step at the learning rate that is set: the same calls on the device whatever the values are."""
+        self._optimizer.zero_grad(set_to_none=True)
+        part = self._micro_batch or len(image)
+        losses = [
+            self.backward(self.loss(self.forward(images), labels) * (len(images) / len(image)))
+            for images, labels in zip(image.split(part), label.split(part), strict=True)
+        ]
+        self.update()
+        return torch.stack(losses).sum()
+
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """The network's logits, its convolutions in the step's precision."""
+        with self._precision.autocast():
+            logits: Tensor | list[Tensor] = self._network(image)
+        return logits
+
+    def loss(self, logits: Tensor | list[Tensor], label: Tensor) -> Tensor:
+        """In fp32 whatever the logits are in."""
+        return self._loss(logits, label)
+
+    def backward(self, loss: Tensor) -> Tensor:
+        """Add the gradients of `loss` to the parameters'. Returns it, detached."""
+        self._scaler.scale(loss).backward()
+        return loss.detach()
+
+    def update(self) -> None:
+        """The optimizer's part."""
+        if self._gradient_clip:
+            self._scaler.unscale_(self._optimizer)
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._gradient_clip, foreach=True)
+        self._scaler.step(self._optimizer)
+        if not self._scaler.is_enabled():
+            return
+        scale = self._scaler._get_scale_async()  # on the device; `get_scale` would wait for it
+        assert scale is not None
+        before = scale.clone()
+        self._scaler.update()
+        self._skipped += scale < before
+
+    def skipped(self) -> int:
+        """Steps so far whose gradients overflowed in fp16. Waits for the device."""
+        return int(self._skipped)
+
+    def check_scale(self) -> None:
+        """Raises TrainingError where fp16 overflows at any scale. Waits for the device."""
+        if self._scaler.is_enabled() and (scale := self._scaler.get_scale()) < LEAST_SCALE:
+            raise TrainingError(
+                f"fp16: gradients overflowed at {self.skipped()} steps, which brought the scale of the loss down to "
+                f"{scale:g}; try precision bf16 or fp32, or a lower learning_rate"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "skipped_steps": self._skipped,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        # The settings are ours: a state comes from the host, where a learning rate must not lie.
+        ours = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": ours})
+        self._scaler.load_state_dict(state["scaler"])
+        self._skipped.fill_(int(state.get("skipped_steps", 0)))  # states of earlier versions lack it
+
+
+class Graph(Protocol):
+    """What was captured."""
+
+    def replay(self) -> None:
+        """Do it again, with what then lies in the tensors that it was captured with."""
+
+
+class GraphedStep:
+    """A TrainingStep whose calls on the device are captured once and then launched together, step by step.
+
+    A small network's step is some hundred launches, which take the host longer than the device needs for the work
+    between them. Batches must have one shape. Where capturing fails the steps go on as they are.
+    """
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        *,
+        capture: Callable[[Callable[[], None]], Graph] | None = None,
+        warm_up: int = WARM_UP,
+    ) -> None:
+        """`capture` records what a function does on the device; by default as a CUDA graph."""
+        self._step = step
+        self._capture = capture or capture_cuda_graph
+        self._steps_before = warm_up
+        self._stream: torch.cuda.Stream | None = None
+        self._replayed: tuple[Graph, Tensor, Tensor, Tensor] | None = None
+        self.failure: str | None = None
+        """Why there is no graph; None where there is one, or will be."""
+
+    def __call__(self, image: Tensor, label: Tensor, *, learning_rate: float) -> Tensor:
+        """As a TrainingStep."""
+        if self._replayed is None and (self._steps_before > 0 or self.failure):
+            self._steps_before -= 1
+            return self._eager(image, label, learning_rate)
+        self._step.set_learning_rate(learning_rate)
+        if self._replayed is None:
+            try:
+                self._replayed = self._captured(image, label)
+            except RuntimeError as error:
+                self.failure = str(error).strip().splitlines()[0]
+                return self._step.run(image, label)
+        graph, static_image, static_label, loss = self._replayed
+        static_image.copy_(image)
+        static_label.copy_(label)
+        graph.replay()
+        return loss.clone()
+
+    def _eager(self, image: Tensor, label: Tensor, learning_rate: float) -> Tensor:
+        """A step as it is; on a GPU not on the default stream, whose work a capture must not depend on."""
+        if image.device.type != "cuda":
+            return self._step(image, label, learning_rate=learning_rate)
+        main, self._stream = torch.cuda.current_stream(), self._stream or torch.cuda.Stream()
+        self._stream.wait_stream(main)
+        with torch.cuda.stream(self._stream):
+            loss = self._step(image, label, learning_rate=learning_rate)
+        main.wait_stream(self._stream)
+        return loss
+
+    def _captured(self, image: Tensor, label: Tensor) -> tuple[Graph, Tensor, Tensor, Tensor]:
+        static_image, static_label = image.clone(), label.clone()
+        losses: list[Tensor] = []
+        graph = self._capture(lambda: losses.append(self._step.run(static_image, static_label)))
+        return graph, static_image, static_label, losses[0]
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Of the step. What was captured goes: it knows the tensors that are replaced."""
+        self._replayed = None
+        self._step.load_state_dict(state)
+
+
+def capture_cuda_graph(work: Callable[[], None]) -> Graph:
+    """Record what `work` does on the current GPU as a CUDA graph; nothing is computed yet."""
+    torch.cuda.synchronize()
+    # A graph's memory is its own: what the steps before have freed would stay beside it.
+    torch.cuda.empty_cache()
+    graph = torch.cuda.CUDAGraph()
+    # Another thread may be drawing the next batch meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        work()
+    return graph

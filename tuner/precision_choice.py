@@ -1,0 +1,168 @@
+"""In which number format and memory layout a sweep's trials train: measured once for each kind of device.
+
+On this machine's CPU it is measured while Ray starts, on GPUs by a task on each node that has any. What was found
+stands in `environment.json`: a resumed sweep goes on in the same format.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from cluster.connect import Cluster
+from search_spaces.parameters import Choice, Fixed, Float, Int
+from trainables.precision_check import check_precisions
+from trainables.precision_table import PrecisionCheck
+from trainables.segmentation_config import SegmentationConfig
+from tuner.config import SEGMENTATION, SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.environment import PRECISION_CHECKS
+from tuner.files import replace_file
+from tuner.preparation import Prepared
+
+log = logging.getLogger("voxtune")
+
+PATIENCE = 120.0
+"""Seconds that a node's GPU may take."""
+
+Measured = Future[list[PrecisionCheck]] | None
+"""What is being measured on this machine, if anything is."""
+
+
+@contextmanager
+def measuring(
+    config: SweepConfig, prepared: Prepared | None, directory: SweepDirectory, *, local: bool
+) -> Iterator[Measured]:
+    """Measure on this machine's processor, if trials are to run on it, while the block begins."""
+    if prepared is None or not local or config.resources.gpus_per_trial or _read(directory):
+        yield None
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="precision") as thread:
+        yield thread.submit(_check_here, config, prepared)
+
+
+def measured_formats(
+    config: SweepConfig,
+    prepared: Prepared,
+    directory: SweepDirectory,
+    *,
+    cluster: Cluster,
+    measured: Measured,
+    tell: Callable[[str], None],
+) -> dict[str, dict[str, str]]:
+    """By device what `precision: auto` and `memory_format: auto` mean there; `tell` is told what a user should know.
+
+    As it was found when the sweep began, or as it is found now.
+    """
+    checks = _read(directory)
+    if not checks:
+        checks = measured.result() if measured else _check_nodes(config, prepared, cluster)
+        _write(directory, checks)
+    for remark in remarks(checks, compared=precisions_to_check(config)):
+        tell(remark)
+    return {
+        check.device: {"precision": check.chosen.precision, "memory_format": check.chosen.memory_format}
+        for check in checks
+        if check.chosen
+    }
+
+
+def precisions_to_check(config: SweepConfig) -> Sequence[str] | None:
+    """The formats whose speed decides or is worth a warning: none for fp32 alone, None for all that a device has."""
+    parameter = config.search_space.get("precision", Fixed(value="auto"))
+    values = parameter.values if isinstance(parameter, Choice) else [getattr(parameter, "value", "auto")]
+    named = {str(value) for value in values}
+    if "auto" in named:
+        return None
+    return sorted(named) if named != {"fp32"} else []
+
+
+def remarks(checks: Sequence[PrecisionCheck], *, compared: Sequence[str] | None) -> Iterator[str]:
+    """What a user should know of it, a line each; `compared` as `precisions_to_check` says."""
+    for check in checks:
+        plain, chosen = check.fastest("fp32"), check.chosen
+        if compared is None and plain and chosen:
+            ratio = _ratio(plain.step_seconds, chosen.step_seconds)
+            faster = "" if chosen.precision == "fp32" else f", {ratio} as fast as fp32"
+            yield f"Precision on {check.device}: {chosen.precision}, {chosen.memory_format}{faster}"
+        for name in compared or ():
+            asked = check.fastest(name)
+            failure = next((row.failure for row in check.rows if row.precision == name and row.failure), None)
+            if asked is None and failure:
+                yield f"precision: {name} on {check.device}: {failure}"
+            elif plain and asked and (asked.step_seconds or 0) > (plain.step_seconds or 0):
+                slower = _ratio(asked.step_seconds, plain.step_seconds)
+                yield f"precision: {name} takes {slower} as long as fp32 on {check.device}"
+        if check.fault:
+            yield f"Half precision on {check.device}: {check.fault}"
+
+
+def _ratio(one: float | None, other: float | None) -> str:
+    return f"{(one or 0) / (other or 1):.1f} times"
+
+
+def _check_here(config: SweepConfig, prepared: Prepared) -> list[PrecisionCheck]:
+    """On this machine's processor."""
+    asked = _asked(config, prepared)
+    return [check_precisions(**asked, device="cpu")] if asked else []
+
+
+def _check_nodes(config: SweepConfig, prepared: Prepared, cluster: Cluster) -> list[PrecisionCheck]:
+    """On a GPU of each node that has any; one that does not answer is left out."""
+    asked = _asked(config, prepared) if config.resources.gpus_per_trial else {}
+    if not asked:
+        return []
+    # A GPU for itself alone, and a process that ends with the measurement, and frees it.
+    remote: Any = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0, scheduling_strategy="SPREAD")
+    task = remote(check_precisions)
+    answers = [task.remote(**asked, device="cuda") for node in cluster.nodes if node.gpus >= 1]
+    found: dict[str, PrecisionCheck] = {}
+    for answer in answers:
+        try:
+            check: PrecisionCheck = ray.get(answer, timeout=PATIENCE)
+        except (RayError, TimeoutError) as error:
+            ray.cancel(answer, force=True)  # it may still wait for a GPU, and would take one from a trial
+            log.warning("a node's GPU did not say which precision is fastest: %s", error)
+            continue
+        found.setdefault(check.device, check)
+    return list(found.values())
+
+
+def _asked(config: SweepConfig, prepared: Prepared) -> dict[str, Any]:
+    """The arguments of `check_precisions` but the device, of the sweep's first trial; none if it need not be known."""
+    precisions = precisions_to_check(config)
+    if config.trainable != SEGMENTATION or precisions == []:
+        return {}
+    volumes, space = prepared.volumes, config.search_space
+    first = {name: _first(parameter) for name, parameter in space.searched.items()}
+    run = SegmentationConfig.from_mapping({**space.fixed, **first, **config.default})
+    return {
+        "network": run.network_config(
+            spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
+        ),
+        "patch_size": run.patch_size,
+        "batch_size": min(run.micro_batch or run.batch_size, run.batch_size),
+        "regions": volumes.targets.regions,
+        "precisions": precisions,
+        "threads": max(1, int(config.resources.cpus_per_trial)),
+    }
+
+
+def _first(parameter: Choice | Float | Int) -> Any:
+    return parameter.values[0] if isinstance(parameter, Choice) else parameter.low
+
+
+def _read(directory: SweepDirectory) -> list[PrecisionCheck]:
+    environment = json.loads(directory.environment_file.read_text())
+    return [PrecisionCheck.from_mapping(found) for found in environment.get(PRECISION_CHECKS, [])]
+
+
+def _write(directory: SweepDirectory, checks: Sequence[PrecisionCheck]) -> None:
+    environment = json.loads(directory.environment_file.read_text())
+    text = json.dumps({**environment, PRECISION_CHECKS: [check.to_mapping() for check in checks]}, indent=1)
+    replace_file(directory.environment_file, lambda path: path.write_text(text))
