@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from trainables.errors import PredictionError, TrainingError
-from tuner import commands_data, commands_model, commands_sweep
+from tuner import commands_data, commands_model, commands_study, commands_sweep
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.terminal import complain, say
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for commands in (commands_sweep, commands_model, commands_data):
     app.add_typer(commands.app)
+app.add_typer(commands_study.app, name="study", rich_help_panel=commands_data.PANEL)
 
 
 def _version(asked: bool) -> None:

@@ -52,7 +52,7 @@ def new(
 ) -> None:
     """Look at a data set and this machine, and write a sweep file to start from."""
     from trainables.decathlon import read_dataset
-    from tuner.files import check_output, replace_file
+    from tuner.files import check_output, write_text
 
     read_dataset(dataset)  # before the output: what was typed wrong is complained of first
     check_output(output)
@@ -79,7 +79,7 @@ def new(
             progress=view.progress,
             tell=view.note,
         )
-    replace_file(output, lambda path: path.write_text(text))
+    write_text(output, text)
     say(f"Wrote {output}. Look it over, then: voxtune run {output}")
 
 

@@ -41,3 +41,8 @@ def replace_file(path: Path, write: Callable[[Path], object], *, private: bool =
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Put `text` into `path` as `replace_file` does. Returns `path`."""
+    return replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -22,7 +22,7 @@ from trainables.segmentation_config import SegmentationConfig
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.environment import PRECISION_CHECKS
-from tuner.files import replace_file
+from tuner.files import write_text
 from tuner.preparation import Prepared
 
 log = logging.getLogger("voxtune")
@@ -165,4 +165,4 @@ def _read(directory: SweepDirectory) -> list[PrecisionCheck]:
 def _write(directory: SweepDirectory, checks: Sequence[PrecisionCheck]) -> None:
     environment = json.loads(directory.environment_file.read_text())
     text = json.dumps({**environment, PRECISION_CHECKS: [check.to_mapping() for check in checks]}, indent=1)
-    replace_file(directory.environment_file, lambda path: path.write_text(text))
+    write_text(directory.environment_file, text)

@@ -16,7 +16,7 @@ import pandas as pd
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
-from tuner.files import replace_file
+from tuner.files import replace_file, write_text
 from tuner.importance import parameter_importance
 from tuner.markdown import amount
 from tuner.report_best import write_best
@@ -117,8 +117,8 @@ def _write(directory: SweepDirectory, part: "Part") -> ReportFiles:
     )
     data = json.dumps(report_data(config, results, importance, gain), indent=1, allow_nan=False)
     return ReportFiles(
-        markdown=_write_text(folder / "report.md", page.to_markdown()),
-        json=_write_text(folder / "report.json", data + "\n"),
+        markdown=write_text(folder / "report.md", page.to_markdown()),
+        json=write_text(folder / "report.json", data + "\n"),
         trials=trials,
         curves=curves,
         cases=cases,
@@ -163,10 +163,6 @@ def _write_picture(path: Path, figure: "Figure") -> Path:
 
 def _write_table(path: Path, frame: pd.DataFrame) -> Path:
     return replace_file(path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n"))
-
-
-def _write_text(path: Path, text: str) -> Path:
-    return replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import yaml
 from tuner.best import Best
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.files import replace_file
+from tuner.files import replace_file, write_text
 from tuner.results import Results
 
 
@@ -22,7 +22,7 @@ def write_best(directory: SweepDirectory, config: SweepConfig, results: Results)
     text = best_config(config, best, device=results.device_of(best.run), formats=results.formats_of(best.run))
     path = directory.best_config
     same = path.is_file() and path.read_text(encoding="utf-8") == text
-    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     model = directory.model_file(best.run.study, best.run.number)
     if model.is_file():
         return path, replace_file(directory.best_model, lambda temporary: shutil.copyfile(model, temporary))

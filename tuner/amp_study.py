@@ -1,0 +1,381 @@
+"""Mixed precision against fp32 on one's own device: what a step takes, what fits, and what is learned in which time.
+
+The questions and the layout of the tables are those of Yang 2020 (mixed precision for 3D medical image segmentation),
+who measured a V100 with the original 3D U-Net on patches of 128 and 160 voxels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from statistics import mean, median
+from typing import Any
+
+import torch
+
+from trainables.errors import SettingError
+from trainables.memory import estimate_memory
+from trainables.networks import build_network
+from trainables.precision import resolve_precision
+from trainables.protocol import Budget
+from trainables.segmentation import SegmentationRun, check_parameters
+from trainables.segmentation_config import SegmentationConfig, patch_text
+from trainables.step_times import StepTimes, time_step
+from trainables.volumes import Volumes
+from tuner.preparation import Prepared
+
+EVALUATIONS = 6
+"""Points of a learning curve."""
+
+WIDER = (1, 1.25, 1.5, 1.75, 2, 2.5, 3)
+"""Widths of the networks that are asked whether they fit, as factors."""
+
+MOST_PATCHES = 64
+"""In a batch that is asked whether it fits."""
+
+_PLAIN = {
+    "loss": "dice",
+    "optimizer": "adam",
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "weight_averaging": 0.0,
+    "normalisation": "batch",
+    "tilt": 0.0,
+    "zoom": 0.0,
+    "noise": 0.0,
+    "intensity_scale": 0.0,
+    "intensity_shift": 0.0,
+}
+"""The source trains with Adam at a constant rate by the Dice loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmpSettings:
+    """What is compared."""
+
+    network: str
+    width: int
+    levels: int
+    patches: tuple[tuple[int, int, int], ...]
+    batches: tuple[int, ...]
+    precisions: tuple[str, ...]
+    """fp32 first, which the others are compared with."""
+
+    seeds: int
+    steps: int
+    """Of a learning curve."""
+
+    seconds: float
+    """Of training of each of the largest networks."""
+
+    learning_rate: float
+    device: str
+
+    @classmethod
+    def usual(cls, device: str) -> "AmpSettings":
+        """The source's sizes on a GPU; on a CPU what ends within two minutes, and tests the way only."""
+        if torch.device(device).type == "cuda":
+            return cls(
+                network="unet3d",
+                width=32,
+                levels=4,
+                patches=((128, 128, 128), (160, 160, 160)),
+                batches=(2, 4, 8),
+                precisions=("fp32", "fp16", "bf16"),
+                seeds=3,
+                steps=600,
+                seconds=120.0,
+                learning_rate=1e-3,
+                device=device,
+            )
+        return cls(
+            network="compact_unet",
+            width=4,
+            levels=3,
+            patches=((16, 16, 16), (24, 24, 24)),
+            batches=(1, 2),
+            precisions=("fp32", "bf16"),
+            seeds=2,
+            steps=60,
+            seconds=5.0,
+            learning_rate=1e-2,
+            device=device,
+        )
+
+    def check(self) -> None:
+        """Raises SettingError where something can't be compared on the device."""
+        named = self.precisions
+        if named[:1] != ("fp32",) or len(named) < 2 or len(set(named)) < len(named):
+            raise SettingError(
+                f"precision: must be fp32 and at least one other to compare with it, got {','.join(named)!r}"
+            )
+        for name in named:
+            if name == "auto":
+                raise SettingError("precision: auto is one of the others; name them, such as fp32,fp16,bf16")
+            resolve_precision(name, self.device)
+        SegmentationConfig.from_mapping(self.parameters("fp32"))
+
+    def check_volumes(self, volumes: Volumes) -> None:
+        """Raises SettingError where a patch is not for the network, or for `volumes`."""
+        for size in self.patches:
+            _check(self.parameters("fp32", patch_size=list(size)), volumes)
+        smallest = self.patches[0]
+        x, y, z = (int(median(sizes)) for sizes in zip(*volumes.shapes.values(), strict=True))
+        if any(part > whole for part, whole in zip(smallest, (x, y, z), strict=True)):
+            raise SettingError(
+                f"patch: {patch_text(smallest)}, on which networks are trained here, is larger than the median volume "
+                f"of {patch_text((x, y, z))} voxels; use a smaller one, or a data set of larger volumes"
+            )
+
+    def parameters(self, precision: str, **changes: Any) -> dict[str, Any]:
+        """Of a training run on the smallest patch and batch."""
+        return {
+            **_PLAIN,
+            "network": self.network,
+            "width": self.width,
+            "levels": self.levels,
+            "patch_size": list(self.patches[0]),
+            "batch_size": self.batches[0],
+            "learning_rate": self.learning_rate,
+            "precision": precision,
+            **changes,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A row of the first two tables."""
+
+    patch: tuple[int, int, int]
+    batch: int
+    precision: str
+    times: StepTimes
+    estimated_gib: float
+    """Peak memory by `trainables.memory`, which needs no device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits:
+    """What fits in `memory_gib`, by the estimate."""
+
+    precision: str
+    memory_gib: float
+    batches: dict[str, int]
+    """By patch size, the most patches in a batch; 0 where not one fits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    precision: str
+    seed: int
+    step: int
+    seconds: float
+    """Of training so far."""
+
+    loss: float
+    """Mean since the point before."""
+
+    dice: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest:
+    """The largest network of a precision in the memory that fp32 needs for the network compared, and how it trains."""
+
+    precision: str
+    width: int
+    levels: int
+    parameters: int
+    estimated_gib: float
+    memory_gib: float
+    seconds: float
+    steps: float
+    """The mean over the seeds."""
+
+    dice: tuple[float, ...]
+    """Of each seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmpStudy:
+    """All that was found."""
+
+    settings: AmpSettings
+    cells: tuple[Cell, ...]
+    fits: tuple[Fits, ...]
+    curves: tuple[CurvePoint, ...]
+    largest: tuple[Largest, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """In plain types."""
+        return asdict(self)
+
+
+def run_amp_study(
+    settings: AmpSettings,
+    prepared: Prepared,
+    *,
+    memory_gib: float,
+    threads: int,
+    progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
+) -> AmpStudy:
+    """Measure it all, on `settings.device` in this process.
+
+    Args:
+        memory_gib: what batches are to fit in.
+        progress: told the stage, how much of it is done, and of how much.
+    """
+    torch.set_num_threads(threads)
+    data = prepared.training_data(threads=threads)
+    return AmpStudy(
+        settings=settings,
+        cells=tuple(_counted(_cells(settings, prepared.volumes), "Steps", _cell_count(settings), progress)),
+        fits=tuple(_fits(settings, prepared.volumes, memory_gib)),
+        curves=tuple(_counted(_curves(settings, data), "Learning curves", _curve_count(settings), progress)),
+        largest=tuple(
+            _counted(_largest(settings, prepared.volumes, data), "Largest networks", len(settings.precisions), progress)
+        ),
+    )
+
+
+def _counted(found: Iterator[Any], stage: str, of: int, progress: Callable[[str, int, int], None]) -> Iterator[Any]:
+    progress(stage, 0, of)
+    for done, one in enumerate(found, start=1):
+        progress(stage, done, of)
+        yield one
+
+
+def _cell_count(settings: AmpSettings) -> int:
+    return len(settings.patches) * len(settings.batches) * len(settings.precisions)
+
+
+def _curve_count(settings: AmpSettings) -> int:
+    return len(settings.precisions) * settings.seeds * EVALUATIONS
+
+
+def _cells(settings: AmpSettings, volumes: Volumes) -> Iterator[Cell]:
+    """The formats side by side, so that what else the machine does meets them alike."""
+    for patch, batch, precision in product(settings.patches, settings.batches, settings.precisions):
+        parameters = settings.parameters(precision, patch_size=list(patch), batch_size=batch)
+        config = SegmentationConfig.from_mapping(parameters)
+        yield Cell(
+            patch=patch,
+            batch=batch,
+            precision=precision,
+            times=time_step(
+                config.network_config(
+                    spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
+                ),
+                patch_size=patch,
+                batch_size=batch,
+                precision=resolve_precision(precision, settings.device),
+                regions=volumes.targets.regions,
+                seconds=5.0 if torch.device(settings.device).type == "cuda" else 1.0,
+            ),
+            estimated_gib=_estimate(parameters, volumes, settings),
+        )
+
+
+def _estimate(parameters: Mapping[str, Any], volumes: Volumes, settings: AmpSettings) -> float:
+    return estimate_memory(
+        parameters,
+        spacing=volumes.plan.spacing,
+        channels=volumes.channels,
+        targets=volumes.targets,
+        device=settings.device,
+    ).peak_gib
+
+
+def _fits(settings: AmpSettings, volumes: Volumes, memory_gib: float) -> Iterator[Fits]:
+    for precision in settings.precisions:
+
+        def fits(patch: Sequence[int], batch: int, precision: str = precision) -> bool:
+            parameters = settings.parameters(precision, patch_size=list(patch), batch_size=batch)
+            return _estimate(parameters, volumes, settings) <= memory_gib
+
+        batches = {patch_text(patch): _most(partial(fits, patch)) for patch in settings.patches}
+        yield Fits(precision=precision, memory_gib=memory_gib, batches=batches)
+
+
+def _most(fits: Callable[[int], bool]) -> int:
+    """The largest whole number up to MOST_PATCHES that fits, if a smaller one always does; 0 where 1 does not."""
+    low, high = 0, MOST_PATCHES + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _curves(settings: AmpSettings, data: Mapping[str, Any]) -> Iterator[CurvePoint]:
+    for seed, precision in product(range(settings.seeds), settings.precisions):
+        budget = Budget(unit="steps", maximum=settings.steps)
+        run = SegmentationRun(
+            settings.parameters(precision), data=data, budget=budget, seed=seed, device=settings.device
+        )
+        for point in range(1, EVALUATIONS + 1):
+            found = run.advance(point / EVALUATIONS * settings.steps)
+            yield CurvePoint(
+                precision=precision,
+                seed=seed,
+                step=found.steps,
+                seconds=found.training_seconds,
+                loss=found.metrics["loss"],
+                dice=found.score,
+            )
+
+
+def _largest(settings: AmpSettings, volumes: Volumes, data: Mapping[str, Any]) -> Iterator[Largest]:
+    memory_gib = _estimate(settings.parameters("fp32"), volumes, settings)
+    for precision in settings.precisions:
+        chosen = max(
+            (
+                candidate
+                for candidate in _candidates(settings, volumes)
+                if candidate == settings or _estimate(candidate.parameters(precision), volumes, settings) <= memory_gib
+            ),
+            key=lambda candidate: _parameters(candidate, volumes),
+        )
+        budget = Budget(unit="seconds", maximum=settings.seconds)
+        scores, steps = [], []
+        for seed in range(settings.seeds):
+            run = SegmentationRun(
+                chosen.parameters(precision), data=data, budget=budget, seed=seed, device=settings.device
+            )
+            found = run.advance(settings.seconds)
+            scores.append(found.score)
+            steps.append(found.steps)
+        yield Largest(
+            precision=precision,
+            width=chosen.width,
+            levels=chosen.levels,
+            parameters=_parameters(chosen, volumes),
+            estimated_gib=_estimate(chosen.parameters(precision), volumes, settings),
+            memory_gib=memory_gib,
+            seconds=settings.seconds,
+            steps=mean(steps),
+            dice=tuple(scores),
+        )
+
+
+def _candidates(settings: AmpSettings, volumes: Volumes) -> Iterator[AmpSettings]:
+    """The network compared, wider ones, and those with one level more where the patch allows it."""
+    for levels, factor in product((settings.levels, settings.levels + 1), WIDER):
+        candidate = replace(settings, width=2 * round(settings.width * factor / 2), levels=levels)
+        try:
+            _check(candidate.parameters("fp32"), volumes)
+        except SettingError:
+            continue
+        yield candidate
+
+
+def _check(parameters: Mapping[str, Any], volumes: Volumes) -> None:
+    check_parameters(parameters, spacing=volumes.plan.spacing, channels=volumes.channels, targets=volumes.targets)
+
+
+def _parameters(settings: AmpSettings, volumes: Volumes) -> int:
+    config = SegmentationConfig.from_mapping(settings.parameters("fp32")).network_config(
+        spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
+    )
+    with torch.device("meta"):
+        network = build_network(config, "meta")
+    return sum(parameter.numel() for parameter in network.parameters())

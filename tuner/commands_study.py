@@ -1,0 +1,59 @@
+"""The studies that voxtune makes on one's own data and devices: `voxtune study ...`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuner.terminal import console, say
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def study() -> None:
+    """Measure on your own data and device what is worth it."""
+
+
+@app.command()
+def amp(
+    dataset: Annotated[
+        Path | None, typer.Option(help="Decathlon-style folder to train on; by default a generated heart.")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="unet3d, compact_unet, residual_unet or dynunet.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of its first level.")] = None,
+    patch: Annotated[str | None, typer.Option(metavar="A,B,...", help="Patch sizes, such as 128,160.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="A,B,...", help="Batch sizes, such as 2,4,8.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="fp32 and those to compare with it: tf32, fp16, bf16.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Of the learning curves.")] = None,
+    steps: Annotated[int | None, typer.Option(min=6, help="Of a learning curve.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Of training of each of the largest networks.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default the GPU if there is one.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all cores.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("amp-study"),
+) -> None:
+    """Mixed precision against fp32: time of a step, memory, learning curves, the largest network in the same memory.
+
+    The sizes are those of the first study of the kind on a GPU, and small ones that end in two minutes on a CPU.
+    """
+    from tuner.amp_command import study_amp
+    from tuner.view import View
+
+    page = study_amp(
+        output,
+        dataset=dataset,
+        device=device,
+        threads=threads,
+        view=View(console),
+        network=network,
+        width=width,
+        patches=patch,
+        batches=batch,
+        precisions=precision,
+        seeds=seeds,
+        steps=steps,
+        seconds=seconds,
+    )
+    say(f"Wrote {page}, with its tables as CSV, its pictures, and study.json")
