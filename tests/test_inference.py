@@ -9,7 +9,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 from torch import Tensor, nn
 
-from trainables.inference import keep_largest_component, segment
+from trainables.inference import _room_for, keep_largest_component, segment
 from trainables.networks import NetworkConfig, build_network, level_strides
 from trainables.precision import Precision, resolve_precision
 from trainables.targets import Targets
@@ -129,6 +129,16 @@ def test_images_come_one_by_one_and_are_given_up_when_done() -> None:
     )
     assert len(found) == 12
     assert most <= 5
+
+
+def test_a_large_volumes_logits_are_added_up_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they would fill more than half of what a GPU has free, what torch holds unused counted as free."""
+    for name, found in (("mem_get_info", (100, 1000)), ("memory_reserved", 60), ("memory_allocated", 40)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, found=found: found)
+    gpu = torch.device("cuda")
+    assert _room_for(60, gpu) == gpu
+    assert _room_for(61, gpu) == torch.device("cpu")
+    assert _room_for(10**12, torch.device("cpu")) == torch.device("cpu")
 
 
 def test_regions_are_bits() -> None:

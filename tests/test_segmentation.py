@@ -14,6 +14,7 @@ from trainables.precision import resolve_precision
 from trainables.protocol import Budget, Evaluation
 from trainables.segmentation import SegmentationRun, check_parameters
 from trainables.targets import Targets
+from trainables.training_step import GraphedStep
 from trainables.volumes import Volumes
 from trainables.work import training_step_flops
 
@@ -28,7 +29,14 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
 
 
 def start(
-    volumes: Volumes, *, unit: str = "steps", maximum: float = 12, seed: int = 0, **settings: Any
+    volumes: Volumes,
+    *,
+    unit: str = "steps",
+    maximum: float = 12,
+    seed: int = 0,
+    device: str = "cpu",
+    formats: dict[str, dict[str, str]] | None = None,
+    **settings: Any,
 ) -> SegmentationRun:
     return SegmentationRun(
         SMALL | settings,
@@ -37,10 +45,11 @@ def start(
             "train": volumes.names[:4],
             "validation": volumes.names[4:],
             "threads": 1,
+            "formats": formats or {},
         },
         budget=Budget(unit=unit, maximum=maximum),  # type: ignore[arg-type]
         seed=seed,
-        device="cpu",
+        device=device,
     )
 
 
@@ -92,6 +101,33 @@ def test_rungs_and_interruptions_change_nothing(volumes: Volumes, tmp_path: Path
     assert without_times(resumed.advance(12)) == stepwise
     assert stepwise.cases == straight.cases
     assert stepwise.score == straight.score
+
+
+def test_auto_is_what_was_measured_and_a_users_choice_is_obeyed(volumes: Volumes) -> None:
+    measured = {"cpu": {"precision": "bf16", "memory_format": "contiguous"}, "NVIDIA H100": {"precision": "fp16"}}
+
+    def trained_in(**settings: Any) -> tuple[str, str]:
+        facts = start(volumes, maximum=1, formats=measured, **settings).advance(1).facts
+        return facts["precision"], facts["memory_format"]
+
+    assert trained_in() == ("bf16", "contiguous")
+    assert trained_in(precision="fp32") == ("fp32", "contiguous")
+    assert trained_in(memory_format="channels_last") == ("bf16", "channels_last")
+
+
+def test_where_devices_differ_the_estimate_is_of_what_takes_the_most(volumes: Volumes) -> None:
+    def estimate(*precisions: str) -> float:
+        formats = {f"device {number}": {"precision": name} for number, name in enumerate(precisions)}
+        data = {"volumes": str(volumes.folder), "validation": [], "formats": formats}
+        return SegmentationRun.estimate_memory({**SMALL, "patch_size": 64}, data=data, device="cuda")
+
+    assert estimate("fp16") == estimate()
+    assert estimate("fp32", "fp16") == estimate("fp32") > estimate("fp16")
+
+
+@pytest.mark.parametrize("settings", [{"micro_batch": 1}, {"activation_checkpointing": True}], ids=str)
+def test_ways_to_save_memory_learn_too(volumes: Volumes, settings: dict[str, Any]) -> None:
+    assert start(volumes, maximum=80, learning_rate=0.02, **settings).advance(80).score > 0.75
 
 
 def test_the_seed_decides(volumes: Volumes) -> None:
@@ -213,3 +249,22 @@ def test_check_parameters_says_what_is_wrong(settings: dict[str, Any], expected:
 def test_fp16_is_refused_on_a_cpu(volumes: Volumes) -> None:
     with pytest.raises(SettingError, match="precision: fp16 needs a CUDA GPU"):
         start(volumes, precision="fp16")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_a_gpu_learns_by_replayed_steps(volumes: Volumes, precision: str) -> None:
+    run = start(volumes, maximum=150, learning_rate=0.02, precision=precision, device="cuda")
+    assert run.advance(150).score > 0.8
+    assert isinstance(run._train_by, GraphedStep)
+    assert run._train_by.failure is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_notices_a_loss_that_is_no_number(volumes: Volumes) -> None:
+    run = start(volumes, maximum=2000, learning_rate=1e30, precision="fp32", device="cuda")
+    with pytest.raises(NonFiniteLossError):
+        run.advance(2000)
+    assert run._steps < 2000

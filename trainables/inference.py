@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
+from math import prod
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ _SIGMA = 0.125
 """Of the Gaussian that weights a window's voxels, in lengths of the window (nnU-Net's)."""
 
 _LEAST_WEIGHT = 1e-3
+_FLOAT = 4
 
 
 def segment(
@@ -118,13 +120,23 @@ class _Volume:
             self._logits = logits
             return
         if self._logits is None:
-            self._logits = logits.new_zeros((len(logits), *self._image.shape[1:]))
-        self._logits[_box(start, self._window)] += logits * _weights(self._window, logits.device)
+            shape = (len(logits), *self._image.shape[1:])
+            self._logits = torch.zeros(shape, device=_room_for(_FLOAT * prod(shape), logits.device))
+        weighted = logits * _weights(self._window, logits.device)
+        self._logits[_box(start, self._window)] += weighted.to(self._logits.device)
 
     def logits(self) -> Tensor:
         """(K, X, Y, Z) of the image without its padding, in fp32; each voxel's times a positive weight of its own."""
         assert self._logits is not None
         return self._logits[(slice(None), *self._inside)]
+
+
+def _room_for(size: int, device: torch.device) -> torch.device:
+    """Where `size` bytes are put: on the device, unless they would fill more than half of what is free there."""
+    if device.type != "cuda":
+        return device
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return device if size <= free / 2 else torch.device("cpu")
 
 
 def _batches(volumes: Iterable[_Volume], at_once: int) -> Iterator[list[tuple[_Volume, Window]]]:

@@ -32,7 +32,10 @@ from trainables.volumes import Volumes
 from trainables.work import step_cost
 
 CHECK_EVERY = 32
-"""Steps between two looks at the loss on a GPU: each makes the host wait for it. A CPU's is looked at every step."""
+"""Steps between two looks at the loss on a GPU. A CPU's is looked at every step."""
+
+Seen = tuple[Tensor, torch.cuda.Event]
+"""A loss that is being copied to the host, and what says that it is there."""
 
 
 def check_parameters(
@@ -202,18 +205,24 @@ class SegmentationRun:
     def _train(self, budget: float) -> None:
         first = self._steps
         losses = torch.zeros((), dtype=torch.float64, device=self._device)
+        seen: Seen | None = None
         self._network.train()
         while self.used < budget:
             started = time.perf_counter()
             losses += self._next_step()
             self._steps += 1
             self._memory.check()
-            if self._device.type == "cpu" or self._steps % CHECK_EVERY == 0:
+            if self._device.type == "cpu":
                 self._check_finite(losses)
+            elif self._steps % CHECK_EVERY == 0:
+                if self._step_cost is None:
+                    torch.cuda.synchronize(self._device)  # a budget in seconds means the device's
+                seen = self._look_back(losses, seen)
             self._training_seconds += time.perf_counter() - started
         if self._steps > first:
             started = time.perf_counter()
             self._check_finite(losses)
+            self._step.check_scale()
             self._mean_loss = float(losses) / (self._steps - first)
             self._training_seconds += time.perf_counter() - started
 
@@ -234,13 +243,21 @@ class SegmentationRun:
             self._average.update(self._network)
         return loss
 
+    def _look_back(self, losses: Tensor, earlier: Seen | None) -> Seen:
+        """Ask for the losses so far, and check those asked for earlier: the host does not wait for the device."""
+        if earlier is not None and earlier[1].query():
+            self._check_finite(earlier[0])
+        now = torch.empty_like(losses, device="cpu", pin_memory=True).copy_(losses, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        return now, copied
+
     def _check_finite(self, losses: Tensor) -> None:
         if not torch.isfinite(losses):
             raise NonFiniteLossError(
                 f"the loss became {float(losses)} by step {self._steps}, after {self.used:g} of "
                 f"{self._budget.maximum:g} {self._budget.unit} of training; try a lower learning_rate"
             )
-        self._step.check_scale()
 
     def _evaluate(self) -> Evaluation:
         started = time.perf_counter()

@@ -11,7 +11,7 @@ from search_spaces.space import SearchSpace
 RENAMED = {"loss": "training_loss", "precision": "precision_used", "parameters": "parameter_count"}
 """Reported names that are training parameters too, or would be taken for one, and their columns."""
 
-FACTS = ("parameters", "estimated_gib", "peak_gib", "data_seconds", "precision", "device", "origin")
+FACTS = ("parameters", "estimated_gib", "peak_gib", "data_seconds", "precision", "skipped_steps", "device", "origin")
 SLOT_TIME = ("start_seconds", "waiting_seconds", "checkpoint_seconds")
 AMOUNTS = ("budget_used", "steps", "training_seconds", "evaluation_seconds")
 
