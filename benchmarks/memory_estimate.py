@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", action="store_true", help="measure the configurations that constants are fitted on")
     parser.add_argument("--again", type=Path, help="a result file: take what was measured from it, estimate anew")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result file")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--volumes", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -68,7 +69,7 @@ def main() -> None:
     measured = {json.dumps(row["parameters"]): row["measured"] for row in earlier["rows"] if "measured" in row}
     configs = {("cpu", False): CPU_TABLE, ("cpu", True): CPU_FIT, ("cuda", False): GPU_TABLE, ("cuda", True): GPU_FIT}
     kind = "fit-" if given.fit else ""
-    path = RESULTS / f"memory_estimate-{kind}{device}-{date.today().isoformat()}.json"
+    path = given.out / f"memory_estimate-{kind}{device}-{date.today().isoformat()}.json"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for parameters in map(settings, configs[device, given.fit]):
@@ -100,7 +101,7 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]], device: str, **environm
         "rows": rows,
         **environments,
     }
-    RESULTS.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 

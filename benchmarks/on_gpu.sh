@@ -9,5 +9,5 @@ export PYTHONPATH="$PWD:$PWD/benchmarks${PYTHONPATH:+:$PYTHONPATH}"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 timeout 90 python3 -m pytest -q -m gpu tests 2>&1 | tail -n 20
 timeout 270 python3 benchmarks/step.py --minutes 4 --out "$out"
-timeout 100 python3 benchmarks/memory_estimate.py 2>&1 | tail -n 40
+timeout 100 python3 benchmarks/memory_estimate.py --out "$out" 2>&1 | tail -n 40
 timeout 120 python3 -m tuner.cli study amp --patch 96,128 --batch 2,4 --steps 200 --seconds 5 --seeds 2 -o "$out/amp-study"

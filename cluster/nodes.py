@@ -13,6 +13,9 @@ class Node:
     """One machine (or pod) of a cluster, with what Ray hands out of it."""
 
     name: str
+    id: str = ""
+    """As Ray calls it, to place something on it."""
+
     cpus: float
     gpus: float
 
@@ -31,6 +34,7 @@ def alive_nodes(table: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
     return tuple(
         Node(
             name=entry["NodeManagerHostname"],
+            id=entry["NodeID"],
             cpus=entry["Resources"].get("CPU", 0.0),
             gpus=entry["Resources"].get("GPU", 0.0),
         )

@@ -19,6 +19,7 @@ from trainables.networks import level_strides
 from trainables.precision import resolve_precision
 from trainables.step_times import PARTS, Spread, StepTimes, time_step
 from trainables.volumes import Volumes
+from tuner.amp_command import phantom_size
 from tuner.amp_plots import seconds_to
 from tuner.amp_report import fits_table, step_table, write_amp_study
 from tuner.amp_study import AmpSettings, AmpStudy, CurvePoint, _most, run_amp_study
@@ -27,6 +28,13 @@ from tuner.cli import app
 SETTINGS = replace(
     AmpSettings.usual("cpu"), patches=((8, 8, 8), (16, 16, 8)), batches=(1, 2), steps=6, seconds=0.3, seeds=2
 )
+
+
+ENVIRONMENT = {
+    "device": "cpu (a processor)",
+    "libraries": {"torch": "2"},
+    "command": ["voxtune", "study", "amp"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,10 @@ def study(volumes: Volumes) -> AmpStudy:
         return {"volumes": str(volumes.folder), "train": names[:4], "validation": names[4:], "threads": threads}
 
     prepared: Any = SimpleNamespace(volumes=volumes, training_data=training_data)
-    return run_amp_study(SETTINGS, prepared, memory_gib=1.0, threads=1)
+    *begun, whole = run_amp_study(SETTINGS, prepared, memory_gib=1.0, threads=1)
+    assert [(bool(part.curves), bool(part.largest)) for part in begun] == [(False, False), (True, False)]
+    assert all(part.cells == whole.cells for part in begun)
+    return whole
 
 
 def test_every_cell_is_measured(study: AmpStudy) -> None:
@@ -82,17 +93,32 @@ def test_the_largest_networks_fit_where_fp32s_does(study: AmpStudy) -> None:
 
 
 def test_it_is_written_whole(study: AmpStudy, tmp_path: Path) -> None:
-    page = write_amp_study(study, tmp_path, {"device": "cpu (a processor)", "libraries": {"torch": "2"}}).read_text()
+    page = write_amp_study(study, tmp_path, ENVIRONMENT).read_text()
 
     assert {path.name for path in tmp_path.iterdir()} == {
         *("study.md", "study.json", "curves.png", "time_to_dice.png"),
         *(f"{name}.csv" for name in ("steps", "fits", "curves", "largest")),
     }
+    assert "- command: `voxtune study amp`" in page
     assert "says nothing about what mixed precision brings on a GPU" in page
     assert page.count("| 16x16x8 | 2 | bf16 |") == 2
     assert len(json.loads((tmp_path / "study.json").read_text())["study"]["curves"]) == len(study.curves)
     steps = pd.read_csv(tmp_path / "steps.csv")
     assert (steps.loc[steps["precision"] == "fp32", "speed_up"] == 1).all()
+
+
+def test_the_first_part_can_be_written_alone(study: AmpStudy, tmp_path: Path) -> None:
+    page = write_amp_study(replace(study, curves=(), largest=()), tmp_path, ENVIRONMENT).read_text()
+    assert "## 2. Memory" in page
+    assert "## 3. Learning" not in page
+
+
+def test_a_generated_heart_holds_the_smallest_patch_of_each_device() -> None:
+    for device in ("cpu", "cuda"):
+        patch = AmpSettings.usual(device).patches[0]
+        size = phantom_size(patch)
+        assert all(size * usual * 0.92 / 1.05 >= side for side, usual in zip(patch, (64, 64, 48), strict=True))
+        assert size <= 4
 
 
 def test_a_cell_that_does_not_fit_says_so(study: AmpStudy, tmp_path: Path) -> None:

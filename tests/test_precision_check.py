@@ -82,6 +82,7 @@ def test_the_fastest_that_agrees_is_chosen() -> None:
     assert found.chosen == found.rows[2]
     assert of(*found.rows[:2], replace(found.rows[2], step_seconds=0.85)).chosen == found.rows[1]  # hardly faster
     assert found.fastest("fp32") == found.rows[1]
+    assert found.layouts == {"fp32": "channels_last", "fp16": "contiguous"}
     assert found.fastest("tf32") is None
     assert of(found.rows[4]).chosen is None
 
@@ -118,6 +119,36 @@ def test_a_batch_that_does_not_fit_is_tried_as_one_patch(monkeypatch: pytest.Mon
     found = check(precisions=["fp32"])
     assert [row.failure for row in found.rows] == ["out of memory"] * 2
     assert found.chosen is None
+
+
+def test_without_fp32_nothing_is_taken_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where fp32 does not fit even with one patch, the others are not compared with themselves."""
+    real = precision_check._gradient
+
+    def full(network: nn.Module, precision: Any, *rest: Any) -> torch.Tensor:
+        if precision.name == "fp32":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(network, precision, *rest)
+
+    monkeypatch.setattr(precision_check, "_slower_convolution", lambda *_: 1.0)
+    monkeypatch.setattr(precision_check, "_gradient", full)
+    found = check()
+    assert found.chosen is None
+    assert {row.precision for row in found.rows} == {"fp32"}
+    assert found.batch_size == 1
+
+
+def test_dropout_does_not_make_formats_differ() -> None:
+    found = check_precisions(
+        replace(NETWORK, dropout=0.5), patch_size=(16, 16, 16), batch_size=2, device="cpu", precisions=["fp32"]
+    )
+    assert all(row.agrees for row in found.rows)
+
+
+def test_what_is_not_done_in_time_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_check, "_slower_convolution", lambda *_: 1.0)
+    monkeypatch.setattr(precision_check, "MOST_SECONDS", 0.0)
+    assert {row.failure for row in check().rows} == {"left out for time"}
 
 
 def test_a_processor_gets_small_patches() -> None:

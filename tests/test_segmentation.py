@@ -35,7 +35,7 @@ def start(
     maximum: float = 12,
     seed: int = 0,
     device: str = "cpu",
-    formats: dict[str, dict[str, str]] | None = None,
+    formats: dict[str, Any] | None = None,
     **settings: Any,
 ) -> SegmentationRun:
     return SegmentationRun(
@@ -104,14 +104,15 @@ def test_rungs_and_interruptions_change_nothing(volumes: Volumes, tmp_path: Path
 
 
 def test_auto_is_what_was_measured_and_a_users_choice_is_obeyed(volumes: Volumes) -> None:
-    measured = {"cpu": {"precision": "bf16", "memory_format": "contiguous"}, "NVIDIA H100": {"precision": "fp16"}}
+    layouts = {"bf16": "contiguous", "fp32": "channels_last"}
+    measured = {"cpu": {"precision": "bf16", "memory_format": layouts}, "NVIDIA H100": {"precision": "fp16"}}
 
     def trained_in(**settings: Any) -> tuple[str, str]:
         facts = start(volumes, maximum=1, formats=measured, **settings).advance(1).facts
         return facts["precision"], facts["memory_format"]
 
     assert trained_in() == ("bf16", "contiguous")
-    assert trained_in(precision="fp32") == ("fp32", "contiguous")
+    assert trained_in(precision="fp32") == ("fp32", "channels_last")
     assert trained_in(memory_format="channels_last") == ("bf16", "channels_last")
 
 

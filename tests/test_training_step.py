@@ -225,6 +225,10 @@ def test_where_capturing_fails_steps_go_on_as_they_are() -> None:
 
     def fails(work: Callable[[], None]) -> Any:
         attempts.append(1)
+        model.requires_grad_(False)  # so that the step breaks off half-way
+        with pytest.raises(RuntimeError):
+            work()
+        model.requires_grad_(True)
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     graphed, step = GraphedStep(make_step(model), capture=fails, warm_up=1), make_step(plain)
@@ -236,19 +240,38 @@ def test_where_capturing_fails_steps_go_on_as_they_are() -> None:
     assert torch.equal(weights(model), weights(plain))
 
 
+def test_a_step_that_overflows_first_leaves_sgd_a_clean_momentum() -> None:
+    model, plain = network(), network()
+    step = make_step(model, fp16_on_cpu(), optimizer="sgd")
+    image, label = batch(0)
+    step(image * float("inf"), label, learning_rate=1e-3)
+    step(image, label, learning_rate=1e-3)
+    make_step(plain, optimizer="sgd")(image, label, learning_rate=1e-3)
+
+    assert step.skipped() == 1
+    assert torch.allclose(weights(model), weights(plain), atol=1e-6)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"micro_batch": 2}, {"optimizer": "adam"}], ids=str)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_a_cuda_graph_trains_as_eager_steps_do(precision: str) -> None:
+def test_a_cuda_graph_trains_as_eager_steps_do(precision: str, options: dict[str, Any]) -> None:
     device = torch.device("cuda")
     models = [network("batch").to(device) for _ in range(2)]
-    eager, inner = (make_step(model, resolve_precision(precision, device), gradient_clip=1.0) for model in models)
+    eager, inner = (
+        make_step(model, resolve_precision(precision, device), gradient_clip=1.0, **options) for model in models
+    )
     graphed = GraphedStep(inner)
 
     for number in range(12):
         image, label = (tensor.to(device) for tensor in batch(number))
         losses = [step(image, label, learning_rate=1e-3 / (1 + number)) for step in (eager, graphed)]
         assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-2)
+        if number == 7:  # as at a rung, and as a resumed run begins
+            graphed.release()
+        if number == 9:
+            graphed.load_state_dict(deepcopy(inner.state_dict()))
 
     assert graphed.failure is None
     difference = (weights(models[1]) - weights(models[0])).norm() / weights(models[0]).norm()

@@ -28,3 +28,9 @@ def choose_device(name: str | None = None) -> torch.device:
 def device_name(device: torch.device) -> str:
     """`cpu`, or what the GPU is called."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def use_device(device: torch.device) -> None:
+    """Make a GPU the one that this process works on: streams, events and graphs that name none are then its."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)

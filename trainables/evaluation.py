@@ -48,7 +48,7 @@ def score_cases(
             precision=precision,
             overlap=config.overlap,
             at_once=windows_at_once(
-                window, patch_size=config.patch_size, batch_size=config.batch_size, device_type=device.type
+                window, patch_size=config.patch_size, batch_size=config.patches_at_once, device_type=device.type
             ),
         )
         encoded.update(zip(of_window, found, strict=True))

@@ -56,6 +56,8 @@ def segment(
                 volume.add(start, logits)
                 if start == volume.starts[-1]:
                     found.append(_encode(volume.logits(), targets).cpu().numpy())
+            # A large volume is gone before the next one's first windows go through the network.
+            del batch, crops, volume, logits
     return found
 
 
@@ -143,17 +145,26 @@ def _batches(volumes: Iterable[_Volume], at_once: int) -> Iterator[list[tuple[_V
     """All windows in batches of `at_once`. A volume of so many shares none with others: large ones are held singly."""
     batch: list[tuple[_Volume, Window]] = []
     for volume in volumes:
-        alone = len(volume.starts) >= at_once
+        windows = [(volume, start) for start in volume.starts]
+        alone = len(windows) >= at_once
+        del volume  # what is done with must not be held here
         if alone and batch:
-            yield batch
-            batch = []
-        for start in volume.starts:
-            batch.append((volume, start))
-            if len(batch) == at_once or (alone and start == volume.starts[-1]):
-                yield batch
-                batch = []
+            yield _handed_over(batch)
+        while windows:
+            count = at_once - len(batch)
+            batch += windows[:count]
+            del windows[:count]
+            if len(batch) == at_once or alone:
+                yield _handed_over(batch)
     if batch:
-        yield batch
+        yield _handed_over(batch)
+
+
+def _handed_over(batch: list[tuple[_Volume, Window]]) -> list[tuple[_Volume, Window]]:
+    """The batch, of which the list given then holds nothing any more."""
+    given = batch.copy()
+    batch.clear()
+    return given
 
 
 def _padding(shape: Sequence[int], window: Window) -> tuple[list[int], tuple[slice, ...]]:

@@ -44,7 +44,7 @@ class MemoryEstimate:
     """What else the forward pass, the loss or the way back needs for a while."""
 
     inputs: float
-    """A step's patches and labels, and on a GPU the next one's."""
+    """A step's patches and labels, on a GPU three times: as a graph reads them, and the next one's."""
 
     evaluation: float
     """A volume, its windows' way through the network, and its logits; 0 while training."""
@@ -91,7 +91,7 @@ def estimate_memory(
     weights, buffers = held_by_network(network)
     kept = (weights + buffers) * (2 if config.weight_averaging else 1)
     optimizer = weights * _optimizer_copies(config)
-    part = min(config.micro_batch or config.batch_size, config.batch_size)
+    part = config.patches_at_once
     step = held_by_step(
         network,
         patch_size=config.patch_size,
@@ -103,7 +103,8 @@ def estimate_memory(
         half=half,
     )
     inputs = step["inputs"] * config.batch_size // part
-    ahead = inputs if device_type == "cuda" else 0  # the next batch, which is drawn meanwhile
+    # The next batch, which is drawn meanwhile, and the copy of one that a CUDA graph reads.
+    ahead = 2 * inputs if device_type == "cuda" else 0
     # The gradients of one part of a batch are there while the next goes forward.
     gradients = weights if part < config.batch_size else step["gradients"]
     training = step.total - step["gradients"] + gradients - step["inputs"] + inputs + ahead - step["parameters"]
@@ -175,7 +176,7 @@ def _evaluation_bytes(
 
     def at_once(shape: Shape) -> int:
         return windows_at_once(
-            windows[shape], patch_size=config.patch_size, batch_size=config.batch_size, device_type=device_type
+            windows[shape], patch_size=config.patch_size, batch_size=config.patches_at_once, device_type=device_type
         )
 
     def needed(shape: Shape) -> int:

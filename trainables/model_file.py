@@ -54,7 +54,7 @@ class Model:
     """The names of the channels, in the order in which a file must have them."""
 
     patch_size: tuple[int, int, int]
-    """Voxels along x, y, z of what the network was trained on, and of the sliding window."""
+    """Voxels along x, y, z of what the network was trained on."""
 
     training: Mapping[str, Any]
     """The training configuration: plain types, the flat keys of SegmentationConfig."""
@@ -84,8 +84,9 @@ class Model:
 
     @property
     def batch_size(self) -> int:
-        """Patches a training step, which bounds how large a volume is predicted in one piece; 1 where not said."""
-        return cast(int, self.training.get("batch_size", 1))
+        """Patches that went through the network together in training: so many fit in memory; 1 where not said."""
+        batch = cast(int, self.training.get("batch_size", 1))
+        return min(cast(int, self.training.get("micro_batch", 0)) or batch, batch)
 
     @property
     def overlap(self) -> float:
@@ -99,7 +100,7 @@ class Model:
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         """The network with its weights on `device`, ready to predict."""
-        network = build_network(self.network, device)
+        network = build_network(self.network, device, memory_format=str(self.training.get("memory_format", "auto")))
         network.load_state_dict(dict(self.weights))
         return network.eval().requires_grad_(False)
 

@@ -44,9 +44,13 @@ def build_optimizer(
     # A CUDA graph reads the learning rate, and counts steps, where they lie on the device.
     rate: Any = torch.tensor(learning_rate, device=parameters[0].device) if on_gpu else learning_rate
     if optimizer == "sgd":
-        return torch.optim.SGD(
+        sgd = torch.optim.SGD(
             parameters, lr=rate, momentum=momentum, nesterov=True, weight_decay=weight_decay, fused=fused
         )
+        for parameter in parameters:
+            # torch makes it in the first step, and leaves it as it lies in memory should fp16 overflow there.
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     kind = torch.optim.Adam if optimizer == "adam" else torch.optim.AdamW
     return kind(
         parameters,

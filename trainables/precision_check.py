@@ -6,13 +6,15 @@ instructions bf16 is emulated. So before a sweep a few steps of its own network 
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from math import isfinite, prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.device import device_name
+from trainables.device import device_name, use_device
 from trainables.errors import SettingError
 from trainables.known_faults import convolution_fault
 from trainables.levels import patch_divisors
@@ -28,6 +30,9 @@ STEPS = 5
 """That are timed, after warming up; fewer where they take SECONDS."""
 
 SECONDS = 1.0
+
+MOST_SECONDS = 60.0
+"""Of the whole check; what is not done by then is left out."""
 
 SLOW = 3.0
 """Times fp32: a format whose convolutions take longer on a processor is emulated there, and not tried any further."""
@@ -51,10 +56,12 @@ def check_precisions(
 ) -> PrecisionCheck:
     """Train `network` a few steps in each of `precisions` (default: all that the device has) and each memory layout.
 
-    Takes seconds, and on the device the memory of a step. Where the batch does not fit in fp32 it is one patch; a CPU
-    is given up to two patches of up to LARGEST_ON_CPU voxels.
+    Takes seconds, a minute at most, and on the device the memory of a step. Where the batch does not fit in fp32 it is
+    one patch; a CPU is given up to two patches of up to LARGEST_ON_CPU voxels.
     """
     device = torch.device(device)
+    use_device(device)
+    network = replace(network, dropout=0.0)  # which draws other channels in each format
     if device.type == "cpu":
         patch_size, batch_size = _small(patch_size, patch_divisors(network.strides)), min(batch_size, 2)
     before = torch.get_num_threads()
@@ -85,15 +92,25 @@ def _rows(
     others = [name for name in precisions or available_precisions(device) if name != "fp32"]
     usual = network_layout(device.type)
     layouts = sorted(MEMORY_FORMATS, key=lambda name: MEMORY_FORMATS[name] != usual)
+    ends = time.perf_counter() + MOST_SECONDS
     rows: list[FormatCheck] = []
     for fitting in dict.fromkeys((batch_size, 1)):
         batch = _batch(network, patch_size, fitting, regions, device)
         rows, reference = [], None
-        for name in ("fp32", *others):
-            for layout in layouts:
-                row, gradient = _row(network, resolve_precision(name, device), layout, batch, regions, reference)
-                rows.append(row)
-                reference = gradient if reference is None else reference
+        for name, layout in product(("fp32", *others), layouts):
+            if name != "fp32" and reference is None:
+                break  # nothing to compare with
+            if time.perf_counter() > ends:
+                rows.append(FormatCheck(precision=name, memory_format=layout, failure="left out for time"))
+                continue
+            row, gradient = _row(network, resolve_precision(name, device), layout, batch, regions, reference)
+            if device.type == "cpu" and row.step_seconds is not None:
+                # Ray starts meanwhile: what disturbed the one time hardly disturbs the other.
+                again, _ = _row(network, resolve_precision(name, device), layout, batch, regions, reference)
+                row = replace(row, step_seconds=min(row.step_seconds, again.step_seconds or row.step_seconds))
+            rows.append(row)
+            if name == "fp32" and reference is None:
+                reference = gradient
         if reference is not None:
             break
     return rows, fitting

@@ -1,6 +1,6 @@
 """What training in each number format and memory layout took on a device, and which of them that speaks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,18 +45,15 @@ class PrecisionCheck:
 
     @property
     def chosen(self) -> FormatCheck | None:
-        """The fastest that agrees; None where nothing could be run.
+        """The fastest that agrees; None where nothing could be run."""
+        return _clearly_fastest(self.rows)
 
-        In the order of the rows, one that is not CLEARLY faster than an earlier one is as good: the same sweep should
-        not train in another layout each time because of what else the machine did.
-        """
-        best: FormatCheck | None = None
-        for row in self.rows:
-            if not row.agrees or row.step_seconds is None:
-                continue
-            if best is None or row.step_seconds < CLEARLY * (best.step_seconds or 0.0):
-                best = row
-        return best
+    @property
+    def layouts(self) -> dict[str, str]:
+        """By precision the memory format that it is fastest in."""
+        names = dict.fromkeys(row.precision for row in self.rows)
+        best = {name: _clearly_fastest([row for row in self.rows if row.precision == name]) for name in names}
+        return {name: row.memory_format for name, row in best.items() if row}
 
     def fastest(self, precision: str) -> FormatCheck | None:
         """Of `precision`, in whichever layout; None where it could not be run."""
@@ -77,3 +74,17 @@ class PrecisionCheck:
             rows=tuple(FormatCheck(**row) for row in mapping["rows"]),
             fault=mapping["fault"],
         )
+
+
+def _clearly_fastest(rows: Iterable[FormatCheck]) -> FormatCheck | None:
+    """Of those that agree. One that is not CLEARLY faster than an earlier one counts as no faster.
+
+    So the same sweep does not train in another layout each time because of what else the machine did.
+    """
+    best: FormatCheck | None = None
+    for row in rows:
+        if not row.agrees or row.step_seconds is None:
+            continue
+        if best is None or row.step_seconds < CLEARLY * (best.step_seconds or 0.0):
+            best = row
+    return best

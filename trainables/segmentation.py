@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.averaging import WeightAverage
-from trainables.device import device_name
+from trainables.device import device_name, use_device
 from trainables.errors import NonFiniteLossError
 from trainables.evaluation import score_cases
 from trainables.losses import segmentation_loss
@@ -27,7 +27,7 @@ from trainables.protocol import Budget, Evaluation
 from trainables.resident import resident_volumes, room_gib
 from trainables.segmentation_config import SegmentationConfig
 from trainables.targets import Targets
-from trainables.training_step import GraphedStep, TrainingStep
+from trainables.training_step import GraphedStep, HostLead, TrainingStep
 from trainables.volumes import Volumes
 from trainables.work import step_cost
 
@@ -62,7 +62,7 @@ class SegmentationRun:
         """`parameters`: settings of SegmentationConfig. `data`: `volumes`, the folder of preprocessed volumes; `train`
         and `validation`, names of cases; `threads` of the CPU, None for torch's own choice; `memory_limit_gib`, above
         which the run ends with torch.OutOfMemoryError, None for what there is; `formats`, by the device's name what
-        `auto` is for `precision` and `memory_format`.
+        `auto` is: a `precision`, and for each precision a `memory_format`.
 
         Raises SettingError where a parameter breaks a rule or the device lacks the precision.
         """
@@ -74,9 +74,11 @@ class SegmentationRun:
         self._budget = budget
         self._seed = seed
         self._device = torch.device(device)
-        usual = data.get("formats", {}).get(device_name(self._device), {})
-        self._precision = resolve_precision(_settled(config.precision, usual.get("precision")), self._device)
-        self._memory_format = _settled(config.memory_format, usual.get("memory_format"))
+        use_device(self._device)
+        measured = data.get("formats", {}).get(device_name(self._device), {})
+        self._precision = resolve_precision(_settled(config.precision, measured.get("precision")), self._device)
+        layouts = measured.get("memory_format", {})
+        self._memory_format = _settled(config.memory_format, layouts.get(self._precision.name))
         self._memory = MemoryMeter(self._device, data.get("memory_limit_gib"))
 
         spacing = volumes.plan.spacing
@@ -189,7 +191,11 @@ class SegmentationRun:
             targets=self._volumes.targets,
             modalities=self._volumes.modalities,
             patch_size=self._config.patch_size,
-            training=self._config.to_mapping(),
+            training={
+                **self._config.to_mapping(),
+                "precision": self._precision.name,
+                "memory_format": self._memory_format,
+            },
         )
         save_model(path, model)
 
@@ -204,6 +210,7 @@ class SegmentationRun:
 
     def _train(self, budget: float) -> None:
         first = self._steps
+        lead = HostLead()
         losses = torch.zeros((), dtype=torch.float64, device=self._device)
         seen: Seen | None = None
         self._network.train()
@@ -215,9 +222,9 @@ class SegmentationRun:
             if self._device.type == "cpu":
                 self._check_finite(losses)
             elif self._steps % CHECK_EVERY == 0:
-                if self._step_cost is None:
-                    torch.cuda.synchronize(self._device)  # a budget in seconds means the device's
                 seen = self._look_back(losses, seen)
+            if self._step_cost is None:
+                lead.wait(self._device)  # a budget in seconds means the device's
             self._training_seconds += time.perf_counter() - started
         if self._steps > first:
             started = time.perf_counter()
@@ -261,6 +268,8 @@ class SegmentationRun:
 
     def _evaluate(self) -> Evaluation:
         started = time.perf_counter()
+        if isinstance(self._train_by, GraphedStep):
+            self._train_by.release()
         targets = self._volumes.targets
         cases = score_cases(
             self._evaluated_network,
@@ -291,6 +300,7 @@ class SegmentationRun:
                 "precision": self._precision.name,
                 "memory_format": self._memory_format,
                 "skipped_steps": self._step.skipped(),
+                "no_graph": getattr(self._train_by, "failure", None),
                 "device": device_name(self._device),
             },
         )

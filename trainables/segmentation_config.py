@@ -88,10 +88,12 @@ class SegmentationConfig:
     """`dice`, or `dice_ce`, Dice plus cross entropy."""
 
     precision: str = "auto"
-    """`fp32`, `tf32`, `fp16`, `bf16`, or `auto`, what is fastest on the device and agrees with fp32."""
+    """`fp32`, `tf32`, `fp16`, `bf16`, or `auto`: what a sweep measures to be fastest on the device and to agree with
+    fp32; elsewhere fp16 on a GPU with tensor cores, else fp32."""
 
     memory_format: str = "auto"
-    """How features lie in memory: `contiguous`, `channels_last`, or `auto`, what is fastest on the device."""
+    """How features lie in memory: `contiguous`, `channels_last`, or `auto`: what a sweep measures to be faster, else
+    channels last on a CPU."""
 
     foreground_fraction: float = 1.0
     """Share of the patches that are centred on a voxel of a target."""
@@ -187,6 +189,11 @@ class SegmentationConfig:
             weight_decay=self.weight_decay,
             momentum=self.momentum,
         )
+
+    @property
+    def patches_at_once(self) -> int:
+        """That go through the network together in training."""
+        return min(self.micro_batch or self.batch_size, self.batch_size)
 
     def to_mapping(self) -> dict[str, Any]:
         """Every setting, in plain types."""

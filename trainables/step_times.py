@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.device import use_device
 from trainables.losses import segmentation_loss
 from trainables.memory_errors import is_out_of_memory
 from trainables.networks import NetworkConfig, build_network
@@ -65,6 +66,7 @@ def time_step(
     On a GPU by events on the device, which the host reads when all is done.
     """
     device = precision.device
+    use_device(device)
     try:
         if device.type == "cuda":
             torch.cuda.empty_cache()

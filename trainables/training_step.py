@@ -4,6 +4,7 @@ Nothing in a step makes the host wait for the device, so that the host is always
 (losses, skipped steps) is added up on the device and read at the end of a rung.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -103,6 +104,12 @@ class TrainingStep:
         self._scaler.update()
         self._skipped += scale < before
 
+    def begin_again(self) -> None:
+        """Forget a step that was broken off half-way: the scaler would take it for one under way."""
+        state = self._scaler.state_dict()
+        self._scaler = self._precision.grad_scaler()
+        self._scaler.load_state_dict(state)
+
     def skipped(self) -> int:
         """Steps so far whose gradients overflowed in fp16. Waits for the device."""
         return int(self._skipped)
@@ -171,6 +178,7 @@ class GraphedStep:
                 self._replayed = self._captured(image, label)
             except RuntimeError as error:
                 self.failure = str(error).strip().splitlines()[0]
+                self._step.begin_again()
                 return self._step.run(image, label)
         graph, static_image, static_label, loss = self._replayed
         static_image.copy_(image)
@@ -195,9 +203,17 @@ class GraphedStep:
         graph = self._capture(lambda: losses.append(self._step.run(static_image, static_label)))
         return graph, static_image, static_label, losses[0]
 
+    def release(self) -> None:
+        """Give up what was captured, and the memory that a graph keeps for itself; the next step captures anew."""
+        if self._replayed is not None:
+            self._replayed = None
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Of the step. What was captured goes: it knows the tensors that are replaced."""
-        self._replayed = None
+        self.release()
+        self._steps_before = max(self._steps_before, 1)  # an optimizer makes its state in its first step
         self._step.load_state_dict(state)
 
 
@@ -207,7 +223,30 @@ def capture_cuda_graph(work: Callable[[], None]) -> Graph:
     # A graph's memory is its own: what the steps before have freed would stay beside it.
     torch.cuda.empty_cache()
     graph = torch.cuda.CUDAGraph()
-    # Another thread may be drawing the next batch meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        work()
+    before = torch.cuda.current_stream()
+    try:
+        # Another thread may be drawing the next batch meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            work()
+    finally:
+        torch.cuda.set_stream(before)  # a capture that fails leaves its own
     return graph
+
+
+class HostLead:
+    """Keeps the host from running far ahead of a GPU, where it has to know how long the GPU takes."""
+
+    STEPS = 2
+
+    def __init__(self) -> None:
+        self._done: deque[torch.cuda.Event] = deque()
+
+    def wait(self, device: torch.device) -> None:
+        """After each step: returns when all but the last STEPS are done."""
+        if device.type != "cuda":
+            return
+        event = torch.cuda.Event()
+        event.record()
+        self._done.append(event)
+        if len(self._done) > self.STEPS:
+            self._done.popleft().synchronize()

@@ -1,5 +1,6 @@
 """What `voxtune study amp` does: data, device and sizes from what was asked, then the study and its files."""
 
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from trainables.device import choose_device, device_name
 from trainables.errors import DatasetError, SettingError
 from trainables.memory_limit import memory_limit_gib
-from trainables.phantom import write_phantom
+from trainables.phantom import LARGEST_SIZE, write_phantom
 from trainables.segmentation_config import parse_patch_size
 from tuner import machine
 from tuner.amp_report import write_amp_study
@@ -47,16 +48,19 @@ def study_amp(
             f"{output}: exists and is not an empty folder; nothing was measured, choose another --output"
         )
     on = choose_device(device)
-    listed = {
-        "patches": patches and tuple(parse_patch_size(part) for part in patches.split(",")),
-        "batches": batches and tuple(_batch(part) for part in batches.split(",")),
-        "precisions": precisions and tuple(part.strip() for part in precisions.split(",")),
-    }
-    given = {name: value for name, value in {**chosen, **listed}.items() if value is not None}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if patches is not None:
+        given["patches"] = tuple(sorted(map(parse_patch_size, patches.split(",")), key=prod))
+    if batches is not None:
+        given["batches"] = tuple(sorted(map(_batch, batches.split(","))))
+    if precisions is not None:
+        given["precisions"] = tuple(part.strip() for part in precisions.split(","))
     settings = AmpSettings(**{**AmpSettings.usual(str(on)).__dict__, **given})
     settings.check()
     with TemporaryDirectory() as temporary, view.preparing():
-        folder = dataset or write_phantom(Path(temporary) / "heart", cases=PHANTOM_CASES)
+        folder = dataset or write_phantom(
+            Path(temporary) / "heart", cases=PHANTOM_CASES, size=phantom_size(settings.patches[0])
+        )
         prepared = prepare(
             DatasetConfig(path=folder),
             PreprocessingConfig(),
@@ -66,16 +70,25 @@ def study_amp(
             tell=view.note,
         )
         settings.check_volumes(prepared.volumes)
-        study = run_amp_study(
+        output.mkdir(parents=True, exist_ok=True)
+        environment = {"device": _name(on), "data": folder.name, **describe_environment()}
+        parts = run_amp_study(
             settings,
             prepared,
             memory_gib=_memory_gib(on),
             threads=threads or machine.usable_cores(),
             progress=view.progress,
         )
-    output.mkdir(parents=True, exist_ok=True)
-    environment = {"device": _name(on), "data": folder.name, **describe_environment()}
-    return write_amp_study(study, output, environment)
+        page = output
+        for study in parts:  # what is measured stays, should a later part be broken off
+            page = write_amp_study(study, output, environment)
+    return page
+
+
+def phantom_size(patch: tuple[int, int, int]) -> float:
+    """The `size` of phantom hearts that hold such a patch: at 1 they have some 64 x 64 x 48 voxels."""
+    needed = max(side / usual for side, usual in zip(patch, (64, 64, 48), strict=True))
+    return min(LARGEST_SIZE, max(1.0, 1.2 * needed))
 
 
 def _batch(text: str) -> int:

@@ -1,6 +1,7 @@
 """Writes the study of mixed precision: Markdown with tables and pictures, CSV, JSON."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -39,8 +40,9 @@ def write_amp_study(study: AmpStudy, folder: Path, environment: Mapping[str, Any
     }
     for name, frame in tables.items():
         write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-    for name, figure in (("curves.png", curves_chart(study)), ("time_to_dice.png", time_chart(study))):
-        replace_file(folder / name, partial(figure.savefig, format="png"))
+    if study.curves:
+        for name, figure in (("curves.png", curves_chart(study)), ("time_to_dice.png", time_chart(study))):
+            replace_file(folder / name, partial(figure.savefig, format="png"))
     content = json.dumps({"study": study.to_mapping(), "environment": environment}, indent=1)
     write_text(folder / "study.json", content + "\n")
     return write_text(folder / "study.md", "\n\n".join(_page(study, environment)) + "\n")
@@ -110,6 +112,13 @@ def _page(study: AmpStudy, environment: Mapping[str, Any]) -> Iterator[str]:
     )
     if settings.device == "cpu":
         yield ONLY_A_TEST
+    yield "## Made with"
+    facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
+    libraries = ", ".join(f"{name} {version}" for name, version in environment.get("libraries", {}).items() if version)
+    lines = [f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items()]
+    if "command" in environment:
+        lines.append(f"- command: `{shlex.join(environment['command'])}`")
+    yield "\n".join([*lines, f"- libraries: {escape(libraries)}"])
     yield "## 1. A training step"
     yield (
         "Seconds, medians of the steps; in brackets the quartiles of the total. The source's V100 had the original 3D "
@@ -120,9 +129,13 @@ def _page(study: AmpStudy, environment: Mapping[str, Any]) -> Iterator[str]:
     yield _memory(study)
     yield f"The most patches in a batch that fit in {study.fits[0].memory_gib:.1f} GiB, by the estimate:"
     yield _fits(study)
+    if not study.curves:
+        return
     yield "## 3. Learning"
     yield "![Loss and validation Dice over the steps, for each precision](curves.png)"
     yield "![Training time until a Dice is reached, for each precision](time_to_dice.png)"
+    if not study.largest:
+        return
     yield "## 4. The largest network in the same memory"
     yield (
         f"In the {study.largest[0].memory_gib:.2f} GiB that fp32 needs for this network on patches of "
@@ -130,11 +143,6 @@ def _page(study: AmpStudy, environment: Mapping[str, Any]) -> Iterator[str]:
         f"Dice after {settings.seconds:g} s of training."
     )
     yield _largest(study)
-    yield "## Made with"
-    facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
-    libraries = ", ".join(f"{name} {version}" for name, version in environment.get("libraries", {}).items() if version)
-    lines = [*(f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items())]
-    yield "\n".join([*lines, f"- libraries: {escape(libraries)}"])
 
 
 def _steps(study: AmpStudy) -> str:

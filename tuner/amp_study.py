@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from trainables.errors import SettingError
+from trainables.device import use_device
+from trainables.errors import SettingError, TrainingError
 from trainables.memory import estimate_memory
 from trainables.networks import build_network
 from trainables.precision import resolve_precision
@@ -92,11 +93,11 @@ class AmpSettings:
             network="compact_unet",
             width=4,
             levels=3,
-            patches=((16, 16, 16), (24, 24, 24)),
+            patches=((24, 24, 24), (32, 32, 32)),
             batches=(1, 2),
             precisions=("fp32", "bf16"),
             seeds=2,
-            steps=60,
+            steps=120,
             seconds=5.0,
             learning_rate=1e-2,
             device=device,
@@ -193,7 +194,7 @@ class Largest:
     """The mean over the seeds."""
 
     dice: tuple[float, ...]
-    """Of each seed."""
+    """Of each seed that could be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +204,8 @@ class AmpStudy:
     settings: AmpSettings
     cells: tuple[Cell, ...]
     fits: tuple[Fits, ...]
-    curves: tuple[CurvePoint, ...]
-    largest: tuple[Largest, ...]
+    curves: tuple[CurvePoint, ...] = ()
+    largest: tuple[Largest, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """In plain types."""
@@ -218,24 +219,24 @@ def run_amp_study(
     memory_gib: float,
     threads: int,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
-) -> AmpStudy:
-    """Measure it all, on `settings.device` in this process.
+) -> Iterator[AmpStudy]:
+    """Measure it all, on `settings.device` in this process. Gives what there is after each part, at last the whole.
 
     Args:
         memory_gib: what batches are to fit in.
         progress: told the stage, how much of it is done, and of how much.
     """
     torch.set_num_threads(threads)
-    data = prepared.training_data(threads=threads)
-    return AmpStudy(
-        settings=settings,
-        cells=tuple(_counted(_cells(settings, prepared.volumes), "Steps", _cell_count(settings), progress)),
-        fits=tuple(_fits(settings, prepared.volumes, memory_gib)),
-        curves=tuple(_counted(_curves(settings, data), "Learning curves", _curve_count(settings), progress)),
-        largest=tuple(
-            _counted(_largest(settings, prepared.volumes, data), "Largest networks", len(settings.precisions), progress)
-        ),
-    )
+    use_device(torch.device(settings.device))
+    data, volumes = prepared.training_data(threads=threads), prepared.volumes
+    cells = tuple(_counted(_cells(settings, volumes), "Steps", _cell_count(settings), progress))
+    study = AmpStudy(settings=settings, cells=cells, fits=tuple(_fits(settings, volumes, memory_gib)))
+    yield study
+    curves = _counted(_curves(settings, data), "Learning curves", _curve_count(settings), progress)
+    study = replace(study, curves=tuple(curves))
+    yield study
+    largest = _counted(_largest(settings, volumes, data), "Largest networks", len(settings.precisions), progress)
+    yield replace(study, largest=tuple(largest))
 
 
 def _counted(found: Iterator[Any], stage: str, of: int, progress: Callable[[str, int, int], None]) -> Iterator[Any]:
@@ -313,7 +314,10 @@ def _curves(settings: AmpSettings, data: Mapping[str, Any]) -> Iterator[CurvePoi
             settings.parameters(precision), data=data, budget=budget, seed=seed, device=settings.device
         )
         for point in range(1, EVALUATIONS + 1):
-            found = run.advance(point / EVALUATIONS * settings.steps)
+            try:
+                found = run.advance(point / EVALUATIONS * settings.steps)
+            except TrainingError:  # its curve ends here
+                break
             yield CurvePoint(
                 precision=precision,
                 seed=seed,
@@ -341,7 +345,10 @@ def _largest(settings: AmpSettings, volumes: Volumes, data: Mapping[str, Any]) -
             run = SegmentationRun(
                 chosen.parameters(precision), data=data, budget=budget, seed=seed, device=settings.device
             )
-            found = run.advance(settings.seconds)
+            try:
+                found = run.advance(settings.seconds)
+            except TrainingError:
+                continue
             scores.append(found.score)
             steps.append(found.steps)
         yield Largest(
@@ -352,7 +359,7 @@ def _largest(settings: AmpSettings, volumes: Volumes, data: Mapping[str, Any]) -
             estimated_gib=_estimate(chosen.parameters(precision), volumes, settings),
             memory_gib=memory_gib,
             seconds=settings.seconds,
-            steps=mean(steps),
+            steps=mean(steps) if steps else 0.0,
             dice=tuple(scores),
         )
 

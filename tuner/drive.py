@@ -78,8 +78,8 @@ class Drive:
         try:
             with (
                 library_messages(self.directory.log_file, verbose=verbose),
-                self._looking_ahead(),
                 measuring(self.config, self.prepared, self.directory, local=address is None) as measured,
+                self._looking_ahead(after=measured),
                 connect(address, cores=machine.usable_cores(), verbose=verbose) as cluster,
                 terminated_as_interrupted(),
             ):
@@ -154,11 +154,11 @@ class Drive:
         """The search that the config describes, over its study."""
         config, size = self.config, self.config.resources
         data = self._data()
-        share = share_of_trial(config, cluster, data=data, local=local)
         if self.prepared:
             data["formats"] = measured_formats(
                 config, self.prepared, self.directory, cluster=cluster, measured=measured, tell=self.view.note
             )
+        share = share_of_trial(config, cluster, data=data, local=local)
         if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
             data["memory_limit_gib"] = share.memory_gib
         slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus)
@@ -225,14 +225,14 @@ class Drive:
         estimate = estimate_of(config.trainable, data=data, device=share.device)
         return {"too_large": memory_check(estimate, limit_gib=share.memory_gib)}
 
-    def _looking_ahead(self) -> AbstractContextManager[None]:
+    def _looking_ahead(self, *, after: Measured) -> AbstractContextManager[None]:
         """While Ray starts and while the search runs: estimates made ahead, where the search will ask for any."""
         config = self.config
         if not config.resources.memory_estimate:
             return nullcontext()
         device = "cuda" if config.resources.gpus_per_trial else "cpu"
         estimate = estimate_of(config.trainable, data=self._data(), device=device)
-        return looking_ahead(estimate, config.search_space, config.default)
+        return looking_ahead(estimate, config.search_space, config.default, after=after)
 
     def _reaching_all_nodes(self, data: Mapping[str, Any], cluster: Cluster, *, local: bool) -> Mapping[str, Any]:
         """The trials' data, with the preprocessed volumes shipped to nodes that can't see this machine's."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from threading import Event
 from typing import Any
@@ -49,13 +50,18 @@ def memory_check(estimate: Estimate, *, limit_gib: float) -> Callable[[Mapping[s
     return check
 
 
-def looking_ahead(estimate: Estimate, space: SearchSpace, default: Mapping[str, Any]) -> AbstractContextManager[None]:
+def looking_ahead(
+    estimate: Estimate, space: SearchSpace, default: Mapping[str, Any], *, after: Future[Any] | None = None
+) -> AbstractContextManager[None]:
     """While the block runs, ask for estimates that the search may need, beside the trials that train.
 
     The first one for a network, patch and batch takes a second, which a free slot would wait; the trainable remembers.
+    They begin `after` what must not be disturbed.
     """
 
     def look(ended: Event) -> None:
+        if after is not None:
+            wait([after])
         for _ in estimates(space, default, lambda parameters: None if ended.is_set() else estimate(parameters)):
             pass
 

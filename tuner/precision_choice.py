@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.connect import Cluster
 from search_spaces.parameters import Choice, Fixed, Float, Int
@@ -54,22 +55,33 @@ def measured_formats(
     cluster: Cluster,
     measured: Measured,
     tell: Callable[[str], None],
-) -> dict[str, dict[str, str]]:
-    """By device what `precision: auto` and `memory_format: auto` mean there; `tell` is told what a user should know.
+) -> dict[str, dict[str, Any]]:
+    """By device the `precision` that `auto` is there, and for each precision the `memory_format` that `auto` is.
+
+    `tell` is told what a user should know of it.
 
     As it was found when the sweep began, or as it is found now.
     """
     checks = _read(directory)
     if not checks:
-        checks = measured.result() if measured else _check_nodes(config, prepared, cluster)
+        checks = _result(measured) if measured else _check_nodes(config, prepared, cluster)
         _write(directory, checks)
     for remark in remarks(checks, compared=precisions_to_check(config)):
         tell(remark)
     return {
-        check.device: {"precision": check.chosen.precision, "memory_format": check.chosen.memory_format}
+        check.device: {"precision": check.chosen.precision, "memory_format": check.layouts}
         for check in checks
         if check.chosen
     }
+
+
+def _result(measured: Future[list[PrecisionCheck]]) -> list[PrecisionCheck]:
+    """What was measured; nothing where that failed, since it only advises."""
+    try:
+        return measured.result()
+    except Exception:
+        log.exception("which precision is fastest could not be measured")
+        return []
 
 
 def precisions_to_check(config: SweepConfig) -> Sequence[str] | None:
@@ -118,9 +130,15 @@ def _check_nodes(config: SweepConfig, prepared: Prepared, cluster: Cluster) -> l
     if not asked:
         return []
     # A GPU for itself alone, and a process that ends with the measurement, and frees it.
-    remote: Any = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0, scheduling_strategy="SPREAD")
+    remote: Any = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0)
     task = remote(check_precisions)
-    answers = [task.remote(**asked, device="cuda") for node in cluster.nodes if node.gpus >= 1]
+    answers = [
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(
+            **asked, device="cuda"
+        )
+        for node in cluster.nodes
+        if node.gpus >= 1
+    ]
     found: dict[str, PrecisionCheck] = {}
     for answer in answers:
         try:
@@ -146,7 +164,7 @@ def _asked(config: SweepConfig, prepared: Prepared) -> dict[str, Any]:
             spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
         ),
         "patch_size": run.patch_size,
-        "batch_size": min(run.micro_batch or run.batch_size, run.batch_size),
+        "batch_size": run.patches_at_once,
         "regions": volumes.targets.regions,
         "precisions": precisions,
         "threads": max(1, int(config.resources.cpus_per_trial)),
