@@ -53,7 +53,7 @@ from trainables.work import training_step_flops
 from tuner.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "unet3d": {"network": "unet3d", "width": 32, "levels": 4},
     "monai unet 16-256": {"network": "residual_unet", "width": 16, "levels": 5},
     "monai unet 32-512": {"network": "residual_unet", "width": 32, "levels": 5},
@@ -153,12 +153,12 @@ def compare(
     """Seconds a step of each side, and what follows from them."""
     size = (patch, patch, patch)
     config = NetworkConfig(
-        architecture=str(NETWORKS[network]["network"]),
+        architecture=NETWORKS[network]["network"],
         in_channels=1,
         out_channels=2,
-        width=int(NETWORKS[network]["width"]),
-        levels=int(NETWORKS[network]["levels"]),
-        strides=level_strides(int(NETWORKS[network]["levels"]), PLAN.spacing),
+        width=NETWORKS[network]["width"],
+        levels=NETWORKS[network]["levels"],
+        strides=level_strides(NETWORKS[network]["levels"], PLAN.spacing),
         normalisation="batch",
     )
     makers: Mapping[str, Callable[[], Callable[[int], None]]] = {
