@@ -218,7 +218,7 @@ def ours(
     """As a trial trains, its precision checked first as a sweep does."""
     check = check_precisions(config, patch_size=size, batch_size=batch, device=device)
     chosen = check.chosen
-    formats = {"precision": chosen.precision, "memory_format": chosen.memory_format} if chosen else {}
+    formats = {"precision": chosen.precision, "memory_format": check.layouts} if chosen else {}
     run = SegmentationRun(
         {
             **NETWORKS[network],
