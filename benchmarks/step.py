@@ -20,7 +20,7 @@ On a CPU (`--tiny` sizes) it shows that the script runs, and claims nothing.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from itertools import repeat
@@ -35,6 +35,7 @@ import torch
 from monai.data import CacheDataset, ThreadDataLoader, set_track_meta
 from monai.transforms import Compose, EnsureTyped, FgBgToIndicesd, RandCropByPosNegLabeld, RandFlipd
 from stock.steps import Stock, batches, trains
+from training_step import timed
 
 from trainables.levels import level_strides
 from trainables.losses import segmentation_loss
@@ -296,11 +297,7 @@ def monai(
         shuffle=True,
         drop_last=True,
     )
-    return trains(stock(config, device, half=True), endless(loader))
-
-
-def endless(loader: ThreadDataLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    return batches(loader)
+    return trains(stock(config, device, half=True), batches(loader))
 
 
 def measure(side: Callable[[int], None], device: torch.device) -> list[float]:
@@ -309,14 +306,6 @@ def measure(side: Callable[[int], None], device: torch.device) -> list[float]:
     one, _ = timed(lambda: side(2), device)
     count = max(2, round(SECONDS / (one / 2)))
     return [timed(lambda: side(count), device)[0] / count for _ in range(ROUNDS)]
-
-
-def timed(action: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = action()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started, result
 
 
 def line(cell: Mapping[str, Any]) -> str:

@@ -54,6 +54,11 @@ class SearchSpace(Mapping[str, Parameter]):
         """The values that every trial has in common."""
         return {name: p.value for name, p in self._parameters.items() if isinstance(p, Fixed)}
 
+    def first(self, default: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration: `default` where it names a parameter, else the first choice or the low end of a range."""
+        ends = {name: p.values[0] if isinstance(p, Choice) else p.low for name, p in self.searched.items()}
+        return {**self.fixed, **ends, **default}
+
     def size(self) -> int | None:
         """How many different configurations there are; None if a float without a step makes them endless."""
         sizes = [parameter.size() for parameter in self._parameters.values()]

@@ -22,7 +22,8 @@ from trainables.volumes import Volumes
 from tuner.amp_command import phantom_size
 from tuner.amp_plots import seconds_to
 from tuner.amp_report import fits_table, step_table, write_amp_study
-from tuner.amp_study import AmpSettings, AmpStudy, CurvePoint, _most, run_amp_study
+from tuner.amp_settings import AmpSettings
+from tuner.amp_study import AmpStudy, CurvePoint, _most, run_amp_study
 from tuner.cli import app
 
 SETTINGS = replace(
@@ -128,6 +129,14 @@ def test_a_cell_that_does_not_fit_says_so(study: AmpStudy, tmp_path: Path) -> No
     assert row["failure"] == "out of memory"
     assert pd.isna(row["speed_up"])
     assert "| 8x8x8 | 1 | bf16 | out of memory |" in write_amp_study(full, tmp_path, {}).read_text()
+
+
+def test_a_precision_that_diverged_leaves_the_others_figures(study: AmpStudy, tmp_path: Path) -> None:
+    curves = tuple(point for point in study.curves if point.precision == "fp32")
+    largest = (study.largest[0], replace(study.largest[1], dice=(), steps=0.0))
+    page = write_amp_study(replace(study, curves=curves, largest=largest), tmp_path, ENVIRONMENT).read_text()
+    assert (tmp_path / "time_to_dice.png").is_file()
+    assert "| 0 |  |" in page.splitlines()[-1]
 
 
 def test_the_sources_figures_stand_beside_their_sizes(study: AmpStudy) -> None:

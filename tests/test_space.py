@@ -135,3 +135,9 @@ def test_fixed_values_alone():
     }
     with pytest.raises(SpaceError, match=r"training\.levels: \{'choice': \[3, 4\]\} is not a value"):
         parse_fixed({"levels": {"choice": [3, 4]}}, key="training")
+
+
+def test_the_first_configuration_is_the_default_where_it_names_a_parameter() -> None:
+    space = parse_space({"rate": {"float": [1e-4, 1e-2], "log": True}, "batch": {"choice": [4, 2]}, "loss": "dice"})
+    assert space.first({}) == {"rate": 1e-4, "batch": 4, "loss": "dice"}
+    assert space.first({"rate": 1e-3}) == {"rate": 1e-3, "batch": 4, "loss": "dice"}

@@ -78,7 +78,7 @@ def resolve_precision(name: str, device: torch.device | str) -> Precision:
 
 
 def _without_tensor_cores(name: str, device: torch.device) -> str:
-    allowed = ("auto", "fp32", "bf16") if device.type == "cpu" else ("auto", "fp32")
+    allowed = ("auto", *available_precisions(device))
     if name not in allowed:
         raise SettingError(
             f"precision: {name} needs a CUDA GPU, and this run is on {device.type!r}; use {' or '.join(allowed)}"

@@ -82,9 +82,7 @@ class SegmentationRun:
         self._memory = MemoryMeter(self._device, data.get("memory_limit_gib"))
 
         spacing = volumes.plan.spacing
-        self.network_config = _network_config(
-            config, spacing=spacing, channels=volumes.channels, targets=volumes.targets
-        )
+        self.network_config = network_for(config, volumes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = build_network(self.network_config, self._device, memory_format=self._memory_format)
@@ -304,6 +302,11 @@ class SegmentationRun:
                 "device": device_name(self._device),
             },
         )
+
+
+def network_for(config: SegmentationConfig, volumes: Volumes) -> NetworkConfig:
+    """The network that a run with `config` trains on `volumes`. Raises SettingError where none can be."""
+    return _network_config(config, spacing=volumes.plan.spacing, channels=volumes.channels, targets=volumes.targets)
 
 
 def _settled(setting: str, measured: str | None) -> str:

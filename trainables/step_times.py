@@ -57,7 +57,6 @@ def time_step(
     batch_size: int,
     precision: Precision,
     regions: bool = False,
-    optimizer: str = "adam",
     steps: int = 50,
     seconds: float = 10.0,
 ) -> StepTimes:
@@ -78,23 +77,18 @@ def time_step(
             label = torch.randint(0, network.out_channels, (batch_size, *patch_size), dtype=torch.uint8).to(device)
         step = TrainingStep(
             model,
-            build_optimizer(model.parameters(), optimizer=optimizer),
+            build_optimizer(model.parameters(), optimizer="adam"),
             segmentation_loss("dice", regions),
             precision,
         )
         clock = _CudaClock() if device.type == "cuda" else _Clock()
+        for _ in range(WARM_UP if device.type == "cuda" else 1):
+            _step(step, model, image, label, clock)
+        clock.wait()
         marks: list[list[Callable[[], float]]] = []
-        ends = float("inf")
-        for number in range((WARM_UP if device.type == "cuda" else 1) + steps):
-            warming = number < (WARM_UP if device.type == "cuda" else 1)
-            if not warming and not marks:
-                clock.wait()
-                ends = time.perf_counter() + seconds
-            if len(marks) >= FEWEST_STEPS and time.perf_counter() > ends:
-                break
-            times = _step(step, model, image, label, clock)
-            if not warming:
-                marks.append(times)
+        ends = time.perf_counter() + seconds
+        while len(marks) < steps and (len(marks) < FEWEST_STEPS or time.perf_counter() < ends):
+            marks.append(_step(step, model, image, label, clock))
         clock.wait()
     except RuntimeError as error:
         if not is_out_of_memory(error):

@@ -14,7 +14,8 @@ from trainables.phantom import LARGEST_SIZE, write_phantom
 from trainables.segmentation_config import parse_patch_size
 from tuner import machine
 from tuner.amp_report import write_amp_study
-from tuner.amp_study import AmpSettings, run_amp_study
+from tuner.amp_settings import AmpSettings
+from tuner.amp_study import run_amp_study
 from tuner.config import DatasetConfig, PreprocessingConfig, cache_folder
 from tuner.environment import describe_environment
 from tuner.preparation import prepare

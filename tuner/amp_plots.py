@@ -9,9 +9,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from tuner.amp_study import AmpStudy, CurvePoint
-from tuner.plot_style import BLUE, FAINT, INK, ORANGE, SLATE, STYLE, canvas, title
+from tuner.plot_style import BLUE, GREEN, INK, ORANGE, SLATE, STYLE, canvas, grid_across, title
 
-GREEN = "#009E73"
 LOOKS: Mapping[str, dict[str, Any]] = {
     "fp32": {"color": INK, "linestyle": "-", "marker": "o"},
     "fp16": {"color": BLUE, "linestyle": "--", "marker": "s"},
@@ -41,8 +40,7 @@ def curves_chart(study: AmpStudy) -> Figure:
         for axes, name in ((loss_axes, "training loss"), (dice_axes, "validation Dice")):
             axes.set_xlabel("steps")
             axes.set_title(name, loc="left", fontsize=10, color=SLATE)
-            axes.grid(axis="y", color=FAINT, linewidth=0.8)
-            axes.set_axisbelow(True)
+            grid_across(axes)
             axes.set_xlim(left=0)
         dice_axes.legend(frameon=False, loc="lower right")
         seeds = study.settings.seeds
@@ -60,13 +58,14 @@ def time_chart(study: AmpStudy) -> Figure:
         levels = [top * (level + 1) / DICE_LEVELS for level in range(DICE_LEVELS)]
         for precision in study.settings.precisions:
             curves = _by_seed([p for p in study.curves if p.precision == precision])
+            if not curves:  # none of its runs came to an evaluation
+                continue
             times = [median(seconds_to(curve, level) for curve in curves) for level in levels]
             axes.plot(levels, times, label=precision, markersize=5, linewidth=1.8, **LOOKS[precision])
         axes.set_xlabel("validation Dice")
         axes.set_ylabel("seconds of training")
         axes.set_yscale("log")
-        axes.grid(axis="y", color=FAINT, linewidth=0.8)
-        axes.set_axisbelow(True)
+        grid_across(axes)
         axes.legend(frameon=False, loc="upper left")
         title(
             figure,

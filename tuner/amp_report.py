@@ -14,6 +14,7 @@ from trainables.segmentation_config import patch_text
 from trainables.step_times import PARTS
 from tuner.amp_plots import curves_chart, time_chart
 from tuner.amp_study import AmpStudy, Cell
+from tuner.environment import libraries_text
 from tuner.files import replace_file, write_text
 from tuner.markdown import escape, spread, table
 
@@ -91,7 +92,7 @@ def fits_table(study: AmpStudy) -> pd.DataFrame:
 def largest_table(study: AmpStudy) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {**{key: value for key, value in asdict(row).items() if key != "dice"}}
+            {key: value for key, value in asdict(row).items() if key != "dice"}
             | {f"dice_{seed}": dice for seed, dice in enumerate(row.dice)}
             for row in study.largest
         ]
@@ -114,11 +115,10 @@ def _page(study: AmpStudy, environment: Mapping[str, Any]) -> Iterator[str]:
         yield ONLY_A_TEST
     yield "## Made with"
     facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
-    libraries = ", ".join(f"{name} {version}" for name, version in environment.get("libraries", {}).items() if version)
     lines = [f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items()]
     if "command" in environment:
         lines.append(f"- command: `{shlex.join(environment['command'])}`")
-    yield "\n".join([*lines, f"- libraries: {escape(libraries)}"])
+    yield "\n".join([*lines, f"- libraries: {escape(libraries_text(environment))}"])
     yield "## 1. A training step"
     yield (
         "Seconds, medians of the steps; in brackets the quartiles of the total. The source's V100 had the original 3D "

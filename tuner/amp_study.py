@@ -4,11 +4,12 @@ The questions and the layout of the tables are those of Yang 2020 (mixed precisi
 who measured a V100 with the original 3D U-Net on patches of 128 and 160 voxels.
 """
 
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import torch
@@ -16,13 +17,14 @@ import torch
 from trainables.device import use_device
 from trainables.errors import SettingError, TrainingError
 from trainables.memory import estimate_memory
-from trainables.networks import build_network
+from trainables.memory_trace import held_by_network
 from trainables.precision import resolve_precision
 from trainables.protocol import Budget
-from trainables.segmentation import SegmentationRun, check_parameters
+from trainables.segmentation import SegmentationRun, network_for
 from trainables.segmentation_config import SegmentationConfig, patch_text
 from trainables.step_times import StepTimes, time_step
 from trainables.volumes import Volumes
+from tuner.amp_settings import AmpSettings, check_on
 from tuner.preparation import Prepared
 
 EVALUATIONS = 6
@@ -34,113 +36,7 @@ WIDER = (1, 1.25, 1.5, 1.75, 2, 2.5, 3)
 MOST_PATCHES = 64
 """In a batch that is asked whether it fits."""
 
-_PLAIN = {
-    "loss": "dice",
-    "optimizer": "adam",
-    "schedule": "constant",
-    "weight_decay": 0.0,
-    "weight_averaging": 0.0,
-    "normalisation": "batch",
-    "tilt": 0.0,
-    "zoom": 0.0,
-    "noise": 0.0,
-    "intensity_scale": 0.0,
-    "intensity_shift": 0.0,
-}
-"""The source trains with Adam at a constant rate by the Dice loss."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AmpSettings:
-    """What is compared."""
-
-    network: str
-    width: int
-    levels: int
-    patches: tuple[tuple[int, int, int], ...]
-    batches: tuple[int, ...]
-    precisions: tuple[str, ...]
-    """fp32 first, which the others are compared with."""
-
-    seeds: int
-    steps: int
-    """Of a learning curve."""
-
-    seconds: float
-    """Of training of each of the largest networks."""
-
-    learning_rate: float
-    device: str
-
-    @classmethod
-    def usual(cls, device: str) -> "AmpSettings":
-        """The source's sizes on a GPU; on a CPU what ends within two minutes, and tests the way only."""
-        if torch.device(device).type == "cuda":
-            return cls(
-                network="unet3d",
-                width=32,
-                levels=4,
-                patches=((128, 128, 128), (160, 160, 160)),
-                batches=(2, 4, 8),
-                precisions=("fp32", "fp16", "bf16"),
-                seeds=3,
-                steps=600,
-                seconds=120.0,
-                learning_rate=1e-3,
-                device=device,
-            )
-        return cls(
-            network="compact_unet",
-            width=4,
-            levels=3,
-            patches=((24, 24, 24), (32, 32, 32)),
-            batches=(1, 2),
-            precisions=("fp32", "bf16"),
-            seeds=2,
-            steps=120,
-            seconds=5.0,
-            learning_rate=1e-2,
-            device=device,
-        )
-
-    def check(self) -> None:
-        """Raises SettingError where something can't be compared on the device."""
-        named = self.precisions
-        if named[:1] != ("fp32",) or len(named) < 2 or len(set(named)) < len(named):
-            raise SettingError(
-                f"precision: must be fp32 and at least one other to compare with it, got {','.join(named)!r}"
-            )
-        for name in named:
-            if name == "auto":
-                raise SettingError("precision: auto is one of the others; name them, such as fp32,fp16,bf16")
-            resolve_precision(name, self.device)
-        SegmentationConfig.from_mapping(self.parameters("fp32"))
-
-    def check_volumes(self, volumes: Volumes) -> None:
-        """Raises SettingError where a patch is not for the network, or for `volumes`."""
-        for size in self.patches:
-            _check(self.parameters("fp32", patch_size=list(size)), volumes)
-        smallest = self.patches[0]
-        x, y, z = (int(median(sizes)) for sizes in zip(*volumes.shapes.values(), strict=True))
-        if any(part > whole for part, whole in zip(smallest, (x, y, z), strict=True)):
-            raise SettingError(
-                f"patch: {patch_text(smallest)}, on which networks are trained here, is larger than the median volume "
-                f"of {patch_text((x, y, z))} voxels; use a smaller one, or a data set of larger volumes"
-            )
-
-    def parameters(self, precision: str, **changes: Any) -> dict[str, Any]:
-        """Of a training run on the smallest patch and batch."""
-        return {
-            **_PLAIN,
-            "network": self.network,
-            "width": self.width,
-            "levels": self.levels,
-            "patch_size": list(self.patches[0]),
-            "batch_size": self.batches[0],
-            "learning_rate": self.learning_rate,
-            "precision": precision,
-            **changes,
-        }
+_FLOAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,9 +160,7 @@ def _cells(settings: AmpSettings, volumes: Volumes) -> Iterator[Cell]:
             batch=batch,
             precision=precision,
             times=time_step(
-                config.network_config(
-                    spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
-                ),
+                network_for(config, volumes),
                 patch_size=patch,
                 batch_size=batch,
                 precision=resolve_precision(precision, settings.device),
@@ -288,23 +182,18 @@ def _estimate(parameters: Mapping[str, Any], volumes: Volumes, settings: AmpSett
 
 
 def _fits(settings: AmpSettings, volumes: Volumes, memory_gib: float) -> Iterator[Fits]:
+    def fits(precision: str, patch: Sequence[int], batch: int) -> bool:
+        parameters = settings.parameters(precision, patch_size=list(patch), batch_size=batch)
+        return _estimate(parameters, volumes, settings) <= memory_gib
+
     for precision in settings.precisions:
-
-        def fits(patch: Sequence[int], batch: int, precision: str = precision) -> bool:
-            parameters = settings.parameters(precision, patch_size=list(patch), batch_size=batch)
-            return _estimate(parameters, volumes, settings) <= memory_gib
-
-        batches = {patch_text(patch): _most(partial(fits, patch)) for patch in settings.patches}
+        batches = {patch_text(patch): _most(partial(fits, precision, patch)) for patch in settings.patches}
         yield Fits(precision=precision, memory_gib=memory_gib, batches=batches)
 
 
 def _most(fits: Callable[[int], bool]) -> int:
     """The largest whole number up to MOST_PATCHES that fits, if a smaller one always does; 0 where 1 does not."""
-    low, high = 0, MOST_PATCHES + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+    return bisect(range(1, MOST_PATCHES + 1), False, key=lambda number: not fits(number))
 
 
 def _curves(settings: AmpSettings, data: Mapping[str, Any]) -> Iterator[CurvePoint]:
@@ -369,20 +258,12 @@ def _candidates(settings: AmpSettings, volumes: Volumes) -> Iterator[AmpSettings
     for levels, factor in product((settings.levels, settings.levels + 1), WIDER):
         candidate = replace(settings, width=2 * round(settings.width * factor / 2), levels=levels)
         try:
-            _check(candidate.parameters("fp32"), volumes)
+            check_on(candidate.parameters("fp32"), volumes)
         except SettingError:
             continue
         yield candidate
 
 
-def _check(parameters: Mapping[str, Any], volumes: Volumes) -> None:
-    check_parameters(parameters, spacing=volumes.plan.spacing, channels=volumes.channels, targets=volumes.targets)
-
-
 def _parameters(settings: AmpSettings, volumes: Volumes) -> int:
-    config = SegmentationConfig.from_mapping(settings.parameters("fp32")).network_config(
-        spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
-    )
-    with torch.device("meta"):
-        network = build_network(config, "meta")
-    return sum(parameter.numel() for parameter in network.parameters())
+    weights, _ = held_by_network(network_for(SegmentationConfig.from_mapping(settings.parameters("fp32")), volumes))
+    return weights // _FLOAT

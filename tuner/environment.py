@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,11 @@ def describe_environment() -> dict[str, Any]:
         "revision": _revision(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+
+
+def libraries_text(environment: Mapping[str, Any]) -> str:
+    """The libraries of what `describe_environment` gave, with their versions, in a line."""
+    return ", ".join(f"{name} {version}" for name, version in environment.get("libraries", {}).items() if version)
 
 
 def processor() -> str:

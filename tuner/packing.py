@@ -71,10 +71,10 @@ def estimates(space: SearchSpace, default: Mapping[str, Any], estimate: Estimate
     Not more than MOST_ESTIMATES of them. The other parameters are the default configuration's, where it names them.
     """
     values = {name: list(_values(parameter)) for name, parameter in space.searched.items()}
-    first = {name: default.get(name, choices[0]) for name, choices in values.items()}
+    first = space.first(default)
 
     def need(point: Mapping[str, Any]) -> float | None:
-        return estimate({**space.fixed, **first, **point})
+        return estimate({**first, **point})
 
     needs = {name: {need({name: value}) for value in choices} for name, choices in values.items()}
     telling = [name for name, found in needs.items() if len(found) > 1]

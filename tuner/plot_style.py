@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 WIDTH = 9.0
 """Inches, at 200 pixels each."""
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 """From the palette of Okabe and Ito, which the colour-blind tell apart; all else is grey."""
 
 INK, SLATE, GREY, FAINT = "#24292F", "#57606A", "#BCC2C9", "#E6E9ED"
@@ -50,14 +50,19 @@ def title(figure: Figure, text: str, explanation: str) -> None:
     figure.text(0.015, 1 - 0.55 / height, explanation, color=SLATE, va="center")
 
 
+def grid_across(axes: Axes) -> None:
+    """Faint lines at the heights of the ticks, behind what is drawn."""
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
 def dice_axis(axes: Axes, scores: pd.Series) -> str:
     """Dice on a log scale of the error 1 - Dice: from 0.80 to 0.90 is as far as from 0.60 to 0.80.
 
     Good trials differ by a hundredth where bad ones differ by tenths. Scores that can't be Dice stay on a linear scale.
     Returns what a reader is to know of the scale.
     """
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
+    grid_across(axes)
     if scores.empty or not scores.between(0, HIGHEST_DICE).all():
         return ""
     low, high = 1 - (1 - scores.min()) * 1.08, 1 - (1 - scores.max()) * 0.92

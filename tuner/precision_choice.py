@@ -16,9 +16,10 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.connect import Cluster
-from search_spaces.parameters import Choice, Fixed, Float, Int
+from search_spaces.parameters import Choice, Fixed
 from trainables.precision_check import check_precisions
 from trainables.precision_table import PrecisionCheck
+from trainables.segmentation import network_for
 from trainables.segmentation_config import SegmentationConfig
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
@@ -58,9 +59,7 @@ def measured_formats(
 ) -> dict[str, dict[str, Any]]:
     """By device the `precision` that `auto` is there, and for each precision the `memory_format` that `auto` is.
 
-    `tell` is told what a user should know of it.
-
-    As it was found when the sweep began, or as it is found now.
+    As it was found when the sweep began, or as it is found now. `tell` is told what a user should know of it.
     """
     checks = _read(directory)
     if not checks:
@@ -156,23 +155,16 @@ def _asked(config: SweepConfig, prepared: Prepared) -> dict[str, Any]:
     precisions = precisions_to_check(config)
     if config.trainable != SEGMENTATION or precisions == []:
         return {}
-    volumes, space = prepared.volumes, config.search_space
-    first = {name: _first(parameter) for name, parameter in space.searched.items()}
-    run = SegmentationConfig.from_mapping({**space.fixed, **first, **config.default})
+    volumes = prepared.volumes
+    run = SegmentationConfig.from_mapping(config.search_space.first(config.default))
     return {
-        "network": run.network_config(
-            spacing=volumes.plan.spacing, in_channels=volumes.channels, out_channels=volumes.targets.channels
-        ),
+        "network": network_for(run, volumes),
         "patch_size": run.patch_size,
         "batch_size": run.patches_at_once,
         "regions": volumes.targets.regions,
         "precisions": precisions,
         "threads": max(1, int(config.resources.cpus_per_trial)),
     }
-
-
-def _first(parameter: Choice | Float | Int) -> Any:
-    return parameter.values[0] if isinstance(parameter, Choice) else parameter.low
 
 
 def _read(directory: SweepDirectory) -> list[PrecisionCheck]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tuner.best import Best
 from tuner.config import SweepConfig
+from tuner.environment import libraries_text
 from tuner.importance import FEWEST_TRIALS, Importance
 from tuner.markdown import dice, escape
 from tuner.report_answer import answer, trials_left
@@ -106,14 +107,13 @@ class Page:
         if not known:
             return
         devices = ", ".join(f"{d['name']} ({d['memory_gib']:.0f} GiB)" for d in known.get("devices", []))
-        libraries = ", ".join(f"{name} {version}" for name, version in known.get("libraries", {}).items() if version)
         machine = f"{known.get('processor')}, {known.get('cores')} cores, {known.get('memory_gib')} GiB"
         yield "## Environment"
         facts = {
             "machine": machine,
             "devices": devices or "no GPU",
             "system": known.get("system"),
-            "software": f"Python {known.get('python')}, {libraries}",
+            "software": f"Python {known.get('python')}, {libraries_text(known)}",
             "revision": known.get("revision") or "not a checkout",
         }
         yield "\n".join(f"- {name}: {escape(fact)}" for name, fact in facts.items())

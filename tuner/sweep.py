@@ -11,7 +11,7 @@ from tuner.directory import SweepDirectory
 from tuner.drive import Drive
 from tuner.environment import describe_environment
 from tuner.errors import StudyError
-from tuner.files import replace_file
+from tuner.files import replace_file, write_text
 from tuner.preparation import Prepared, check_space, check_trainable, prepare
 from tuner.quiet import library_messages
 from tuner.results import Results
@@ -160,9 +160,9 @@ def _write_set_up(directory: SweepDirectory, config: SweepConfig, prepared: Prep
             "content_hash": prepared.fingerprint.content_hash,
         }
         split = json.dumps(asdict(prepared.split), indent=1)
-        replace_file(directory.split_file, lambda path: path.write_text(split))
+        write_text(directory.split_file, split)
     text = json.dumps(environment, indent=1)
-    replace_file(directory.environment_file, lambda path: path.write_text(text))
+    write_text(directory.environment_file, text)
     _write_sweep_file(directory, config)
 
 
