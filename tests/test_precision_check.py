@@ -1,6 +1,7 @@
 """What a device trains fastest with: chosen by measurement, and only where gradients agree with fp32."""
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ ROW = FormatCheck(precision="fp32", memory_format="contiguous", step_seconds=1.0
 
 
 def check(**options: Any) -> PrecisionCheck:
-    given = {"patch_size": (16, 16, 16), "batch_size": 2, "device": "cpu", "threads": 1, **options}
+    given = {"patch_size": (16, 16, 16), "batch_size": 2, "device": "cpu", **options}
     return check_precisions(NETWORK, **given)
 
 
@@ -170,3 +171,15 @@ def test_it_travels_as_json() -> None:
     mapping = json.loads(json.dumps(found.to_mapping()))
     assert PrecisionCheck.from_mapping(mapping) == found
     assert mapping["chosen"]["precision"] == "fp32"
+
+
+def test_what_else_the_machine_does_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits for a core is not slow; here each step sleeps for longer than it computes."""
+    real = precision_check.TrainingStep.__call__
+
+    def delayed(self: Any, *args: Any, **options: Any) -> torch.Tensor:
+        time.sleep(0.2)
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(precision_check.TrainingStep, "__call__", delayed)
+    assert all((row.step_seconds or 1) < 0.2 for row in check(precisions=["fp32"]).rows)

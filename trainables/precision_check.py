@@ -52,12 +52,11 @@ def check_precisions(
     regions: bool = False,
     device: torch.device | str,
     precisions: Sequence[str] | None = None,
-    threads: int | None = None,
 ) -> PrecisionCheck:
     """Train `network` a few steps in each of `precisions` (default: all that the device has) and each memory layout.
 
     Takes seconds, a minute at most, and on the device the memory of a step. Where the batch does not fit in fp32 it is
-    one patch; a CPU is given up to two patches of up to LARGEST_ON_CPU voxels.
+    one patch; a CPU is given up to two patches of up to LARGEST_ON_CPU voxels, and one core.
     """
     device = torch.device(device)
     use_device(device)
@@ -65,8 +64,8 @@ def check_precisions(
     if device.type == "cpu":
         patch_size, batch_size = _small(patch_size, patch_divisors(network.strides)), min(batch_size, 2)
     before = torch.get_num_threads()
-    if threads and device.type == "cpu":
-        torch.set_num_threads(threads)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # what others do on the machine then hardly counts, see `_seconds`
     try:
         rows, fitting = _rows(network, patch_size, batch_size, regions, device, precisions)
     finally:
@@ -104,10 +103,6 @@ def _rows(
                 rows.append(FormatCheck(precision=name, memory_format=layout, failure="left out for time"))
                 continue
             row, gradient = _row(network, resolve_precision(name, device), layout, batch, regions, reference)
-            if device.type == "cpu" and row.step_seconds is not None:
-                # Ray starts meanwhile: what disturbed the one time hardly disturbs the other.
-                again, _ = _row(network, resolve_precision(name, device), layout, batch, regions, reference)
-                row = replace(row, step_seconds=min(row.step_seconds, again.step_seconds or row.step_seconds))
             rows.append(row)
             if name == "fp32" and reference is None:
                 reference = gradient
@@ -163,9 +158,9 @@ def _slower_convolution(width: int, half: torch.dtype) -> float:
         times = []
         with torch.no_grad():
             for _ in range(3):
-                started = time.perf_counter()
+                started = time.thread_time()
                 convolution(features)
-                times.append(time.perf_counter() - started)
+                times.append(time.thread_time() - started)
         seconds[dtype] = min(times)
     return seconds[half] / seconds[torch.float32]
 
@@ -206,15 +201,19 @@ def _gradient(network: torch.nn.Module, precision: Precision, batch: tuple[Tenso
 
 
 def _seconds(step: TrainingStep | GraphedStep, batch: tuple[Tensor, Tensor]) -> float:
-    """Seconds of a step when nothing else disturbs it: the shortest of a few."""
+    """Seconds of a step when nothing else disturbs it: the shortest of a few.
+
+    On a CPU of its thread's processor time: Ray starts meanwhile, and others may work there too.
+    """
     cuda = batch[0].device.type == "cuda"
+    clock = time.perf_counter if cuda else time.thread_time
 
     def timed() -> float:
-        started = time.perf_counter()
+        started = clock()
         step(*batch, learning_rate=1e-4)
         if cuda:
             torch.cuda.synchronize()
-        return time.perf_counter() - started
+        return clock() - started
 
     for _ in range(WARM_UP + 2 if cuda else 1):
         timed()

@@ -163,7 +163,6 @@ def _asked(config: SweepConfig, prepared: Prepared) -> dict[str, Any]:
         "batch_size": run.patches_at_once,
         "regions": volumes.targets.regions,
         "precisions": precisions,
-        "threads": max(1, int(config.resources.cpus_per_trial)),
     }
 
 

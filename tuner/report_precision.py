@@ -16,9 +16,10 @@ def precision(environment: Mapping[str, Any]) -> Iterator[str]:
     yield "## Precision"
     for check in checks:
         size = "x".join(map(str, check.patch_size))
+        device = "one core of the CPU" if check.device == "cpu" else check.device
         yield (
-            f"On {escape(check.device)}, a training step of {check.batch_size} x {size} voxels. A format agrees with "
-            "fp32 if the first step's gradient is no farther from it, as a share of its length, than "
+            f"On {escape(device)}, a training step of {check.batch_size} x {size} voxels. A format agrees with fp32 if "
+            "the first step's gradient is no farther from it, as a share of its length, than "
             f"{', '.join(f'{limit:g} ({name})' for name, limit in TOLERANCE.items() if name != 'fp32')}."
         )
         header = ("precision", "memory format", "step, ms", "gradient error", "")
