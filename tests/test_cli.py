@@ -25,11 +25,11 @@ from tuner.errors import SweepInterrupted
 from tuner.storage import open_storage
 from tuner.view import View
 
-TOY = """\
+TOY_TRAINING = """\
 trainable: trainables.toy:ToyRun
-parameters: {learning_rate: 1e-3}
 budget: {unit: steps, maximum: 90}
 """
+TOY = f"{TOY_TRAINING}parameters: {{learning_rate: 1e-3}}\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,25 @@ def test_resume_finds_a_sweep_in_another_folder(
         found, given = asked.pop()
         assert found == directory
         assert (given["confirm"], given["trials"], given["address"]) == (confirm, trials, None)
+
+
+def test_run_continues_what_was_begun(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the script of a job that is queued again asks for."""
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    def stop(what: str, options: dict[str, object]) -> None:
+        asked.append((what, options))
+        raise SweepInterrupted("stopped")
+
+    monkeypatch.setattr("tuner.sweep.run_sweep", lambda config, **options: stop("run", options))
+    monkeypatch.setattr("tuner.sweep.resume_sweep", lambda directory, **options: stop("resume", options))
+    (tmp_path / "toy.yaml").write_text("name: toy\nspace: {learning_rate: {float: [0, 1]}}\n" + TOY_TRAINING)
+    command = ("run", "toy.yaml", "--continue", "--runs", "elsewhere", "--trials", 9, "--no-confirm")
+    assert voxtune(*command).code == 130
+    sweep_directory(tmp_path / "elsewhere" / "toy")
+    assert voxtune(*command).code == 130
+    assert [what for what, _ in asked] == ["run", "resume"]
+    assert (asked[1][1]["trials"], asked[1][1]["confirm"]) == (9, False)
 
 
 def test_train(voxtune: Voxtune, tmp_path: Path) -> None:

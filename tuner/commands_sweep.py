@@ -98,6 +98,9 @@ def run(
         list[str] | None,
         typer.Option("--from", metavar="RUN", help="Try the best configurations of this earlier sweep first."),
     ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="If the sweep was begun already, go on with it as `resume` does.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a sweep: search, confirm the best, report."""
@@ -113,6 +116,11 @@ def run(
     config = SweepConfig.read(sweep).changed(changes)
 
     from tuner.directory import SweepDirectory
+
+    if go_on and SweepDirectory(runs / config.name).sweep_file.is_file():
+        resume(config.name, trials=trials, runs=runs, address=address, confirm=confirm, verbose=verbose)
+        return
+
     from tuner.sweep import run_sweep
     from tuner.view import View
 
