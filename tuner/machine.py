@@ -38,10 +38,11 @@ def core_limit() -> float | None:
 
 
 def usable_cores() -> int:
-    """Cores that this process may keep busy: those it may run on, within the control group's limit; at least 1."""
+    """Cores that this process may keep busy: those it may run on, within the limits of its control group and of the
+    Slurm job that it is part of, which Slurm need not enforce; at least 1."""
     here = len(os.sched_getaffinity(0))
-    limit = core_limit()
-    return here if limit is None else max(1, min(here, int(limit)))
+    limits = (core_limit(), os.environ.get("SLURM_CPUS_ON_NODE"))
+    return max(1, min([here, *(int(limit) for limit in limits if limit is not None)]))
 
 
 def memory_gib() -> float:
