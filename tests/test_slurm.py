@@ -130,6 +130,19 @@ def test_job_is_submitted(voxtune, tmp_path):
     assert f"Output: {tmp_path / 'runs' / 'toy-17.out'}" in done.stdout.splitlines()
 
 
+def test_job_has_a_sweep_file_of_its_own(voxtune, tmp_path):
+    fake_sbatch(tmp_path, "echo 17")
+    sweep = {**TOY, "cache": "volumes", "storage": "postgresql://me:hunter2@db.example/voxtune"}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    assert voxtune().returncode == 0
+    (tmp_path / "sweep.yaml").unlink()
+    copy = tmp_path / "runs" / "toy.yaml"
+    assert yaml.safe_load(copy.read_text())["cache"] == str(tmp_path / "volumes")
+    assert copy.stat().st_mode & 0o777 == 0o600  # since it holds a password
+    assert "hunter2" not in (tmp_path / "runs" / "toy.sbatch").read_text()
+    assert f"sweep={copy}" in (tmp_path / "runs" / "toy.sbatch").read_text().splitlines()
+
+
 def test_refusal_is_told_in_slurms_words(voxtune, tmp_path):
     fake_sbatch(tmp_path, "echo 'sbatch: error: invalid partition specified: gpus' >&2; exit 1")
     done = voxtune("--partition", "gpus")
@@ -150,6 +163,7 @@ def test_dry_run_prints_the_script_and_submits_nothing(voxtune, tmp_path):
     done = voxtune("--dry-run", "--setup", "setup.sh")
     assert done.returncode == 0, done.stderr
     assert "\nmodule load voxtune/1.0\n" in done.stdout
+    assert f"\nsweep={tmp_path / 'sweep.yaml'}\n" in done.stdout
     assert not (tmp_path / "asked").exists()
     assert not (tmp_path / "runs").exists()
 

@@ -10,7 +10,7 @@ import typer
 
 from cluster.errors import ClusterError
 from tuner.commands_sweep import PANEL, RUNS, Runs
-from tuner.files import write_text
+from tuner.files import replace_file, write_text
 from tuner.terminal import say
 
 if TYPE_CHECKING:
@@ -45,16 +45,19 @@ def slurm(
     """Run a sweep as a Slurm job, or go on with it."""
     from cluster.slurm import SlurmJob, check_slurm, gpus_of, submit
     from tuner.config import SweepConfig
+    from tuner.storage import holds_password
 
     config = SweepConfig.read(sweep)
+    # A submitted job has a copy of its own: what is edited while it waits in the queue is for the next.
+    copy = runs.absolute() / f"{config.name}.yaml"
     job = SlurmJob(
         name=config.name,
-        sweep=sweep.absolute(),
+        sweep=sweep.absolute() if dry_run else copy,
         runs=runs.absolute(),
         folder=Path.cwd(),
         nodes=nodes,
         gpus_per_node=gpus_per_node,
-        cpus_per_task=cpus_per_task or _cores(config, gpus=gpus_of(gpus_per_node)),
+        cpus_per_task=_cores(config, gpus=gpus_of(gpus_per_node)) if cpus_per_task is None else cpus_per_task,
         partition=partition,
         time=time,
         account=account,
@@ -65,9 +68,11 @@ def slurm(
         typer.echo(job.script(), nl=False)
         return
     check_slurm()
+    private = holds_password(config.storage)
+    replace_file(copy, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"), private=private)
     write_text(job.file, job.script())
     number = submit(job.file)
-    say(f"Job {number} runs {config.name} on {nodes} node{'s'[: nodes - 1]}, by {job.file}")
+    say(f"Job {number} runs {config.name} on {nodes} node{'s' if nodes > 1 else ''}, by {job.file}")
     if setup is None:
         say(f"Its nodes take voxtune from {_programs()}; where they don't see that, name another by --setup")
     say(f"Output: {job.output(number)}")
