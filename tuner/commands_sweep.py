@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuner.commands_cluster import is_dashboard, print_status_of_job, resume_job
 from tuner.terminal import console, say
 
 if TYPE_CHECKING:
@@ -142,11 +143,18 @@ def resume(
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials in all, finished ones included.")] = None,
     minutes: Annotated[float | None, typer.Option(help="How long a search in all, the time so far included.")] = None,
     runs: Runs = RUNS,
-    address: Address = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to run on, as for `run`; or, for a sweep that was submitted, http://HEAD:8265."),
+    ] = None,
     confirm: Confirm = True,
     verbose: Verbose = False,
 ) -> None:
     """Go on with a sweep that was interrupted, or for longer."""
+    if address is not None and is_dashboard(address):
+        resume_job(run, address, trials=trials, minutes=minutes, confirm=confirm)
+        return
+
     from tuner.directory import SweepDirectory
 
     directory = SweepDirectory.find(run, runs)
@@ -161,8 +169,18 @@ def resume(
 
 
 @app.command(rich_help_panel=PANEL)
-def status(run: RunName, runs: Runs = RUNS) -> None:
+def status(
+    run: RunName,
+    runs: Runs = RUNS,
+    address: Annotated[
+        str | None, typer.Option(help="Of the cluster that the sweep was submitted to, http://HEAD:8265.")
+    ] = None,
+) -> None:
     """Say how a sweep is doing, while it runs or after it stopped."""
+    if address is not None:
+        print_status_of_job(run, address)
+        return
+
     from tuner.directory import SweepDirectory
     from tuner.status import read_status, status_lines, unfinished_trials
 
