@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from trainables.errors import PredictionError, TrainingError
-from tuner import commands_data, commands_model, commands_study, commands_sweep
+from tuner import (
+    commands_cluster,
+    commands_data,
+    commands_model,
+    commands_slurm,
+    commands_study,
+    commands_sweep,
+    commands_templates,
+)
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.terminal import complain, say
 
@@ -22,8 +30,9 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for commands in (commands_sweep, commands_model, commands_data):
+for commands in (commands_sweep, commands_slurm, commands_cluster, commands_model, commands_data):
     app.add_typer(commands.app)
+app.add_typer(commands_templates.app, name="cluster", rich_help_panel=commands_cluster.PANEL)
 app.add_typer(commands_study.app, name="study", rich_help_panel=commands_data.PANEL)
 
 
