@@ -178,7 +178,7 @@ class KilledSweep:
             case "study write":
                 return os.path.lexists(f"{self.directory.journal}.lock")
             case "checkpoint write":
-                return any(self.directory.checkpoints.glob("*/.state.pt.*.tmp"))
+                return any(self.directory.checkpoints.glob("*/*/.state_*.pt.*.tmp"))
         return True
 
 

@@ -1,14 +1,14 @@
 """Connects to Ray: to one started here for this sweep alone, or to a running cluster."""
 
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.head import prepare_to_join
 from cluster.nodes import Node, alive_nodes, in_groups
 from cluster.shadowing import hiding
 
@@ -22,6 +22,9 @@ class Cluster:
 
     nodes: tuple[Node, ...]
     """Those that are up; at least this machine."""
+
+    local: bool = False
+    """Whether it was started here for this process alone: then it is this machine and no other."""
 
     elastic: bool = False
     """Whether nodes may come when more trials wait than fit: `nodes` are then no bound on what can run at once.
@@ -60,12 +63,15 @@ class Cluster:
 
 
 @contextmanager
-def connect(address: str | None = None, *, cores: int | None = None, verbose: bool = False) -> Iterator[Cluster]:
+def connect(
+    address: str | None = None, *, cores: int | None = None, code: Sequence[Path] = (), verbose: bool = False
+) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start Ray on this machine and end it afterwards.
 
     Args:
         address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
         cores: of a cluster started here; by default Ray counts them, blind to CPU affinity and nested groups.
+        code: packages and modules that are sent to the nodes of a running cluster, and go before theirs.
         verbose: whether what the workers print reaches the terminal.
 
     Raises ClusterError if none answers, or if its workers would import something else in our packages' place.
@@ -75,8 +81,6 @@ def connect(address: str | None = None, *, cores: int | None = None, verbose: bo
             f"the current folder hides voxtune's own modules from Ray's workers: {', '.join(files)}; "
             "run from another folder, or give these another name"
         )
-    if address not in (None, "auto"):
-        _knock(address)
     # Ray reads these when it is imported, and its workers inherit them.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -84,30 +88,43 @@ def connect(address: str | None = None, *, cores: int | None = None, verbose: bo
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     import ray
 
+    if address:
+        prepare_to_join(_head_of_this_machine() if address == "auto" else address)
     try:
         context = ray.init(
             address=address or "local",
             num_cpus=None if address else cores,
             include_dashboard=None if address else True,
             log_to_driver=verbose,
+            runtime_env={"py_modules": [str(path) for path in code]} if address and code else None,
             configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error
+        what = f"the cluster at {address} can't be joined" if address else "Ray can't be started on this machine"
+        raise ClusterError(f"{what}: {error}") from error
     try:
         url = context.dashboard_url
         nodes = ray.nodes()
-        yield Cluster(dashboard=f"http://{url}" if url else None, nodes=alive_nodes(nodes), elastic=in_groups(nodes))
+        yield Cluster(
+            dashboard=f"http://{url}" if url else None,
+            nodes=alive_nodes(nodes),
+            local=address is None,
+            elastic=in_groups(nodes),
+        )
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raises ClusterError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ClusterError(f"address: expected auto or HOST:PORT, got {address!r}")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
+def _head_of_this_machine() -> str:
+    """HOST:PORT of the head that RAY_ADDRESS names, or of the cluster that this machine belongs to.
+
+    Raises ClusterError if there is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    address: str | None = None
+    with suppress(ValueError):
+        address = canonicalize_bootstrap_address("auto")
+    if address is None:
+        raise ClusterError("address: auto finds no Ray cluster on this machine; start one by `ray start --head`")
+    return address

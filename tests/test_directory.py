@@ -22,14 +22,6 @@ def test_no_sweep_has_a_name_that_no_file_can_have(tmp_path):
         SweepDirectory.find("h" * 300, runs=tmp_path)
 
 
-def test_a_loser_leaves_nothing(tmp_path):
-    directory = SweepDirectory.create(tmp_path / "heart")
-    directory.trial_folder("sweep", 3).mkdir()
-    directory.state_file("sweep", 3).touch()
-    directory.forget_trial("sweep", 3)
-    assert list(directory.checkpoints.iterdir()) == []
-
-
 @pytest.mark.parametrize("make", [SweepDirectory.check_free, SweepDirectory.create])
 @pytest.mark.parametrize(
     ("root", "why"),

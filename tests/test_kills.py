@@ -21,7 +21,7 @@ def test_a_killed_sweep_loses_nothing(tmp_path):
     assert [kill["moment"] for kill in sweep.kills if kill["inside a write"]] == ["study write", "checkpoint write"]
     assert {trial.state.name for trial in sweep.trials()} == {"COMPLETE", "PRUNED"}
     assert not list(sweep.directory.root.rglob(".*.tmp"))
-    assert not list(sweep.directory.checkpoints.glob("*/state.pt"))
+    assert not list(sweep.directory.checkpoints.glob("*/*/state_*.pt"))
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,24 @@ from pathlib import Path
 from make_sweep import DEFAULT, RUNGS, evaluation, open_study
 
 from trainables.protocol import Budget
-from tuner.directory import SweepDirectory
+from tuner.checkpoints import MODEL, Checkpoints, state_name
 from tuner.limits import Limits
 from tuner.study import DEFAULT_ORIGIN
+from tuner.trial_files import LocalFiles
 from tuner.work import Work
 
 
 def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -> None:
     study = open_study()
     study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
-    directory = SweepDirectory.create(tmp_path / "sweep")
+    files = LocalFiles(tmp_path)
+    checkpoints = Checkpoints(files)
     work = Work(
         study=study,
         study_name="sweep",
-        directory=directory,
+        checkpoints=checkpoints,
+        trial_files=files,
+        ray_results=tmp_path / "ray",
         trainable="trainables.toy:ToyRun",
         data={},
         budget=Budget(unit="steps", maximum=900),
@@ -33,9 +37,8 @@ def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -
 
     def begin(score: float, step: int) -> int:
         number = study.ask().number
-        directory.trial_folder("sweep", number).mkdir()
-        for file in (directory.state_file("sweep", number), directory.model_file("sweep", number)):
-            file.touch()
+        for name in (state_name(step), MODEL):
+            files.put(f"{checkpoints.folder('sweep', number, 1)}/{name}", Path.touch)
         study.report(number, step, evaluation(score, step))
         return number
 
@@ -47,8 +50,7 @@ def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -
     study.finish(lost, "error", error="a bug")
     still_running = begin(0.4, 111)
     work.forget_losers()
-    assert directory.trials_kept("sweep") == [0, 2, 4, still_running]
-    assert directory.trials_kept("confirm") == []
-    assert not directory.state_file("sweep", 2).exists()
-    assert directory.model_file("sweep", 2).exists()
-    assert directory.state_file("sweep", still_running).exists()
+    assert checkpoints.trials("sweep") == [0, 2, 4, still_running]
+    assert checkpoints.trials("confirm") == []
+    assert files.names("sweep_0002") == ["sweep_0002/attempt_1/model.pt"]
+    assert checkpoints.state_up_to("sweep", still_running, 111) == "sweep_0006/attempt_1/state_0111.pt"

@@ -128,29 +128,29 @@ def config(**resources: Any) -> SweepConfig:
     )
 
 
-def cluster(**node: float) -> Cluster:
-    return Cluster(dashboard=None, nodes=(Node(name="node0", **node),))
+def cluster(*, local: bool = True, **node: float) -> Cluster:
+    return Cluster(dashboard=None, nodes=(Node(name="node0", **node),), local=local)
 
 
 def test_auto_becomes_a_fraction_and_the_memory_that_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(share.machine, "cuda_devices", lambda: (gpu(10.0),))  # the toy pretends to take up to 2 GiB
-    found = share_of_trial(config(gpus_per_trial="auto"), cluster(cpus=8, gpus=2), data={}, local=True)
+    found = share_of_trial(config(gpus_per_trial="auto"), cluster(cpus=8, gpus=2), data={})
     assert (found.cpus, found.gpus, found.device) == (1, 1 / 3, "cuda")  # 9.5 / 4 - 0.6 is less than 2
     assert found.memory_gib == pytest.approx(USABLE * 10 / 3 - CONTEXT_GIB)
-    few_cores = share_of_trial(config(gpus_per_trial="auto"), cluster(cpus=4, gpus=2), data={}, local=True)
+    few_cores = share_of_trial(config(gpus_per_trial="auto"), cluster(cpus=4, gpus=2), data={})
     assert few_cores.gpus == 1 / 2
 
 
 def test_what_the_file_says_goes_before_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(share.machine, "cuda_devices", lambda: (gpu(79.0),))
-    found = share_of_trial(config(gpus_per_trial=0.5, memory_limit_gib=3), cluster(cpus=8, gpus=1), data={}, local=True)
+    found = share_of_trial(config(gpus_per_trial=0.5, memory_limit_gib=3), cluster(cpus=8, gpus=1), data={})
     assert (found.gpus, found.memory_gib) == (0.5, 3)
 
 
 def test_without_a_gpu_memory_is_divided_among_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(share.machine, "memory_gib", lambda: 24.0)
-    found = share_of_trial(config(cpus_per_trial=2), cluster(cpus=8, gpus=0), data={}, local=True)
+    found = share_of_trial(config(cpus_per_trial=2), cluster(cpus=8, gpus=0), data={})
     assert found.resources == {"cpu": 2, "gpu": 0}
     assert found.memory_gib == 6
-    elsewhere = share_of_trial(config(cpus_per_trial=2), cluster(cpus=8, gpus=0), data={}, local=False)
+    elsewhere = share_of_trial(config(cpus_per_trial=2), cluster(local=False, cpus=8, gpus=0), data={})
     assert elsewhere.memory_gib is None

@@ -22,7 +22,7 @@ from tuner.report_precision import precision
 FP32 = FormatCheck(precision="fp32", memory_format="contiguous", step_seconds=0.02, gradient_error=0.0)
 FP16 = FormatCheck(precision="fp16", memory_format="channels_last", step_seconds=0.008, gradient_error=0.004)
 CHECK = PrecisionCheck(device="NVIDIA H100", patch_size=(32, 32, 32), batch_size=2, rows=(FP32, FP16))
-CLUSTER = Cluster(dashboard=None, nodes=(Node(name="here", cpus=2, gpus=0),))
+CLUSTER = Cluster(local=True, dashboard=None, nodes=(Node(name="here", cpus=2, gpus=0),))
 
 
 def sweep(**changes: Any) -> SweepConfig:

@@ -1,6 +1,7 @@
 """Reports of played sweeps: over, under way, without a result, confirmed, with hostile names."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def begun(folder: Path, *, trials: int = 16, **files: Any) -> tuple[SweepDirecto
 
 
 def put_model(directory: SweepDirectory, study: str, number: int, content: str = "") -> None:
-    model = directory.model_file(study, number)
+    model = directory.checkpoints / f"{study}_{number:04d}" / "attempt_1" / "model.pt"
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_text(content or f"{study} {number}")
 
@@ -121,7 +122,7 @@ def test_a_model_never_lies_beside_another_trials_config(tmp_path: Path) -> None
     directory, study = begun(tmp_path, trials=2)
     put_model(directory, "sweep", finish(study, 0.80))
     write_report(directory)
-    directory.forget_trial("sweep", 0)
+    shutil.rmtree(directory.checkpoints / "sweep_0000")
     assert write_report(directory).best_model == directory.best_model  # the copy stays: it is still the best
     finish(study, 0.85)
     assert write_report(directory).best_model is None

@@ -1,6 +1,7 @@
 """Whole sweeps of toy runs on a real local Ray: what the study, the directory and the results hold afterwards."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -94,6 +95,40 @@ def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path, running_ray):
     directory = SweepDirectory.find("toy", runs=tmp_path)
     ran = stints(read_results(directory).sweep_trials)
     assert set(ran["slot"]) == {0, 1}
+
+
+def test_a_trial_whose_process_is_killed_goes_on_in_another(tmp_path, running_ray):
+    file = tmp_path / "sweep.yaml"
+    slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 4, "stop_early": False}}
+    file.write_text(yaml.safe_dump({**slow, "confirm": {"top": 0}}))
+    command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(tmp_path / "runs")]
+    with subprocess.Popen([*command, "--address", running_ray], stdout=subprocess.DEVNULL) as process:
+        directory = SweepDirectory(tmp_path / "runs" / "toy")
+        wait_for(lambda: evaluations(directory) >= 1, process)
+        running = [trial for trial in read_results(directory).sweep_trials if trial.user_attrs.get("stints")]
+        os.kill(running[0].user_attrs["stints"][0]["pid"], signal.SIGKILL)
+        assert process.wait(timeout=120) == 0
+    trials = read_results(directory).sweep_trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    (lost,) = (trial for trial in trials if "lost" in trial.user_attrs)
+    assert (lost.number, lost.user_attrs["lost"], lost.user_attrs["attempt"]) == (running[0].number, 1, 2)
+    assert [evaluation["step"] for evaluation in lost.user_attrs["evaluations"]] == [111, 333, 1000]
+
+
+def test_a_trial_that_kills_its_process_every_time_has_failed(tmp_path, running_ray):
+    space = {**TOY["space"], "fail_at": {"choice": [0.2, 2.0]}}
+    config = toy(
+        space=space,
+        default={**TOY["default"], "fail_at": 0.2},
+        training={"fail_with": "kill"},
+        search={"trials": 4, "sampler": "random", "stop_early": False},
+        confirm={"top": 0},
+    )
+    trials = run_sweep(config, runs=tmp_path, address=running_ray).trials
+    assert len(trials) == 4
+    assert trials.loc[0, "state"] == "FAIL"
+    assert "the trial's process was lost" in trials.loc[0, "error"]
+    assert (trials["state"] == "FAIL").tolist() == (trials["fail_at"] == 0.2).tolist()
 
 
 def test_sweep_without_any_result_says_why(tmp_path, running_ray):

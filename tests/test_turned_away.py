@@ -9,13 +9,14 @@ from rich.console import Console
 
 from trainables.protocol import Budget
 from tuner.actor import ASSIGNMENT
+from tuner.checkpoints import Checkpoints
 from tuner.config import SweepConfig
-from tuner.directory import SweepDirectory
 from tuner.errors import SweepFailed
 from tuner.limits import Limits
 from tuner.search import StudySearcher
 from tuner.study import was_turned_away
 from tuner.sweep import run_sweep
+from tuner.trial_files import LocalFiles
 from tuner.view import View
 from tuner.work import TooLarge, Work
 
@@ -27,7 +28,9 @@ def work(tmp_path, **settings) -> Work:
     return Work(
         study=open_study(),
         study_name="sweep",
-        directory=SweepDirectory.create(tmp_path / "sweep"),
+        checkpoints=Checkpoints(LocalFiles(tmp_path)),
+        trial_files=LocalFiles(tmp_path),
+        ray_results=tmp_path / "ray",
         trainable="trainables.toy:ToyRun",
         data={},
         budget=Budget(unit="steps", maximum=900),

@@ -1,6 +1,8 @@
 """A training run that trains nothing: a learning curve from a formula, to test searches without waiting for them."""
 
 import math
+import os
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +21,7 @@ class ToyRun:
 
     Parameters: `learning_rate` (best at 1e-3), `batch_size` (best at 4), `patch_size` (best at 128, and pretended to
     take memory as a cube does); `seconds_per_rung` it sleeps in `advance`; `fail_at`, a share of the budget at which it
-    raises the error named by `fail_with` (`nan` or `bug`).
+    raises the error named by `fail_with` (`nan` or `bug`), or its process is killed (`kill`).
 
     Data: `memory_limit_gib`, above which it ends out of memory.
     """
@@ -58,6 +60,8 @@ class ToyRun:
         if share >= self._parameters.get("fail_at", math.inf):
             if self._parameters.get("fail_with", "nan") == "nan":
                 raise NonFiniteLossError(f"the loss became nan at {share:.0%} of the budget")
+            if self._parameters["fail_with"] == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
             raise RuntimeError("a bug in the toy run")
         score = self._height() * (1 - math.exp(-4 * share))
         return Evaluation(

@@ -9,7 +9,6 @@ import gc
 import math
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +17,13 @@ from ray import tune
 from trainables.errors import TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Budget, Evaluation, TrainingRun
-from tuner.checkpoints import CheckpointWriter
+from tuner.checkpoint_writer import CheckpointWriter
+from tuner.checkpoints import MODEL, state_name
 from tuner.gate import pass_gate
 from tuner.importing import import_named
 from tuner.shipping import ShippedFolder
 from tuner.stint import StintClock
+from tuner.trial_files import TrialFiles
 
 ASSIGNMENT = "assignment"
 """The one key of a Tune config of ours."""
@@ -45,8 +46,15 @@ class Assignment:
     """The thousandths of the full budget at which it evaluates, ascending; it goes on after `steps_done` of them."""
 
     steps_done: tuple[int, ...]
+    attempt: int
+    """How often the trial was taken up, this time included."""
+
+    files: TrialFiles
     folder: str
-    """Where its state and its model are kept."""
+    """Of `files`, where this attempt keeps its states and its model."""
+
+    state: str | None
+    """Of `files`, the state to go on from."""
 
     gate: str | None = None
     """Where the process waits, before its first trial, for the other slots to come up."""
@@ -92,6 +100,7 @@ class TrialActor(tune.Trainable):
         self._clock = StintClock()
         # The run of the trial before must be gone before the next one is built: two would not fit on a full device.
         self._run = None
+        self._last_state: str | None = None
         self._writer.wait()
         gc.collect()
         if torch.cuda.is_available():
@@ -120,7 +129,7 @@ class TrialActor(tune.Trainable):
         if not math.isfinite(evaluation.score):
             raise TrainingError(f"the score at step {step} is {evaluation.score}")
         with self._clock.measured("checkpoint"):
-            not_saved = self._keep(goes_on=step != assignment.steps[-1])
+            not_saved = self._keep(step, goes_on=step != assignment.steps[-1])
         return TrialReport(
             number=assignment.number,
             step=step,
@@ -129,22 +138,23 @@ class TrialActor(tune.Trainable):
             facts={"not_saved": not_saved},
         )
 
-    def _keep(self, *, goes_on: bool) -> str | None:
+    def _keep(self, step: int, *, goes_on: bool) -> str | None:
         """Write what the trial needs to go on, and the model it has so far. Returns why that was not possible.
 
         The state is written while the trial goes on: should all be killed meanwhile, the rung is repeated. At the end
         the state before the last rung stays until the driver has recorded the trial: it may be killed before that.
         """
         assert self._run is not None
-        folder = Path(self._assignment.folder)
+        files, folder = self._assignment.files, self._assignment.folder
         try:
             not_saved = self._writer.wait()
             save_model = getattr(self._run, "save_model", None)
-            folder.mkdir(parents=True, exist_ok=True)
             if save_model is not None:
-                save_model(folder / "model.pt")
+                files.put(f"{folder}/{MODEL}", save_model)
             if goes_on:
-                self._writer.write(self._run.state_dict(), folder / "state.pt")
+                name = f"{folder}/{state_name(step)}"
+                self._writer.write(self._run.state_dict(), files, name, instead_of=self._last_state)
+                self._last_state = name
         except (OSError, RuntimeError) as error:  # torch.save on a full disk: a RuntimeError
             if is_device_lost(error) or is_out_of_memory(error):
                 raise
@@ -195,7 +205,7 @@ def build_run(assignment: Assignment) -> TrainingRun:
         seed=assignment.seed,
         device=assignment.device,
     )
-    state = Path(assignment.folder) / "state.pt"
-    if state.is_file():
-        run.load_state_dict(torch.load(state, weights_only=True))
+    if assignment.state:
+        with assignment.files.fetched(assignment.state) as path:
+            run.load_state_dict(torch.load(path, weights_only=True))
     return run

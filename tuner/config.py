@@ -65,6 +65,10 @@ class SweepConfig(Section):
     """URL of the study's database; a journal file in the sweep's directory by default. `${NAME}` in it stands for an
     environment variable, so that no password need stand in the file: `postgresql://user:${PASSWORD}@host/database`."""
 
+    checkpoints: str | None = None
+    """Where trials keep their states and models: a URI that all nodes reach, `s3://bucket/folder` or `gs://...`, or an
+    absolute path that they share. By default the sweep's directory, to which nodes that don't see it send theirs."""
+
     cache: LenientPath | None = None
     """Folder of preprocessed volumes; `$XDG_CACHE_HOME/voxtune` by default. Relative to the sweep file."""
 

@@ -15,6 +15,7 @@ from tuner.config import ConfirmConfig
 from tuner.limits import Limits
 from tuner.storage import CONFIRM
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
+from tuner.trial_files import TrialFiles
 from tuner.work import Work, numbers
 
 
@@ -58,14 +59,14 @@ def score_on_test_cases(
     chosen |= {trial.number for trial in ranking if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
     runs = [(sweep.study_name, number) for number in sorted(chosen)] + [(CONFIRM, trial.number) for trial in repeats]
     # A trial of another driver left its model in that driver's directory.
-    models = {f"{study}:{number}": sweep.directory.model_file(study, number) for study, number in runs}
+    models = {f"{study}:{number}": sweep.checkpoints.model(study, number) for study, number in runs}
     record = (confirmed or sweep).study.optuna
     scores = dict(record.user_attrs.get("test", {}))
     evaluate = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
     tasks = {
-        evaluate.remote(str(model), str(dataset), list(cases)): run
+        evaluate.remote(sweep.trial_files, model, str(dataset), list(cases)): run
         for run, model in models.items()
-        if run not in scores and model.is_file()
+        if run not in scores and model
     }
     pending = list(tasks)
     while pending:
@@ -75,13 +76,15 @@ def score_on_test_cases(
     record.set_user_attr("test", scores)
 
 
-def _evaluate(model: str, dataset: str, cases: list[str]) -> dict[str, dict[str, float]]:
+def _evaluate(files: TrialFiles, model: str, dataset: str, cases: list[str]) -> dict[str, dict[str, float]]:
     """Dice by case and class, in the cases' own grids."""
     from trainables.decathlon import read_dataset
     from trainables.model_file import load_model
     from trainables.prediction import evaluate_dataset
 
     scores: dict[str, dict[str, float]] = {}
-    for row in evaluate_dataset(load_model(Path(model)), read_dataset(Path(dataset)), cases):
+    with files.fetched(model) as path:
+        trained = load_model(path)
+    for row in evaluate_dataset(trained, read_dataset(Path(dataset)), cases):
         scores.setdefault(row.case, {})[row.target] = row.dice
     return scores

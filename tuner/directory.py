@@ -1,6 +1,5 @@
 """Where everything of a sweep lies: the one place that knows the names of files in `runs/NAME/`."""
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,30 +90,8 @@ class SweepDirectory:
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of the trials' states and models, where the sweep file names no other place."""
         return self.root / "checkpoints"
-
-    def trial_folder(self, study: str, number: int) -> Path:
-        """What trial `number` of `study` leaves: its state to go on from, and its model."""
-        return self.checkpoints / f"{study}_{number:04d}"
-
-    def state_file(self, study: str, number: int) -> Path:
-        return self.trial_folder(study, number) / "state.pt"
-
-    def model_file(self, study: str, number: int) -> Path:
-        return self.trial_folder(study, number) / "model.pt"
-
-    def forget_trial(self, study: str, number: int) -> None:
-        """Remove a loser's state and model."""
-        shutil.rmtree(self.trial_folder(study, number), ignore_errors=True)
-
-    def forget_state(self, study: str, number: int) -> None:
-        """Remove the state of a trial that will not go on; its model stays."""
-        self.state_file(study, number).unlink(missing_ok=True)
-
-    def trials_kept(self, study: str) -> list[int]:
-        """The numbers of the trials of `study` that left something."""
-        names = (folder.name.rpartition("_") for folder in self.checkpoints.glob(f"{study}_*"))
-        return sorted(int(number) for name, _, number in names if name == study and number.isdigit())
 
     def gib(self) -> float:
         """What the sweep takes on disk, in GiB."""

@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 
 from cluster.connect import Cluster, connect
 from tuner import machine
+from tuner.checkpoints import Checkpoints, checkpoints_of
 from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
@@ -33,11 +34,12 @@ from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import grid, sampler_factory
 from tuner.search import search
 from tuner.share import Share, share_of_trial
-from tuner.shipping import nodes_without, ship
 from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
+from tuner.travel import code_of, reaching_driver, reaching_nodes
+from tuner.trial_files import TrialFiles
 from tuner.view import View
 from tuner.warm_start import EarlierBest
 from tuner.work import Work, numbers
@@ -80,12 +82,15 @@ class Drive:
                 library_messages(self.directory.log_file, verbose=verbose),
                 measuring(self.config, self.prepared, self.directory, local=address is None) as measured,
                 self._looking_ahead(after=measured),
-                connect(address, cores=machine.usable_cores(), verbose=verbose) as cluster,
+                connect(
+                    address, cores=machine.usable_cores(), code=code_of(self.config.trainable), verbose=verbose
+                ) as cluster,
+                reaching_driver(self._checkpoints, cluster) as files,
                 terminated_as_interrupted(),
             ):
                 if cluster.dashboard:
                     self.view.note(f"Ray dashboard: {cluster.dashboard}")
-                self._search_and_confirm(cluster, measured, local=address is None)
+                self._search_and_confirm(cluster, files, measured)
         except KeyboardInterrupt:
             if not self.began:
                 raise
@@ -118,9 +123,9 @@ class Drive:
             driver=self.driver,
         )
 
-    def _search_and_confirm(self, cluster: Cluster, measured: Measured, *, local: bool) -> None:
+    def _search_and_confirm(self, cluster: Cluster, files: TrialFiles, measured: Measured) -> None:
         config, view = self.config, self.view
-        work = self._work(cluster, measured, local=local)
+        work = self._work(cluster, files, measured)
         self.began = True
         with self._among_others(work.study), view.watching(work.study, trials=work.trials, title=config.name):
             over = search(work, tell=view.note)
@@ -150,15 +155,20 @@ class Drive:
             search(repeats, tell=self.view.note)
         return repeats
 
-    def _work(self, cluster: Cluster, measured: Measured, *, local: bool) -> Work:
+    def _work(self, cluster: Cluster, files: TrialFiles, measured: Measured) -> Work:
         """The search that the config describes, over its study."""
-        config, size = self.config, self.config.resources
+        config, size, view = self.config, self.config.resources, self.view
         data = self._data()
         if self.prepared:
             data["formats"] = measured_formats(
-                config, self.prepared, self.directory, cluster=cluster, measured=measured, tell=self.view.note
+                config,
+                self.prepared,
+                self.directory,
+                cluster=cluster,
+                measured=measured,
+                tell=view.note,
             )
-        share = share_of_trial(config, cluster, data=data, local=local)
+        share = share_of_trial(config, cluster, data=data)
         if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
             data["memory_limit_gib"] = share.memory_gib
         slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus)
@@ -174,9 +184,11 @@ class Drive:
         return Work(
             study=study,
             study_name=SWEEP,
-            directory=self.directory,
+            checkpoints=self._checkpoints,
+            trial_files=files,
+            ray_results=self.directory.ray_results,
             trainable=config.trainable,
-            data=self._reaching_all_nodes(data, cluster, local=local),
+            data=reaching_nodes(data, self.prepared, cluster, tell=view.note),
             budget=config.budget.full,
             trials=len(study.trials()) if on_grid else config.search.trials,
             plans=not self.join,
@@ -234,17 +246,9 @@ class Drive:
         estimate = estimate_of(config.trainable, data=self._data(), device=device)
         return looking_ahead(estimate, config.search_space, config.default, after=after)
 
-    def _reaching_all_nodes(self, data: Mapping[str, Any], cluster: Cluster, *, local: bool) -> Mapping[str, Any]:
-        """The trials' data, with the preprocessed volumes shipped to nodes that can't see this machine's."""
-        if local or self.prepared is None:
-            return data
-        folder = self.prepared.volumes.folder
-        missing = nodes_without(folder)
-        if not missing and not cluster.elastic:
-            return data
-        if missing:
-            self.view.note(f"Sending the preprocessed volumes to {', '.join(missing)}")
-        return {**data, "volumes": ship(folder)}
+    @property
+    def _checkpoints(self) -> Checkpoints:
+        return checkpoints_of(self.config, self.directory)
 
     def _shares_study(self) -> bool:
         """Whether other drivers may work on the study: only a database server lets them."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import ray
 
+from cluster.asking import pinned_here
+
 PATIENCE = 60.0
 """Seconds that a slot waits for the others; then there are fewer than was thought, and it begins."""
 
@@ -35,7 +37,9 @@ class Gate:
 
     def __init__(self, slots: int, *, patience: float = PATIENCE) -> None:
         self.name = f"gate-{uuid.uuid4().hex[:12]}"
-        self._actor: Any = ray.remote(num_cpus=0)(_Gate).options(name=self.name).remote(slots, patience)
+        actor = ray.remote(num_cpus=0)(_Gate)
+        # On the driver's node: no other's loss then leaves slots standing before it.
+        self._actor: Any = actor.options(name=self.name, scheduling_strategy=pinned_here()).remote(slots, patience)
 
     def close(self) -> None:
         """Remove it; who stands before it, or comes later, goes on."""

@@ -1,26 +1,29 @@
 """In which number format and memory layout a sweep's trials train: measured once for each kind of device.
 
-On this machine's CPU it is measured while Ray starts, on GPUs by a task on each node that has any. What was found
-stands in `environment.json`: a resumed sweep goes on in the same format.
+On this machine's CPU it is measured while Ray starts, elsewhere by tasks on the nodes. What was found stands in
+`environment.json`: a resumed sweep goes on in the same format, and measures devices that are new to it.
 """
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import ray
+import torch
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.asking import pinned_to
 from cluster.connect import Cluster
 from search_spaces.parameters import Choice, Fixed
+from trainables.device import device_name
 from trainables.precision_check import check_precisions
 from trainables.precision_table import PrecisionCheck
 from trainables.segmentation import network_for
 from trainables.segmentation_config import SegmentationConfig
+from tuner import machine
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.environment import PRECISION_CHECKS
@@ -30,7 +33,7 @@ from tuner.preparation import Prepared
 log = logging.getLogger("voxtune")
 
 PATIENCE = 120.0
-"""Seconds that a node's GPU may take."""
+"""Seconds that a node may take."""
 
 Measured = Future[list[PrecisionCheck]] | None
 """What is being measured on this machine, if anything is."""
@@ -41,7 +44,7 @@ def measuring(
     config: SweepConfig, prepared: Prepared | None, directory: SweepDirectory, *, local: bool
 ) -> Iterator[Measured]:
     """Measure on this machine's processor, if trials are to run on it, while the block begins."""
-    if prepared is None or not local or config.resources.gpus_per_trial or _read(directory):
+    if prepared is None or not local or config.resources.gpus_per_trial or "cpu" in _devices(_read(directory)):
         yield None
         return
     with ThreadPoolExecutor(1, thread_name_prefix="precision") as thread:
@@ -61,9 +64,15 @@ def measured_formats(
 
     As it was found when the sweep began, or as it is found now. `tell` is told what a user should know of it.
     """
-    checks = _read(directory)
-    if not checks:
-        checks = _result(measured) if measured else _check_nodes(config, prepared, cluster)
+    known = _read(directory)
+    if measured:
+        new = _result(measured)
+    elif cluster.local and {device.name for device in machine.cuda_devices()} <= _devices(known):
+        new = []  # spares the seconds that a process of its own takes to say so
+    else:
+        new = _check_nodes(config, prepared, cluster, known=_devices(known))
+    checks = [*known, *new]
+    if new:
         _write(directory, checks)
     for remark in remarks(checks, compared=precisions_to_check(config)):
         tell(remark)
@@ -123,31 +132,48 @@ def _check_here(config: SweepConfig, prepared: Prepared) -> list[PrecisionCheck]
     return [check_precisions(**asked, device="cpu")] if asked else []
 
 
-def _check_nodes(config: SweepConfig, prepared: Prepared, cluster: Cluster) -> list[PrecisionCheck]:
-    """On a GPU of each node that has any; one that does not answer is left out."""
-    asked = _asked(config, prepared) if config.resources.gpus_per_trial else {}
-    if not asked:
+def _check_nodes(
+    config: SweepConfig, prepared: Prepared, cluster: Cluster, *, known: Collection[str]
+) -> list[PrecisionCheck]:
+    """On a GPU of each node that has any, or on one node's processor; one that does not answer is left out."""
+    asked = _asked(config, prepared)
+    device = "cuda" if config.resources.gpus_per_trial else "cpu"
+    if not asked or device in known:
         return []
-    # A GPU for itself alone, and a process that ends with the measurement, and frees it.
-    remote: Any = ray.remote(num_cpus=0, num_gpus=1, max_calls=1, max_retries=0)
-    task = remote(check_precisions)
+    if device == "cuda":
+        nodes = [node for node in cluster.nodes if node.gpus >= 1]
+        # A GPU for itself alone, and a process that ends with the measurement, and frees it.
+        options: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1, "max_calls": 1}
+    else:
+        nodes = [node for node in cluster.nodes if node.cpus >= 1][:1]
+        options = {"num_cpus": 1}
+    remote: Any = ray.remote(max_retries=0, **options)
+    task = remote(_check_unless)
     answers = [
-        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(
-            **asked, device="cuda"
-        )
-        for node in cluster.nodes
-        if node.gpus >= 1
+        task.options(scheduling_strategy=pinned_to(node.id)).remote(known, device=device, **asked) for node in nodes
     ]
     found: dict[str, PrecisionCheck] = {}
     for answer in answers:
         try:
-            check: PrecisionCheck = ray.get(answer, timeout=PATIENCE)
+            check: PrecisionCheck | None = ray.get(answer, timeout=PATIENCE)
         except (RayError, TimeoutError) as error:
             ray.cancel(answer, force=True)  # it may still wait for a GPU, and would take one from a trial
-            log.warning("a node's GPU did not say which precision is fastest: %s", error)
+            log.warning("a node did not say which precision is fastest there: %s", error)
             continue
-        found.setdefault(check.device, check)
+        if check:
+            found.setdefault(check.device, check)
     return list(found.values())
+
+
+def _check_unless(known: Collection[str], *, device: str, **asked: Any) -> PrecisionCheck | None:
+    """Measure on this node's device; None if that is one of those known."""
+    if device_name(torch.device(device)) in known:
+        return None
+    return check_precisions(**asked, device=device)
+
+
+def _devices(checks: Sequence[PrecisionCheck]) -> set[str]:
+    return {check.device for check in checks}
 
 
 def _asked(config: SweepConfig, prepared: Prepared) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from tuner.best import Best
+from tuner.checkpoints import checkpoints_of
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.files import replace_file, write_text
@@ -23,9 +24,10 @@ def write_best(directory: SweepDirectory, config: SweepConfig, results: Results)
     path = directory.best_config
     same = path.is_file() and path.read_text(encoding="utf-8") == text
     write_text(path, text)
-    model = directory.model_file(best.run.study, best.run.number)
-    if model.is_file():
-        return path, replace_file(directory.best_model, lambda temporary: shutil.copyfile(model, temporary))
+    checkpoints = checkpoints_of(config, directory)
+    if model := checkpoints.model(best.run.study, best.run.number):
+        with checkpoints.files.fetched(model) as source:
+            return path, replace_file(directory.best_model, lambda temporary: shutil.copyfile(source, temporary))
     if not same:
         directory.best_model.unlink(missing_ok=True)  # it belongs to the configuration that was best before
     return path, directory.best_model if directory.best_model.is_file() else None

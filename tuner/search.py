@@ -9,11 +9,12 @@ import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
-from ray import tune
-from ray.exceptions import OutOfMemoryError
+from ray import cloudpickle, tune
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -25,6 +26,9 @@ from tuner.study import Proposal, StopReason
 from tuner.work import TooLarge, Work
 
 log = logging.getLogger("voxtune")
+
+MOST_LOST = 3
+"""A trial whose process is lost so often, be it by its own fault or its machines', has failed."""
 
 
 class StudySearcher(Searcher):
@@ -40,7 +44,8 @@ class StudySearcher(Searcher):
         proposal = self._next()
         if proposal is None:
             # Another driver's trials may come back to us, should it die.
-            return None if work.study.running_elsewhere() and not work.over() else Searcher.FINISHED
+            # And one of ours, should its process be lost.
+            return None if work.study.trials(TrialState.RUNNING) and not work.over() else Searcher.FINISHED
         assignment = Assignment(
             number=proposal.number,
             trainable=work.trainable,
@@ -51,10 +56,20 @@ class StudySearcher(Searcher):
             device="cuda" if work.resources.get("gpu") else "cpu",
             steps=work.steps,
             steps_done=proposal.steps_done,
-            folder=str(work.directory.trial_folder(work.study_name, proposal.number)),
+            attempt=proposal.attempt,
+            files=work.trial_files,
+            folder=work.checkpoints.folder(work.study_name, proposal.number, proposal.attempt),
+            state=self._state(proposal),
             gate=self._gate,
         )
         return {ASSIGNMENT: assignment}
+
+    def _state(self, proposal: Proposal) -> str | None:
+        """The state that a trial goes on from."""
+        work = self._work
+        if not proposal.steps_done:
+            return None
+        return work.checkpoints.state_up_to(work.study_name, proposal.number, proposal.steps_done[-1])
 
     def _next(self) -> Proposal | None:
         """The next trial that is to run, now ours."""
@@ -127,7 +142,7 @@ class StudyScheduler(FIFOScheduler):
 
 
 class LostTrials(tune.Callback):
-    """Records trials whose process ended before they could report how they failed."""
+    """Takes up again, or records, trials whose process ended before they could report how they failed."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -136,10 +151,16 @@ class LostTrials(tune.Callback):
         number = trial.config[ASSIGNMENT].number
         if number not in self._work.study.asked or not self._work.study.is_ours(number):
             return
-        error = trial.get_pickled_error()
-        # Ray ends a process that takes the last of its node's memory.
-        reason: StopReason = "out of memory" if isinstance(error, OutOfMemoryError) else "error"
-        self._work.study.finish(number, reason, error=f"the trial's process was lost: {error}")
+        study = self._work.study
+        error = _error_of(trial)
+        what = f"the trial's process was lost: {error}"
+        if isinstance(error, OutOfMemoryError):  # Ray ends a process that takes the last of its node's memory
+            study.finish(number, "out of memory", error=what)
+        elif isinstance(error, RayActorError) and study.times_lost(number) + 1 < MOST_LOST:
+            log.warning("trial %d goes on in another process; its own was lost: %s", number, error)
+            study.lose(number)
+        else:
+            study.finish(number, "error", error=what)
 
 
 def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
@@ -164,7 +185,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     finally:
         if gate:
             gate.close()
-        shutil.rmtree(work.directory.ray_results, ignore_errors=True)
+        shutil.rmtree(work.ray_results, ignore_errors=True)
         if work.limits.clock:
             work.limits.clock.save()
         released = work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
@@ -193,7 +214,7 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
         ),
         run_config=tune.RunConfig(
             name=work.study_name,
-            storage_path=str(work.directory.ray_results),
+            storage_path=str(work.ray_results),
             verbose=0,
             callbacks=[LostTrials(work)],
             log_to_file=False,
@@ -204,6 +225,16 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     )
 
 
+def _error_of(trial: Any) -> Exception | None:
+    """What Ray said of a trial's process. `get_pickled_error` looks where Tune has not brought it by then."""
+    file = trial.pickled_error_file
+    if file is None or not Path(file).is_file():
+        return None
+    with Path(file).open("rb") as content:
+        error: Exception = cloudpickle.load(content)
+    return error
+
+
 def _of_study(error: BaseException | None) -> StudyError | None:
     """The study's error, which Tune wraps into the text of one of its own."""
     while error is not None and not isinstance(error, StudyError):
@@ -212,4 +243,5 @@ def _of_study(error: BaseException | None) -> StudyError | None:
 
 
 def _trial_name(trial: Any) -> str:
-    return f"trial-{trial.config[ASSIGNMENT].number}"
+    assignment: Assignment = trial.config[ASSIGNMENT]
+    return f"trial-{assignment.number}" + (f"-attempt-{assignment.attempt}" if assignment.attempt > 1 else "")

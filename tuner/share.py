@@ -39,15 +39,14 @@ class Share:
         return {"cpu": self.cpus, "gpu": self.gpus}
 
 
-def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, Any], local: bool) -> Share:
+def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, Any]) -> Share:
     """What `resources:` of the sweep file comes to on this cluster.
 
     Args:
         data: the trials' data, for estimates of their memory.
-        local: whether the cluster is this machine alone.
     """
     size = config.resources
-    devices = () if not size.gpus_per_trial else machine.cuda_devices() if local else _devices_of(cluster)
+    devices = () if not size.gpus_per_trial else machine.cuda_devices() if cluster.local else _devices_of(cluster)
     if size.gpus_per_trial != "auto":
         gpus = size.gpus_per_trial
     elif devices and size.memory_estimate:
@@ -67,7 +66,7 @@ def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, 
     memory = size.memory_limit_gib
     if memory is None and devices:
         memory = memory_of_share(devices, gpus)
-    elif memory is None and local and not gpus:
+    elif memory is None and cluster.local and not gpus:
         memory = machine.memory_gib() / max(1, cluster.slots(cpus=size.cpus_per_trial, gpus=0))
     return Share(cpus=size.cpus_per_trial, gpus=gpus, memory_gib=memory)
 

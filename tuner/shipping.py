@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.asking import on_each_node
+from cluster.nodes import Node
 
 PIECE = 64 * 2**20
 """Bytes of a piece: what a node needs in memory at a time to receive a folder."""
@@ -69,14 +71,6 @@ def ship(folder: Path) -> ShippedFolder:
     return ShippedFolder(str(folder), files)
 
 
-def nodes_without(folder: Path) -> list[str]:
-    """The names of the nodes that are up and on which `folder` is not."""
-    look = ray.remote(num_cpus=0)(os.path.isdir)
-    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
-    there = ray.get(
-        [
-            look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(str(folder))
-            for node in nodes
-        ]
-    )
-    return [name for name, found in zip(nodes.values(), there, strict=True) if not found]
+def nodes_without(folder: Path, nodes: Sequence[Node]) -> list[str]:
+    """The names of those nodes on which `folder` is not."""
+    return [node.name for node, found in on_each_node(nodes, os.path.isdir, str(folder)) if not found]

@@ -3,7 +3,7 @@
 A trial's life, and what stands in the study after each step:
 
     plan     WAITING    nothing, or what was enqueued for it: a place in the sweep, free for any driver to claim
-    claim    RUNNING    parameters, seed, driver
+    claim    RUNNING    parameters, seed, driver, the number of the attempt
     report   RUNNING    the Dice at a step (thousandths of the full budget) as an intermediate value; as user
                         attributes the evaluations so far, the last one's cases, and the run's facts
     finish   COMPLETE   reached the full budget; value = its Dice there
@@ -54,13 +54,23 @@ DRIVER = "driver"
 """The attribute that names the driver of a trial, where several share the study."""
 
 
-@dataclass(frozen=True)
+ATTEMPT = "attempt"
+"""The attribute that counts how often a trial was taken up."""
+
+LOST = "lost"
+"""The attribute that counts how often the process that ran a trial was lost: killed, or its machine cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """A trial to run: its number in the study, all its parameters (fixed ones too) and its seed."""
 
     number: int
     parameters: Mapping[str, Any]
     seed: int
+    attempt: int
+    """How often the trial was taken up, this time included."""
+
     steps_done: tuple[int, ...] = ()
     """Steps already reported by an earlier driver, for a trial that is taken up again."""
 
@@ -173,8 +183,14 @@ class SweepStudy:
                     trial._suggest(name, distribution)
                 if "seed" not in trial.user_attrs:
                     trial.set_user_attr("seed", self._seed)
-        steps_done = tuple(sorted(self._frozen(trial.number).intermediate_values))
-        return Proposal(trial.number, {**self.space.fixed, **trial.params}, trial.user_attrs["seed"], steps_done)
+                trial.set_user_attr(ATTEMPT, trial.user_attrs.get(ATTEMPT, 0) + 1)
+        return Proposal(
+            number=trial.number,
+            parameters={**self.space.fixed, **trial.params},
+            seed=trial.user_attrs["seed"],
+            attempt=trial.user_attrs[ATTEMPT],
+            steps_done=tuple(sorted(self._frozen(trial.number).intermediate_values)),
+        )
 
     def say_over(self, reason: str | None) -> None:
         """Record, for readers, why the search ended before all its trials; None if it did not."""
@@ -293,6 +309,16 @@ class SweepStudy:
                 self.asked.pop(trial.number, None)
                 released.append(trial.number)
         return released
+
+    def times_lost(self, number: int) -> int:
+        """How often the process that ran a trial of ours was lost."""
+        times: int = self.asked[number].user_attrs.get(LOST, 0)
+        return times
+
+    def lose(self, number: int) -> None:
+        """Put a trial of ours back into the queue, whose process was lost."""
+        self.asked[number].set_user_attr(LOST, self.times_lost(number) + 1)
+        self.release([number])
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials, by number; of the given states only, if any are given."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from trainables.protocol import Budget
-from tuner.directory import SweepDirectory
+from tuner.checkpoints import Checkpoints
 from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
 from tuner.study import DEFAULT_ORIGIN, StopReason, SweepStudy, was_turned_away
+from tuner.trial_files import TrialFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,13 @@ class Work:
 
     study: SweepStudy
     study_name: str
-    directory: SweepDirectory
+    checkpoints: Checkpoints
+    trial_files: TrialFiles
+    """The files of `checkpoints`, as the trials' processes reach them."""
+
+    ray_results: Path
+    """Folder for Ray Tune's own bookkeeping, removed when the search ends."""
+
     trainable: str
     data: Mapping[str, Any]
     budget: Budget
@@ -101,9 +109,9 @@ class Work:
         """End a trial that went as it should."""
         self.study.finish(number, reason)
         if reason == "stopped at rung":
-            self.directory.forget_trial(self.study_name, number)
+            self.checkpoints.forget_trial(self.study_name, number)
         else:
-            self.directory.forget_state(self.study_name, number)
+            self.checkpoints.forget_states(self.study_name, number)
             self.forget_losers()
 
     def forget_losers(self) -> None:
@@ -113,6 +121,6 @@ class Work:
         kept |= {trial.number for trial in ended.values() if trial.user_attrs.get("origin") == DEFAULT_ORIGIN}
         if len(self.study.optuna.directions) > 1:
             kept |= {trial.number for trial in self.study.optuna.best_trials}
-        for number in self.directory.trials_kept(self.study_name):
+        for number in self.checkpoints.trials(self.study_name):
             if number in ended and number not in kept:
-                self.directory.forget_trial(self.study_name, number)
+                self.checkpoints.forget_trial(self.study_name, number)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from search_spaces.parameters import Float, Int
 from search_spaces.space import SearchSpace
 from trainables.protocol import Budget, Evaluation
 from tuner.actor import ASSIGNMENT, TrialReport
+from tuner.checkpoints import Checkpoints
 from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
 from tuner.search import StudyScheduler, StudySearcher
@@ -105,7 +107,9 @@ class OurMethod:
         work = Work(
             study=study,
             study_name="virtual",
-            directory=cast(Any, _NoDirectory()),
+            checkpoints=Checkpoints(cast(Any, _NoFiles())),
+            trial_files=cast(Any, _NoFiles()),
+            ray_results=Path(),
             trainable="none:None",
             data={},
             budget=Budget(unit="seconds", maximum=1.0),
@@ -144,20 +148,14 @@ class OurMethod:
         return cast(Decision, decision)
 
 
-class _NoDirectory:
-    """Nothing is written."""
+class _NoFiles:
+    """Nothing is kept."""
 
-    def trial_folder(self, study: str, number: int) -> str:
-        return f"{study}/{number}"
-
-    def forget_trial(self, study: str, number: int) -> None:
-        pass
-
-    def forget_state(self, study: str, number: int) -> None:
-        pass
-
-    def trials_kept(self, study: str) -> list[int]:
+    def names(self, folder: str = "") -> list[str]:
         return []
+
+    def remove(self, name: str) -> None:
+        pass
 
 
 def distributions() -> dict[str, BaseDistribution]:

@@ -1,0 +1,92 @@
+"""A cluster's head: is one there, is it of our version, does it let us in? Asked first, since Ray waits for minutes."""
+
+import logging
+import os
+import socket
+from importlib.metadata import version
+from typing import Any
+
+from cluster.errors import ClusterError
+from cluster.token import Token, find_token
+
+log = logging.getLogger("voxtune")
+
+PATIENCE = 10.0
+"""Seconds that a head may take for an answer; it is asked at most twice."""
+
+
+def prepare_to_join(address: str) -> None:
+    """Have this process speak to the head at HOST:PORT in the way that the head asks for: with a token, or without.
+
+    Raises ClusterError, within 30 s, if none answers, if it refuses our token, or if its Ray is not ours.
+    """
+    _knock(address)
+    token = None
+    answer = _ask(address, None)
+    if answer is None:
+        token = find_token()
+        if token is None:
+            raise ClusterError(
+                f"the cluster at {address} asks for a token, and there is none here: put the cluster's into "
+                "~/.ray/auth_token, or name the file that holds it in RAY_AUTH_TOKEN_PATH"
+            )
+        answer = _ask(address, token)
+        if answer is None:
+            raise ClusterError(
+                f"the cluster at {address} refuses the token of {token.source}: it is another cluster's; "
+                "get this one's by `ray get-auth-token` on its head"
+            )
+    else:
+        log.warning(
+            "the cluster at %s asks for no token: whoever reaches it can run programs on it. Start it with "
+            "RAY_AUTH_MODE=token and a token in ~/.ray/auth_token on each node",
+            address,
+        )
+    if answer != version("ray"):
+        raise ClusterError(
+            f"the cluster at {address} runs Ray {answer}, and here is Ray {version('ray')}: install the same Ray on all"
+        )
+    _set_mode("token" if token else "disabled")
+
+
+def _knock(address: str) -> None:
+    """Raises ClusterError if nothing listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"address: expected auto or HOST:PORT, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
+
+
+def _ask(address: str, token: Token | None) -> str | None:
+    """The version of the head's Ray; None if it lets us not in. Raises ClusterError if what answers is no head."""
+    import grpc
+    from ray.core.generated import gcs_service_pb2
+
+    messages: Any = gcs_service_pb2
+    with grpc.insecure_channel(address) as channel:
+        call: Any = channel.unary_unary(
+            "/ray.rpc.NodeInfoGcsService/CheckAlive",
+            request_serializer=messages.CheckAliveRequest.SerializeToString,
+            response_deserializer=messages.CheckAliveReply.FromString,
+        )
+        metadata = [(name.lower(), value) for name, value in token.headers.items()] if token else None
+        try:
+            reply = call(messages.CheckAliveRequest(), timeout=PATIENCE, metadata=metadata)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                return None
+            raise ClusterError(
+                f"what answers at {address} is no Ray head: {error.code().name}; check host and port"
+            ) from error
+    return str(reply.ray_version)
+
+
+def _set_mode(mode: str) -> None:
+    os.environ["RAY_AUTH_MODE"] = mode
+    from ray import _raylet
+
+    raylet: Any = _raylet
+    raylet.Config.initialize("")  # which else keeps to what the variable said when Ray was imported

@@ -1,0 +1,66 @@
+"""What goes from the driver's machine to trials on other nodes, and what comes back: code, data, states, models.
+
+On a cluster that is this machine alone nothing travels.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cluster.connect import Cluster
+from cluster.shadowing import OURS, PACKAGES
+from tuner.checkpoints import Checkpoints
+from tuner.keeper import keeping
+from tuner.object_storage import ObjectStorage, check_writable
+from tuner.preparation import Prepared
+from tuner.shipping import nodes_without, ship
+from tuner.trial_files import LocalFiles, TrialFiles
+
+
+def code_of(trainable: str) -> list[Path]:
+    """The packages and modules that a node needs to run trials, but for what is installed on it: ours, and the user's
+    own package or module that `trainable`, an import string, names."""
+    ours = [OURS / package for package in PACKAGES]
+    top = trainable.partition(":")[0].partition(".")[0]
+    if top in PACKAGES:
+        return ours
+    loaded = sys.modules.get(top)
+    spec = loaded.__spec__ if loaded else find_spec(top)
+    if spec is None or spec.origin is None or "site-packages" in Path(spec.origin).parts:
+        return ours
+    path = Path(spec.origin)
+    return [*ours, path.parent if path.name == "__init__.py" else path]
+
+
+@contextmanager
+def reaching_driver(checkpoints: Checkpoints, cluster: Cluster) -> Iterator[TrialFiles]:
+    """The trials' files as their processes reach them while the block runs.
+
+    Raises ClusterError if a node can't write where the sweep file says.
+    """
+    files = checkpoints.files
+    if isinstance(files, LocalFiles) and not cluster.local:
+        with keeping(files.root) as sent:
+            yield sent
+        return
+    if isinstance(files, ObjectStorage):
+        check_writable(files, cluster.nodes)
+    yield files
+
+
+def reaching_nodes(
+    data: Mapping[str, Any], prepared: Prepared | None, cluster: Cluster, *, tell: Callable[[str], None]
+) -> Mapping[str, Any]:
+    """The trials' data, with the preprocessed volumes shipped to nodes that can't see this machine's."""
+    if cluster.local or prepared is None:
+        return data
+    folder = prepared.volumes.folder
+    missing = nodes_without(folder, cluster.nodes)
+    if not missing and not cluster.elastic:
+        return data
+    if missing:
+        tell(f"Sending the preprocessed volumes to {', '.join(missing)}")
+    return {**data, "volumes": ship(folder)}
