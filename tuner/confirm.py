@@ -11,8 +11,10 @@ from pathlib import Path
 
 import ray
 
+from cluster.connect import Cluster
 from tuner.config import ConfirmConfig
 from tuner.limits import Limits
+from tuner.shipping import nodes_without
 from tuner.storage import CONFIRM
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.trial_files import TrialFiles
@@ -46,12 +48,14 @@ def score_on_test_cases(
     *,
     dataset: Path,
     cases: Sequence[str],
+    cluster: Cluster,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> None:
     """Evaluate models on the test cases, in parallel, into the study that chose them; those scored before stay.
 
     The models of the confirmed configurations, or of the sweep's best one where nothing was confirmed; and the default
-    configuration's if it was trained to the end: what a user would have got without a search.
+    configuration's if it was trained to the end: what a user would have got without a search. Where a node does not see
+    the data set all are scored here, one after another: the test cases have not been sent.
     """
     ranking = sweep.study.ranking()
     repeats = confirmed.study.ranking() if confirmed else []
@@ -62,17 +66,20 @@ def score_on_test_cases(
     models = {f"{study}:{number}": sweep.checkpoints.model(study, number) for study, number in runs}
     record = (confirmed or sweep).study.optuna
     scores = dict(record.user_attrs.get("test", {}))
-    evaluate = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
-    tasks = {
-        evaluate.remote(sweep.trial_files, model, str(dataset), list(cases)): run
-        for run, model in models.items()
-        if run not in scores and model
-    }
-    pending = list(tasks)
-    while pending:
-        (done,), pending = ray.wait(pending)
-        scores[tasks[done]] = ray.get(done)
-        progress(len(tasks) - len(pending), len(tasks))
+    todo = {run: model for run, model in models.items() if run not in scores and model}
+    files = sweep.trial_files
+    if cluster.local or not nodes_without(dataset, cluster.nodes):
+        task = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
+        runs_of = {task.remote(files, model, str(dataset), list(cases)): run for run, model in todo.items()}
+        pending = list(runs_of)
+        while pending:
+            (done,), pending = ray.wait(pending)
+            scores[runs_of[done]] = ray.get(done)
+            progress(len(todo) - len(pending), len(todo))
+    else:
+        for done_so_far, (run, model) in enumerate(todo.items(), 1):
+            scores[run] = _evaluate(files, model, str(dataset), list(cases))
+            progress(done_so_far, len(todo))
     record.set_user_attr("test", scores)
 
 

@@ -38,7 +38,7 @@ from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
-from tuner.travel import code_of, reaching_driver, reaching_nodes
+from tuner.travel import check_libraries, code_of, reaching_driver, reaching_nodes
 from tuner.trial_files import TrialFiles
 from tuner.view import View
 from tuner.warm_start import EarlierBest
@@ -125,6 +125,7 @@ class Drive:
 
     def _search_and_confirm(self, cluster: Cluster, files: TrialFiles, measured: Measured) -> None:
         config, view = self.config, self.view
+        check_libraries(cluster)
         work = self._work(cluster, files, measured)
         self.began = True
         with self._among_others(work.study), view.watching(work.study, trials=work.trials, title=config.name):
@@ -143,6 +144,7 @@ class Drive:
                     confirmed,
                     dataset=self.prepared.dataset.root,
                     cases=self.prepared.split.test,
+                    cluster=cluster,
                     progress=lambda done, of: view.progress("Test cases", done, of),
                 )
 

@@ -3,14 +3,18 @@
 On a cluster that is this machine alone nothing travels.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cluster.asking import on_each_node
 from cluster.connect import Cluster
+from cluster.errors import ClusterError
 from cluster.shadowing import OURS, PACKAGES
 from tuner.checkpoints import Checkpoints
 from tuner.keeper import keeping
@@ -18,6 +22,11 @@ from tuner.object_storage import ObjectStorage, check_writable
 from tuner.preparation import Prepared
 from tuner.shipping import nodes_without, ship
 from tuner.trial_files import LocalFiles, TrialFiles
+
+log = logging.getLogger("voxtune")
+
+LIBRARIES = ("torch", "monai", "numpy", "nibabel", "optuna", "pandas")
+"""What code of ours that runs on a node imports. That Ray and Python are the same, Ray sees to."""
 
 
 def code_of(trainable: str) -> list[Path]:
@@ -33,6 +42,36 @@ def code_of(trainable: str) -> list[Path]:
         return ours
     path = Path(spec.origin)
     return [*ours, path.parent if path.name == "__init__.py" else path]
+
+
+def check_libraries(cluster: Cluster) -> None:
+    """Raises ClusterError naming the first node that lacks a library which trials need.
+
+    A library of another version is a warning: trials there may give other scores.
+    """
+    if cluster.local:
+        return
+    here = _versions()
+    for node, there in on_each_node(cluster.nodes, _versions):
+        if missing := [name for name, found in there.items() if found is None]:
+            raise ClusterError(
+                f"node {node.name} lacks {', '.join(missing)}, which trials need; install what is here: "
+                f"{', '.join(f'{name}=={here[name]}' for name in missing)}"
+            )
+        for name, found in there.items():
+            if found != here[name]:
+                log.warning("node %s has %s %s, here is %s: scores may differ", node.name, name, found, here[name])
+
+
+def _versions() -> dict[str, str | None]:
+    """Of the libraries that a trial imports, on the machine that this runs on; None of those that are missing."""
+    found: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 @contextmanager
