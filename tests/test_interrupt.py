@@ -118,6 +118,15 @@ def test_termination_ends_what_was_started_in_the_background() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_termination_ends_what_has_ctrl_c_blocked() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as Ray leaves it to a job's driver
+    try:
+        with pytest.raises(KeyboardInterrupt), terminated_as_interrupted():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_termination_outside_the_main_thread_is_left_alone() -> None:
     handlers = []
 

@@ -59,7 +59,7 @@ def submit(
         )
         jobs = find_jobs(address)
         job_id = jobs.submit(order)
-    say_submitted(order.sweep, job_id, runs=runs)
+    say_submitted(order.sweep, job_id, runs=runs, url=jobs.url)
     if follow:
         _follow(jobs, jobs.latest(order.sweep))
 
@@ -127,10 +127,11 @@ def find_jobs(address: str) -> "Jobs":
     return Jobs(server)
 
 
-def say_submitted(sweep: str, job_id: str, *, runs: str) -> None:
+def say_submitted(sweep: str, job_id: str, *, runs: str, url: str) -> None:
     """What was submitted, and what can be done about it."""
     say(f"Submitted {sweep} as {job_id}; its results will lie in {runs.rstrip('/')}/{sweep} on the cluster.")
-    say(f"Watch it: voxtune logs {sweep} -f; ask: voxtune status {sweep} --address ...; end it: voxtune stop {sweep}")
+    commands = f"voxtune logs {sweep} -f, voxtune status {sweep}, voxtune stop {sweep}"
+    say(f"Watch it, ask about it, end it, each with --address {url}: {commands}")
 
 
 def is_dashboard(address: str) -> bool:
@@ -149,7 +150,7 @@ def resume_job(name: str, address: str, *, trials: int | None, minutes: float | 
     with TemporaryDirectory(prefix="voxtune-job-") as folder:
         order = order_to_resume(Path(folder), jobs.latest(name), options)
         job_id = jobs.submit(order)
-    say_submitted(order.sweep, job_id, runs=order.runs)
+    say_submitted(order.sweep, job_id, runs=order.runs, url=jobs.url)
 
 
 def print_status_of_job(name: str, address: str) -> None:

@@ -70,9 +70,12 @@ def terminated_as_interrupted() -> Iterator[None]:
         return
 
     def on_termination(number: int, frame: FrameType | None) -> None:
-        if not callable(signal.getsignal(signal.SIGINT)):  # ignored, as in a process that nohup or a shell's & started
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(on_interrupt):  # ignored, as in a process that nohup or a shell's & started
             raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
+        on_interrupt(
+            signal.SIGINT, frame
+        )  # called, not raised: what Ray starts, a job's driver too, has SIGINT blocked
 
     before = signal.signal(signal.SIGTERM, on_termination)
     try:
