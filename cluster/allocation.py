@@ -9,12 +9,10 @@ import random
 import socket
 import sys
 import time
+from typing import Any
 
 PORTS = range(20_000, 32_000)
 """Below those that Linux hands out to whoever asks for any, so that none is taken between our look and Ray's start."""
-
-PATIENCE = 15.0
-"""Seconds to wait for nodes to join before the job looks whether they still try."""
 
 
 def address_towards(other: str) -> str:
@@ -28,46 +26,48 @@ def address_towards(other: str) -> str:
 
 
 def free_port() -> int:
-    """A port on which nobody listens here.
+    """A port on which nobody listens on this machine's loopback.
 
-    `ray start --head` always starts a server for Ray clients, on port 10001 unless it is told another one, and ends if
-    that is taken. For the other ports it needs it takes free ones by itself.
+    For the dashboard: two of them on one node would both take the same one, and only one head would start. All other
+    ports are chosen by Ray, and so are free.
     """
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as trying:
             try:
-                trying.bind(("", port))
+                trying.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
     raise OSError(f"no port from {PORTS.start} to {PORTS.stop} is free")
 
 
-def complete(head: str, nodes: int, *, patience: float = PATIENCE) -> bool:
-    """Whether so many nodes have joined the Ray at `head` within `patience` seconds."""
+def without_client_server(parameters: Any, head: bool) -> None:
+    """A hook of `ray start` (RAY_START_HOOK): no server for Ray clients, which nobody needs here.
+
+    It would listen on port 10001 whoever has that already, and a head ends with it.
+    """
+    parameters.ray_client_server_port = None
+
+
+def wait_until_complete(head: str, nodes: int) -> None:
+    """Returns once so many nodes have joined the Ray at `head`."""
     import ray
 
-    end = time.monotonic() + patience
     ray.init(address=head, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        while sum(node["Alive"] for node in ray.nodes()) < nodes:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.2)
-    finally:
-        ray.shutdown()
-    return True
+    while sum(node["Alive"] for node in ray.nodes()) < nodes:
+        time.sleep(0.2)
+    ray.shutdown()
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     match arguments:
         case ["place", other]:
             print(address_towards(other), free_port(), sep="\n")
-            return 0
         case ["complete", head, nodes]:
-            return 0 if complete(head, int(nodes)) else 1
-    raise SystemExit(__doc__)
+            wait_until_complete(head, int(nodes))
+        case _:
+            raise SystemExit(__doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

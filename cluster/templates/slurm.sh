@@ -5,12 +5,14 @@ say() { echo "voxtune: $*" >&2; }
 tmp=$(mktemp -d "/tmp/vt-$SLURM_JOB_ID-XXXX") || exit # short, since the paths of Ray's sockets in it may have 107 bytes
 export tmp ray_address=$tmp/ray/ray_current_cluster
 export RAY_TMPDIR=$tmp RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$tmp/token RAY_USAGE_STATS_ENABLED=0
+export RAY_START_HOOK=cluster.allocation.without_client_server
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # when Ray is told to end nothing of the sweep runs any more
 unset RAY_ADDRESS RAY_AUTH_TOKEN
 [ "${SLURM_GPUS_ON_NODE:-0}" != 0 ] || export CUDA_VISIBLE_DEVICES= # GPUs that the job did not ask for are others'
 
-driver=            # process number of `voxtune run`
+driver=            # the process `voxtune run`
 deadline=          # when it is killed, in seconds since the job began
+waiting=           # the process that waits for all nodes to come
 requeue=false
 declare -A node_of # the node whose Ray is the srun step with this process number
 
@@ -30,6 +32,7 @@ end_sweep() {
 finish() {
     trap '' USR1 TERM
     trap - EXIT
+    [ -z "$waiting" ] || kill "$waiting" 2>/dev/null
     ((${#node_of[@]})) && scancel --signal=TERM "$SLURM_JOB_ID" # to the steps alone; srun itself would kill them
     for _ in {1..100}; do
         kill -0 "${!node_of[@]}" 2>/dev/null || break
@@ -101,7 +104,7 @@ if ((SLURM_JOB_NUM_NODES > 1)); then
     readarray -t others < <(scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -vx "$head")
 
     readarray -t place < <(python -P -m cluster.allocation place "${others[0]}")
-    start_ray "$head" --head --port=0 --node-ip-address="${place[0]}" --ray-client-server-port="${place[1]}"
+    start_ray "$head" --head --port=0 --node-ip-address="${place[0]}" --dashboard-port="${place[1]}"
     until [ -s "$ray_address" ]; do
         all_nodes_live || exit 1
         sleep 0.2
@@ -111,9 +114,13 @@ if ((SLURM_JOB_NUM_NODES > 1)); then
     for node in "${others[@]}"; do
         start_ray "$node" --address="$address"
     done
-    until python -P -m cluster.allocation complete "$address" "$SLURM_JOB_NUM_NODES"; do
+    python -P -m cluster.allocation complete "$address" "$SLURM_JOB_NUM_NODES" &
+    waiting=$!
+    while kill -0 "$waiting" 2>/dev/null; do
         all_nodes_live || exit 1
+        sleep 0.2
     done
+    wait "$waiting" || exit 1
     options+=(--address "$address")
     export CUDA_VISIBLE_DEVICES= # the driver trains nothing
 fi
