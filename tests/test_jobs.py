@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -15,6 +15,7 @@ import pytest
 import yaml
 from ray_head import RayHead, ray_head
 
+from tuner import cli
 from tuner.directory import SweepDirectory
 from tuner.results import read_results
 
@@ -57,7 +58,7 @@ SWEEP = {
     "confirm": {"top": 0},
 }
 
-Voxtune = Callable[..., subprocess.CompletedProcess[str]]
+Voxtune = Callable[..., "Ended"]
 
 
 @pytest.fixture(scope="module")
@@ -66,41 +67,45 @@ def head() -> Iterator[RayHead]:
         yield head
 
 
-@pytest.fixture
-def variables(head: RayHead, tmp_path: Path) -> Mapping[str, str]:
+@pytest.fixture(autouse=True)
+def _user(head: RayHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a user on another machine: the head's address and token, a home of their own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return {
-        **kept,
-        "HOME": str(tmp_path),
-        "RAY_API_SERVER_ADDRESS": head.url,
-        "RAY_AUTH_TOKEN_PATH": str(head.token_file),
-        "COLUMNS": "200",
-    }
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", head.url)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(head.token_file))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: object
+    out: str
+    err: str
 
 
 @pytest.fixture
-def voxtune(variables: Mapping[str, str], tmp_path: Path) -> Voxtune:
-    """Runs a command in the folder `tmp_path`."""
+def voxtune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Voxtune:
+    """Runs a command."""
 
-    def run(*arguments: object, without: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tuner.cli", *map(str, arguments)]
-        environment = {name: value for name, value in variables.items() if name != without}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["voxtune", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as ending:
+            code = ending.code
+        captured = capsys.readouterr()
+        return Ended(code=code, out=captured.out, err=captured.err)
 
     return run
 
 
-def wait_for(done: Callable[[], bool], *, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def test_submit_follow_stop_submit_again_resume(
-    head: RayHead, voxtune: Voxtune, variables: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_submit_follow_stop_submit_again_resume(head: RayHead, voxtune: Voxtune, tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
     (tmp_path / "own_run.py").write_text(OWN_RUN)
     (tmp_path / "own_helper.py").write_text(OWN_HELPER.format(folder=str(tmp_path)))
@@ -108,16 +113,14 @@ def test_submit_follow_stop_submit_again_resume(
     submit = ("submit", "sweep.yaml", "--runs", tmp_path / "runs", "--code", "own_helper.py")
 
     submitted = voxtune(*submit)
-    assert submitted.returncode == 0, submitted.stderr
-    job_id = re.search(r"Submitted own as (own-\d{8}-\d{6});", submitted.stdout)[1]
+    assert submitted.code == 0, submitted.err
+    job_id = re.search(r"Submitted own as (own-\d{8}-\d{6});", submitted.out)[1]
     again = voxtune(*submit)
-    assert (again.returncode, again.stdout) == (2, "")
-    assert re.search(f"own is being worked on by the job {job_id} .*nothing was submitted", again.stderr)
+    assert (again.code, again.out) == (2, "")
+    assert re.search(f"own is being worked on by the job {job_id} .*nothing was submitted", again.err)
 
     follower = subprocess.Popen(
         [sys.executable, "-m", "tuner.cli", "logs", "own", "-f"],
-        cwd=tmp_path,
-        env=dict(variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -132,29 +135,29 @@ def test_submit_follow_stop_submit_again_resume(
     assert rest.splitlines()[-1] == f"The job {job_id} goes on; end it by: voxtune stop own"
     assert errors == ""
 
-    listed = voxtune("jobs").stdout.splitlines()
+    listed = voxtune("jobs").out.splitlines()
     assert listed[0].split() == ["sweep", "state", "begun", "took", "job"]
     assert re.fullmatch(rf"own +running +\S+ \S+ +{job_id} *", listed[1])
     status = voxtune("status", "own", "--address", head.url)
-    assert status.stdout.startswith(f"{job_id}: running\nown: ")
-    assert "Driver: process" in status.stdout
-    assert status.returncode == 0
+    assert status.out.startswith(f"{job_id}: running\nown: ")
+    assert "Driver: process" in status.out
+    assert status.code == 0
 
     stopped = voxtune("stop", "own")
-    assert f"{job_id}: stopped; go on by submitting it again" in stopped.stdout, stopped.stderr
+    assert f"{job_id}: stopped; go on by submitting it again" in stopped.out, stopped.err
     directory = SweepDirectory.find("own", tmp_path / "runs")
     left = read_results(directory)
     states = left.trials["state"].tolist()
     assert "RUNNING" not in states
     assert 0 < sum(state in ("COMPLETE", "PRUNED") for state in states) < 8
     assert (directory.report / "report.md").is_file()
-    assert "Nothing is lost; go on by: voxtune resume" in voxtune("logs", "own").stdout
-    assert voxtune("stop", "own").stderr == f"error: the job {job_id} of the sweep own does not run: stopped\n"
+    assert "Nothing is lost; go on by: voxtune resume" in voxtune("logs", "own").out
+    assert voxtune("stop", "own").err == f"error: the job {job_id} of the sweep own does not run: stopped\n"
 
     (tmp_path / "released").touch()
     followed = voxtune(*submit, "--follow")
-    assert followed.returncode == 0, followed.stderr
-    assert "Best configuration: " in followed.stdout
+    assert followed.code == 0, followed.err
+    assert "Best configuration: " in followed.out
     results = read_results(directory)
     assert len(results.trials) == 8
     assert results.trials["state"].isin(["COMPLETE", "PRUNED"]).all()
@@ -166,8 +169,8 @@ def test_submit_follow_stop_submit_again_resume(
     assert len(results.curves) <= len(advanced) <= len(results.curves) + 2
 
     resumed = voxtune("resume", "own", "--address", head.url, "--trials", 10)
-    assert resumed.returncode == 0, resumed.stderr
-    assert voxtune("logs", "own", "-f").returncode == 0
+    assert resumed.code == 0, resumed.err
+    assert voxtune("logs", "own", "-f").code == 0
     assert len(read_results(directory).trials) == 10
     assert_nowhere_stands_the_token(head, tmp_path)
 
@@ -186,31 +189,32 @@ def assert_nowhere_stands_the_token(head: RayHead, results: Path) -> None:
         assert not [path for path in files if head.token.encode() in path.read_bytes()]
 
 
-def test_without_the_token_it_is_refused(head: RayHead, voxtune: Voxtune) -> None:
+def test_without_the_token_it_is_refused(head: RayHead, voxtune: Voxtune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
     for command in (("jobs",), ("logs", "own"), ("stop", "own"), ("status", "own", "--address", head.url)):
-        refused = voxtune(*command, without="RAY_AUTH_TOKEN_PATH")
-        assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr.startswith(f"error: {head.url} asks for a token, and there is none here: put the")
+        refused = voxtune(*command)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.startswith(f"error: {head.url} asks for a token, and there is none here: put the")
 
 
 def test_data_that_the_cluster_has_not(head: RayHead, voxtune: Voxtune, tmp_path: Path) -> None:
     sweep = {"name": "lost", "dataset": {"path": "Blobs"}, "space": SWEEP["space"], "budget": {"maximum": 1e6}}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     refused = voxtune("submit", "sweep.yaml")
-    assert refused.returncode == 2
-    assert "sweep.yaml: dataset.path: must be an absolute path on the cluster's machines" in refused.stderr
-    assert voxtune("logs", "lost").returncode == 2
+    assert refused.code == 2
+    assert "sweep.yaml: dataset.path: must be an absolute path on the cluster's machines" in refused.err
+    assert voxtune("logs", "lost").code == 2
 
     options = ("--data", "/nowhere/Blobs", "--runs", tmp_path / "runs", "--follow")
     followed = voxtune("submit", "sweep.yaml", *options)
-    assert followed.returncode == 2
-    assert "error: /nowhere/Blobs" in followed.stdout
+    assert followed.code == 2
+    assert "error: /nowhere/Blobs" in followed.out
     status = voxtune("status", "lost", "--address", head.url)
-    assert re.search(r"^lost-\d+-\d+: failed with exit code 2$", status.stdout, re.MULTILINE)
-    assert "error: /nowhere/Blobs" in status.stdout
+    assert re.search(r"^lost-\d+-\d+: failed with exit code 2$", status.out, re.MULTILINE)
+    assert "error: /nowhere/Blobs" in status.out
 
 
 def test_a_name_that_the_cluster_does_not_know(head: RayHead, voxtune: Voxtune) -> None:
     refused = voxtune("logs", "nothing")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(f"error: the cluster at {head.url} has no job of a sweep 'nothing'; it has ")
+    assert refused.code == 2
+    assert refused.err.startswith(f"error: the cluster at {head.url} has no job of a sweep 'nothing'; it has ")
