@@ -36,12 +36,15 @@ class PatchSampler:
         augmentation: Augmentation,
         seed: int,
         device: torch.device | str = "cpu",
+        part: range | None = None,
     ) -> None:
+        """`part`: which of a batch's patches it draws, where several samplers draw some each; by default all."""
         self._volumes = [volumes[name] for name in names]
         self._resident = isinstance(volumes, ResidentVolumes)
         self._channels = volumes.channels
         self._patch_size = patch_size
         self._batch_size = batch_size
+        self._part = range(batch_size) if part is None else part
         self._foreground_fraction = foreground_fraction
         self._augmentation = augmentation
         self._seed = seed
@@ -52,16 +55,17 @@ class PatchSampler:
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """The next batch, on the device: image (B, C, X, Y, Z) float32, label (B, X, Y, Z) uint8 (see Targets)."""
-        rng = np.random.default_rng((self._seed, _PATCHES, self._drawn))
+        part = (self._part.start,) if self._part.start else ()
+        rng = np.random.default_rng((self._seed, _PATCHES, self._drawn, *part))
         where = self._device if self._resident else torch.device("cpu")
         pinned = self._device.type == "cuda" and not self._resident  # copied while the host goes on
-        image = torch.zeros((self._batch_size, self._channels, *self._patch_size), device=where, pin_memory=pinned)
-        label = torch.zeros((self._batch_size, *self._patch_size), dtype=torch.uint8, device=where, pin_memory=pinned)
+        image = torch.zeros((len(self._part), self._channels, *self._patch_size), device=where, pin_memory=pinned)
+        label = torch.zeros((len(self._part), *self._patch_size), dtype=torch.uint8, device=where, pin_memory=pinned)
         # Volumes on the host are arrays, and cut by numpy; on the device they are tensors, as the patches are.
         images: Any = image if self._resident else image.numpy()
         labels: Any = label if self._resident else label.numpy()
-        for item in range(self._batch_size):
-            volume: Any = self._volumes[self._case(self._drawn * self._batch_size + item)]
+        for item, place in enumerate(self._part):
+            volume: Any = self._volumes[self._case(self._drawn * self._batch_size + place)]
             inside, outside = _overlap(self._corner(volume, rng), self._patch_size, volume.label.shape)
             images[item, :, *inside] = volume.image[:, *outside]
             labels[item, *inside] = volume.label[outside]

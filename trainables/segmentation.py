@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from trainables.targets import Targets
 from trainables.training_step import GraphedStep, HostLead, TrainingStep
 from trainables.volumes import Volumes
 from trainables.work import step_cost
+from trainables.workers import Workers, share_statistics
 
 CHECK_EVERY = 32
 """Steps between two looks at the loss on a GPU. A CPU's is looked at every step."""
@@ -62,13 +63,16 @@ class SegmentationRun:
         """`parameters`: settings of SegmentationConfig. `data`: `volumes`, the folder of preprocessed volumes; `train`
         and `validation`, names of cases; `threads` of the CPU, None for torch's own choice; `memory_limit_gib`, above
         which the run ends with torch.OutOfMemoryError, None for what there is; `formats`, by the device's name what
-        `auto` is: a `precision`, and for each precision a `memory_format`.
+        `auto` is: a `precision`, and for each precision a `memory_format`; `workers`, where several processes train
+        together, the arguments of Workers.
 
         Raises SettingError where a parameter breaks a rule or the device lacks the precision.
         """
         if data.get("threads"):
             torch.set_num_threads(data["threads"])
-        self._config = config = SegmentationConfig.from_mapping(parameters)
+        self._workers = workers = Workers(**data.get("workers", {}))
+        self._asked = SegmentationConfig.from_mapping(parameters)
+        self._config = config = self._asked.for_workers(workers.count)
         self._volumes = volumes = Volumes(Path(data["volumes"]))
         self._validation = list(data["validation"])
         self._budget = budget
@@ -86,6 +90,8 @@ class SegmentationRun:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = build_network(self.network_config, self._device, memory_format=self._memory_format)
+        if workers.count > 1 and config.shared_normalisation:
+            share_statistics(self._network)
         self._average = WeightAverage(self._network, config.weight_averaging) if config.weight_averaging else None
         self._step = step = TrainingStep(
             self._network,
@@ -94,8 +100,11 @@ class SegmentationRun:
             self._precision,
             gradient_clip=config.gradient_clip,
             micro_batch=config.micro_batch,
+            workers=workers,
+            whole_batch=config.batch_size,
         )
-        self._train_by = GraphedStep(step) if self._device.type == "cuda" else step
+        # A step in which workers wait for one another is not captured: where one fails to, the others would wait.
+        self._train_by = GraphedStep(step) if self._device.type == "cuda" and workers.count == 1 else step
         self._resident = (
             resident_volumes(
                 volumes,
@@ -116,6 +125,7 @@ class SegmentationRun:
             augmentation=config.augmentation(spacing=spacing),
             seed=seed,
             device=self._device,
+            part=workers.part(config.batch_size),
         )
         # On a CPU the thread that draws would take the time from those that train.
         self._sampler = PrefetchingSampler(sampler) if self._device.type == "cuda" else sampler
@@ -130,6 +140,10 @@ class SegmentationRun:
     def estimate_memory(parameters: Mapping[str, Any], *, data: Mapping[str, Any], device: str) -> float:
         """Peak GiB of a run with these arguments; see `trainables.memory`. Raises SettingError."""
         volumes = Volumes(Path(data["volumes"]))
+        count = Workers(**data.get("workers", {})).count
+        if count > 1:
+            batch = SegmentationConfig.from_mapping(parameters).for_workers(count).batch_size
+            parameters = {**parameters, "batch_size": ceil(batch / count)}
         measured = {usual["precision"] for usual in data.get("formats", {}).values()}
         if measured and parameters.get("precision", "auto") == "auto":
             # Where devices differ, the one that takes the most memory.
@@ -190,7 +204,7 @@ class SegmentationRun:
             modalities=self._volumes.modalities,
             patch_size=self._config.patch_size,
             training={
-                **self._config.to_mapping(),
+                **self._asked.to_mapping(),
                 "precision": self._precision.name,
                 "memory_format": self._memory_format,
             },
@@ -238,7 +252,8 @@ class SegmentationRun:
         factor = learning_rate_factor(self._config.schedule, min(progress, 1.0), self._config.warmup)
         if self._config.dropout:
             # Seeded by step: what was drawn before, by whom, and whether the run was resumed, is then of no account.
-            torch.manual_seed(int(np.random.SeedSequence((self._seed, self._steps)).generate_state(1)[0]))
+            rank = (self._workers.rank,) if self._workers.rank else ()
+            torch.manual_seed(int(np.random.SeedSequence((self._seed, self._steps, *rank)).generate_state(1)[0]))
 
         started = time.perf_counter()
         image, label = self._sampler.draw()
@@ -269,16 +284,18 @@ class SegmentationRun:
         if isinstance(self._train_by, GraphedStep):
             self._train_by.release()
         targets = self._volumes.targets
-        cases = score_cases(
+        self._workers.same_buffers(self._evaluated_network)
+        own_cases = score_cases(
             self._evaluated_network,
             self._volumes,
-            self._validation,
+            self._validation[self._workers.rank :: self._workers.count],
             config=self._config,
             strides=self.network_config.strides,
             device=self._device,
             precision=self._precision,
             resident=self._resident,
         )
+        cases = self._workers.gathered(own_cases, self._validation)
         self._memory.check()
         dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in targets.names}
         self._evaluation_seconds += time.perf_counter() - started

@@ -3,10 +3,10 @@
 A setting that is left out has its default. The defaults are a recipe that does well in little time on a CPU.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from trainables.optimisation import build_optimizer, learning_rate_factor
 from trainables.precision import PRECISIONS
 
 PatchSize = tuple[int, int, int]
+
+LEARNING_RATE_SCALING: Mapping[str, Callable[[int], float]] = {"none": lambda n: 1.0, "linear": float, "sqrt": sqrt}
+"""The factor for a batch that is n times as large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,17 @@ class SegmentationConfig:
     micro_batch: int = 0
     """The most patches that go through the network at once; a larger batch does so in parts, whose gradients are added
     up, so that it needs no more memory. 0: the whole batch at once."""
+
+    batch_per_worker: bool = False
+    """Where several workers train together (`resources.workers_per_trial`): whether each takes `batch_size` patches, so
+    that a step has so many times as many, instead of its share of them."""
+
+    learning_rate_scaling: str = "none"
+    """How `learning_rate` grows with the number of workers under `batch_per_worker`: `none`, `linear` (Goyal et al.
+    2017) or `sqrt` (Krizhevsky 2014)."""
+
+    shared_normalisation: bool = True
+    """Whether batch norm takes its statistics over the batches of all workers, or each over its own."""
 
     learning_rate: float = 6e-3
     """The highest of the schedule."""
@@ -139,6 +153,9 @@ class SegmentationConfig:
         _check("foreground_fraction", self.foreground_fraction, "from 0 to 1", 0 <= self.foreground_fraction <= 1)
         for key in ("weight_averaging", "overlap"):
             _check(key, getattr(self, key), "at least 0 and less than 1", 0 <= getattr(self, key) < 1)
+        rules = tuple(LEARNING_RATE_SCALING)
+        scaling = self.learning_rate_scaling
+        _check("learning_rate_scaling", scaling, f"one of {', '.join(rules)}", scaling in rules)
         formats = ("auto", *MEMORY_FORMATS)
         _check("memory_format", self.memory_format, f"one of {', '.join(formats)}", self.memory_format in formats)
         _check("precision", self.precision, f"one of {', '.join(PRECISIONS)}", self.precision in PRECISIONS)
@@ -148,6 +165,21 @@ class SegmentationConfig:
         self.build_optimizer([torch.nn.Parameter(torch.zeros(1))])
         learning_rate_factor(self.schedule, 0.0, self.warmup)
         SegmentationLoss(self.loss, regions=False)
+
+    def for_workers(self, count: int) -> "SegmentationConfig":
+        """The settings by which `count` workers train: `batch_size` is that of all together, `learning_rate` follows.
+
+        Raises SettingError where there is less than a patch a worker.
+        """
+        if count == 1:
+            return self
+        if not self.batch_per_worker:
+            _check(
+                "batch_size", self.batch_size, f"at least {count}, one patch for each worker", self.batch_size >= count
+            )
+            return self
+        factor = LEARNING_RATE_SCALING[self.learning_rate_scaling](count)
+        return replace(self, batch_size=count * self.batch_size, learning_rate=factor * self.learning_rate)
 
     def network_config(self, *, spacing: Sequence[float], in_channels: int, out_channels: int) -> NetworkConfig:
         """The network for volumes of `spacing` (mm)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainables.errors import TrainingError
 from trainables.losses import SegmentationLoss
 from trainables.precision import Precision
+from trainables.workers import Workers
 
 LEAST_SCALE = 1.0
 """Of the loss in fp16. It begins at 65,536 and is halved at each step whose gradients overflow: below this those of an
@@ -40,14 +41,24 @@ class TrainingStep:
         *,
         gradient_clip: float = 0.0,
         micro_batch: int = 0,
+        workers: Workers | None = None,
+        whole_batch: int | None = None,
     ) -> None:
-        """`gradient_clip`: the gradient's largest norm, 0 for none. `micro_batch`: 0 for the whole batch at once."""
+        """
+        Args:
+            gradient_clip: the gradient's largest norm, 0 for none.
+            micro_batch: 0 for the whole batch at once.
+            workers: who trains together, each by a part of every batch.
+            whole_batch: patches of the parts together; by default a call's batch is all.
+        """
         self._network = network
         self._optimizer = optimizer
         self._loss = loss
         self._precision = precision
         self._gradient_clip = gradient_clip
         self._micro_batch = micro_batch
+        self._workers = workers or Workers()
+        self._whole_batch = whole_batch
         self._scaler = precision.grad_scaler()
         self._skipped = torch.zeros((), dtype=torch.int64, device=precision.device)
 
@@ -68,12 +79,14 @@ class TrainingStep:
         """The step at the learning rate that is set: the same calls on the device whatever the values are."""
         self._optimizer.zero_grad(set_to_none=True)
         part = self._micro_batch or len(image)
+        whole = self._whole_batch or len(image)
         losses = [
-            self.backward(self.loss(self.forward(images), labels) * (len(images) / len(image)))
+            self.backward(self.loss(self.forward(images), labels) * (len(images) / whole))
             for images, labels in zip(image.split(part), label.split(part), strict=True)
         ]
+        loss = self._workers.add_up(self._network.parameters(), torch.stack(losses).sum())
         self.update()
-        return torch.stack(losses).sum()
+        return loss
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """The network's logits, its convolutions in the step's precision."""
