@@ -38,14 +38,11 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
 ReturnToService=2
-KillWait=10
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
 {nodes}
-PartitionName=main Nodes=ALL Default=YES PriorityTier=1
-PartitionName=urgent Nodes=ALL PriorityTier=10
+PartitionName=main Nodes=ALL Default=YES
+PartitionName=first Nodes=n1
 """
 
 NODE = """\

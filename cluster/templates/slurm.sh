@@ -16,16 +16,18 @@ waiting=           # the process that waits for all nodes to come
 requeue=false
 declare -A node_of # the node whose Ray is the srun step with this process number
 
-# Shortly before the time is up Slurm signals USR1: the sweep is ended in order, and the job queued again. SIGTERM, from
-# scancel, only ends it. A sweep that does not end is killed, which costs its trials no more than the rung they are in.
-trap 'requeue=true; end_sweep' USR1
-trap 'end_sweep' TERM
+# Shortly before the time is up Slurm signals USR1: the sweep is ended in order, and the job queued again. SIGTERM comes
+# from scancel, or since the job gives way to another, and reaches Ray too; half a minute later all are killed. A sweep
+# that is killed loses no more than what its trials did since their last rungs.
+trap 'requeue=true; end_sweep 60' USR1
+trap 'end_sweep 10' TERM
 trap 'finish $?' EXIT
 
+# end_sweep SECONDS: tell it to end; after so long it is killed.
 end_sweep() {
     [ -n "$driver" ] || finish 143
     kill -TERM "$driver" 2>/dev/null
-    deadline=$((SECONDS + 60))
+    deadline=$((SECONDS + $1))
 }
 
 # finish CODE: end what still runs, leave nothing behind, end the job.
@@ -33,7 +35,7 @@ finish() {
     trap '' USR1 TERM
     trap - EXIT
     [ -z "$waiting" ] || kill "$waiting" 2>/dev/null
-    ((${#node_of[@]})) && scancel --signal=TERM "$SLURM_JOB_ID" # to the steps alone; srun itself would kill them
+    ((${#node_of[@]})) && scancel --signal=TERM "$SLURM_JOB_ID" 2>/dev/null # to the steps alone
     for _ in {1..100}; do
         kill -0 "${!node_of[@]}" 2>/dev/null || break
         sleep 0.2
@@ -66,7 +68,7 @@ ray_node() {
     # Ray gives up where its processes take half a minute to start, as they may while all nodes read them from a file
     # server at once. Once it answers it writes its address into this file.
     for ((tries = 3; tries > 0; tries--)); do
-        ray start --block --num-cpus="$SLURM_CPUS_ON_NODE" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" "$@" &
+        ray start --block --log-color=false --num-cpus="$SLURM_CPUS_ON_NODE" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" "$@" &
         ray=$!
         wait "$ray" || wait "$ray" # the trap ends the first
         [ ! -e "$ray_address" ] || break
@@ -128,10 +130,12 @@ fi
 TMPDIR=$tmp PYTHONUNBUFFERED=1 voxtune run "$sweep" "${options[@]}" &
 driver=$!
 while kill -0 "$driver" 2>/dev/null; do
-    if ! all_nodes_live; then
-        if [ -n "$head" ]; then say "its trials go on elsewhere"; else end_sweep; fi
+    if [ -n "$deadline" ]; then
+        ((SECONDS < deadline)) || kill -KILL "$driver"
+    elif ! all_nodes_live; then
+        [ -n "$head" ] || { kill -KILL "$driver"; exit 1; }
+        say "its trials go on elsewhere"
     fi
-    [ -z "$deadline" ] || ((SECONDS < deadline)) || kill -KILL "$driver"
     sleep 1 &
     wait $! # which, unlike sleep itself, a signal ends at once
 done
