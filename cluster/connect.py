@@ -33,16 +33,21 @@ class Cluster:
     groups, as those of `ray up` and of KubeRay do; under KubeRay without `enableInTreeAutoscaling` it is misleading.
     """
 
-    def slots(self, *, cpus: float, gpus: float) -> int:
-        """How many trials of this size its present nodes hold at once.
+    def slots(self, *, cpus: float, gpus: float, workers: int = 1) -> int:
+        """How many trials its present nodes hold at once, each of so many workers of this size.
 
         On an elastic cluster that can be 0, since nodes which hold one may come only when a trial waits for them.
         Elsewhere ClusterError is raised if no node holds one.
         """
-        slots = sum(node.slots(cpus=cpus, gpus=gpus) for node in self.nodes)
-        if not slots and not self.elastic:
+        places = sum(node.slots(cpus=cpus, gpus=gpus) for node in self.nodes)
+        if not places and not self.elastic:
             raise ClusterError(self._too_large(cpus, gpus))
-        return slots
+        if places < workers and not self.elastic:
+            raise ClusterError(
+                f"resources.workers_per_trial: a trial asks for {workers} workers of {cpus:g} CPU and {gpus:g} GPU, "
+                f"but the cluster holds {places}; lower it, or connect to a larger cluster by --address"
+            )
+        return places // workers
 
     def _too_large(self, cpus: float, gpus: float) -> str:
         """Why no node holds a trial of this size."""

@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from trainables.protocol import Budget
-from tuner.actor import ASSIGNMENT
+from tuner.assignment import ASSIGNMENT
 from tuner.checkpoints import Checkpoints
 from tuner.config import SweepConfig
 from tuner.errors import SweepFailed

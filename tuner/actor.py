@@ -13,51 +13,18 @@ from typing import Any
 
 import torch
 from ray import tune
+from ray.exceptions import RayActorError
 
 from trainables.errors import TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
-from trainables.protocol import Budget, Evaluation, TrainingRun
+from trainables.protocol import Evaluation, TrainingRun
+from trainables.workers import Workers
+from tuner.assignment import ASSIGNMENT, Assignment, build_run
 from tuner.checkpoint_writer import CheckpointWriter
 from tuner.checkpoints import MODEL, state_name
 from tuner.gate import pass_gate
-from tuner.importing import import_named
-from tuner.shipping import ShippedFolder
 from tuner.stint import StintClock
-from tuner.trial_files import TrialFiles
-
-ASSIGNMENT = "assignment"
-"""The one key of a Tune config of ours."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """All that an actor needs to run one trial."""
-
-    number: int
-    trainable: str
-    parameters: dict[str, Any]
-    data: dict[str, Any]
-    budget: Budget
-    seed: int
-    device: str
-    """`cuda` if the trial has a share of a GPU, else `cpu`."""
-
-    steps: tuple[int, ...]
-    """The thousandths of the full budget at which it evaluates, ascending; it goes on after `steps_done` of them."""
-
-    steps_done: tuple[int, ...]
-    attempt: int
-    """How often the trial was taken up, this time included."""
-
-    files: TrialFiles
-    folder: str
-    """Of `files`, where this attempt keeps its states and its model."""
-
-    state: str | None
-    """Of `files`, the state to go on from."""
-
-    gate: str | None = None
-    """Where the process waits, before its first trial, for the other slots to come up."""
+from tuner.team import Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +49,15 @@ class TrialActor(tune.Trainable):
     """Runs the trial that its config's Assignment describes, one evaluation a step."""
 
     _run: TrainingRun | None = None
+    _team: Team | None = None
+    """Where several processes train a trial together: the others."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self._writer = CheckpointWriter()
         assignment: Assignment = config[ASSIGNMENT]
         _warm_up(assignment)
+        if assignment.workers > 1:
+            self._team = Team(assignment)
         if assignment.gate:
             pass_gate(assignment.gate)
         self._begin(assignment)
@@ -100,6 +71,8 @@ class TrialActor(tune.Trainable):
         self._clock = StintClock()
         # The run of the trial before must be gone before the next one is built: two would not fit on a full device.
         self._run = None
+        if self._team:
+            self._team.begin()
         self._last_state: str | None = None
         self._writer.wait()
         gc.collect()
@@ -114,18 +87,15 @@ class TrialActor(tune.Trainable):
         try:
             report = self._advance(step)
         except Exception as error:
-            if is_device_lost(error):
+            if is_device_lost(error) or isinstance(error, RayActorError):
                 raise  # Tune then ends this process, where every further trial would fail
             report = self._failure(step, error)
         return {"report": report}
 
     def _advance(self, step: int) -> TrialReport:
         assignment = self._assignment
-        if self._run is None:
-            with self._clock.measured("start"):
-                self._run = build_run(assignment)
-        with self._clock.measured("advance"):
-            evaluation = self._run.advance(step / assignment.steps[-1] * assignment.budget.maximum)
+        budget = step / assignment.steps[-1] * assignment.budget.maximum
+        evaluation = self._advance_together(budget) if assignment.workers > 1 else self._advance_here(budget)
         if not math.isfinite(evaluation.score):
             raise TrainingError(f"the score at step {step} is {evaluation.score}")
         with self._clock.measured("checkpoint"):
@@ -137,6 +107,29 @@ class TrialActor(tune.Trainable):
             stint=self._clock.so_far(),
             facts={"not_saved": not_saved},
         )
+
+    def _advance_here(self, budget: float, workers: Workers | None = None) -> Evaluation:
+        if self._run is None:
+            with self._clock.measured("start"):
+                self._run = build_run(self._assignment, workers)
+        with self._clock.measured("advance"):
+            return self._run.advance(budget)
+
+    def _advance_together(self, budget: float) -> Evaluation:
+        if self._team is None:  # it failed in the trial before
+            with self._clock.measured("start"):
+                self._team = Team(self._assignment)
+        self._team.start(self._assignment, budget)
+        try:
+            evaluation = self._advance_here(budget, Workers(count=self._assignment.workers))
+            self._team.finish()
+        except Exception as error:
+            team, self._team = self._team, None
+            cause = team.disband(error)
+            if cause is error:
+                raise
+            raise cause from error
+        return evaluation
 
     def _keep(self, step: int, *, goes_on: bool) -> str | None:
         """Write what the trial needs to go on, and the model it has so far. Returns why that was not possible.
@@ -192,20 +185,3 @@ def _warm_up(assignment: Assignment) -> None:
     # What was imported stays: with that left out a collection between two trials takes milliseconds.
     gc.collect()
     gc.freeze()
-
-
-def build_run(assignment: Assignment) -> TrainingRun:
-    """The assignment's training run, at the state where an earlier driver left it."""
-    run: TrainingRun = import_named(assignment.trainable, key="trainable", kind=TrainingRun)(
-        assignment.parameters,
-        data={
-            key: value.here() if isinstance(value, ShippedFolder) else value for key, value in assignment.data.items()
-        },
-        budget=assignment.budget,
-        seed=assignment.seed,
-        device=assignment.device,
-    )
-    if assignment.state:
-        with assignment.files.fetched(assignment.state) as path:
-            run.load_state_dict(torch.load(path, weights_only=True))
-    return run

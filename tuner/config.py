@@ -83,6 +83,11 @@ class SweepConfig(Section):
             object.__setattr__(self, "default", _first_trial(self.default, space))
         if self.trainable == SEGMENTATION and self.dataset is None:
             raise ValueError("dataset is needed to train a segmentation")
+        if self.resources.workers_per_trial > 1 and self.budget.unit == "seconds":
+            raise ValueError(
+                "budget.unit: seconds differ from worker to worker (resources.workers_per_trial), which must all make "
+                "the same steps; take voxels, flops or steps"
+            )
         endless = [name for name, parameter in space.searched.items() if parameter.size() is None]
         if self.search.sampler == "grid" and endless:
             raise ValueError(

@@ -115,6 +115,9 @@ class ResourcesConfig(Section):
     gpus_per_trial: float | Literal["auto"] = Field(0.0)
     """GPUs of one trial. A fraction lets several share one; auto: the smallest that every configuration fits in."""
 
+    workers_per_trial: int = Field(1, ge=1)
+    """How many processes train one trial together, each by its part of every batch, with the CPUs and GPUs above."""
+
     trials_at_once: int | None = Field(None, ge=1)
     """A cap; by default as many as the cluster's resources hold."""
 
@@ -123,6 +126,15 @@ class ResourcesConfig(Section):
 
     memory_estimate: bool = True
     """Whether configurations whose estimated peak memory does not fit are turned away before they start."""
+
+    @model_validator(mode="after")
+    def _a_gpu_for_each_worker(self) -> "ResourcesConfig":
+        gpus = self.gpus_per_trial
+        if self.workers_per_trial > 1 and gpus != "auto" and 0 < gpus < 1:
+            raise ValueError(
+                f"workers_per_trial: {self.workers_per_trial} workers need a GPU each; gpus_per_trial is {gpus:g}"
+            )
+        return self
 
     @field_validator("gpus_per_trial")
     @classmethod

@@ -173,7 +173,7 @@ class Drive:
         share = share_of_trial(config, cluster, data=data)
         if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
             data["memory_limit_gib"] = share.memory_gib
-        slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus)
+        slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus, workers=size.workers_per_trial)
         if cluster.elastic:
             # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
             slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)
@@ -199,12 +199,13 @@ class Drive:
                 clock=SearchClock(study, keeps=not self.join),
                 minutes=config.search.minutes,
                 device_hours=config.search.device_hours,
-                devices_per_trial=share.gpus or share.cpus,
+                devices_per_trial=(share.gpus or share.cpus) * size.workers_per_trial,
                 little_to_gain=should_stop if config.search.terminate else None,
             ),
             rungs=SuccessiveHalving(steps, config.budget.reduction) if config.search.stop_early else None,
             steps=steps,
             resources=share.resources,
+            workers=size.workers_per_trial,
             trials_at_once=at_once,
             slots=present,
             keep_models=max(config.search.keep_models, config.confirm.top),
@@ -215,8 +216,11 @@ class Drive:
 
     def _data(self) -> dict[str, Any]:
         """What a trial is given to train on."""
-        threads = max(1, int(self.config.resources.cpus_per_trial))
-        return self.prepared.training_data(threads=threads) if self.prepared else {}
+        size = self.config.resources
+        data = self.prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if self.prepared else {}
+        if size.workers_per_trial > 1:
+            data["workers"] = {"count": size.workers_per_trial}
+        return data
 
     def _enqueue(self, study: SweepStudy) -> None:
         """What is tried first: the default configuration, the best of earlier sweeps, a grid where one is asked for."""

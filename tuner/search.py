@@ -14,11 +14,12 @@ from typing import Any
 
 from optuna.trial import TrialState
 from ray import cloudpickle, tune
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tuner.actor import ASSIGNMENT, Assignment, TrialActor, TrialReport
+from tuner.actor import TrialActor, TrialReport
+from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import StudyError
 from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
@@ -53,6 +54,8 @@ class StudySearcher(Searcher):
             data=dict(work.data),
             budget=work.budget,
             seed=proposal.seed,
+            resources=dict(work.resources),
+            workers=work.workers,
             device="cuda" if work.resources.get("gpu") else "cpu",
             steps=work.steps,
             steps_done=proposal.steps_done,
@@ -202,7 +205,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
 def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     """Ray Tune, told to keep nothing and print nothing: study, checkpoints and views are ours."""
     return tune.Tuner(
-        tune.with_resources(TrialActor, dict(work.resources)),
+        tune.with_resources(TrialActor, _places(work)),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(work, gate=gate),
             scheduler=StudyScheduler(work),
@@ -225,6 +228,15 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     )
 
 
+def _places(work: Work) -> dict[str, float] | tune.PlacementGroupFactory:
+    """What a trial asks Ray for: a place for each of its workers, all or none, on one node where possible."""
+    one = dict(work.resources)
+    if work.workers == 1:
+        return one
+    bundle = {kind: amount for kind, amount in (("CPU", one["cpu"]), ("GPU", one["gpu"])) if amount}
+    return tune.PlacementGroupFactory([bundle] * work.workers, strategy="PACK")
+
+
 def _error_of(trial: Any) -> Exception | None:
     """What Ray said of a trial's process. `get_pickled_error` looks where Tune has not brought it by then."""
     file = trial.pickled_error_file
@@ -232,7 +244,8 @@ def _error_of(trial: Any) -> Exception | None:
         return None
     with Path(file).open("rb") as content:
         error: Exception = cloudpickle.load(content)
-    return error
+    # A process that found another worker of its trial gone ended by that error.
+    return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, RayActorError) else error
 
 
 def _of_study(error: BaseException | None) -> StudyError | None:

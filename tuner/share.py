@@ -49,7 +49,7 @@ def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, 
     devices = () if not size.gpus_per_trial else machine.cuda_devices() if cluster.local else _devices_of(cluster)
     if size.gpus_per_trial != "auto":
         gpus = size.gpus_per_trial
-    elif devices and size.memory_estimate:
+    elif devices and size.memory_estimate and size.workers_per_trial == 1:
         gpus = gpus_per_trial(
             devices,
             space=config.search_space,

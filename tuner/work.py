@@ -63,7 +63,10 @@ class Work:
     """When trials evaluate, in thousandths of the full budget."""
 
     resources: Mapping[str, float]
-    """Ray resources of one trial, e.g. `{"cpu": 1, "gpu": 0.5}`."""
+    """Ray resources of one trial, or of each of its workers, e.g. `{"cpu": 1, "gpu": 0.5}`."""
+
+    workers: int = 1
+    """How many processes train a trial together."""
 
     trials_at_once: int
     """How many trials may run at the same time."""

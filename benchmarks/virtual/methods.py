@@ -16,7 +16,8 @@ from ray.tune.search import Searcher
 from search_spaces.parameters import Float, Int
 from search_spaces.space import SearchSpace
 from trainables.protocol import Budget, Evaluation
-from tuner.actor import ASSIGNMENT, TrialReport
+from tuner.actor import TrialReport
+from tuner.assignment import ASSIGNMENT
 from tuner.checkpoints import Checkpoints
 from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving

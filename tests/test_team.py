@@ -1,0 +1,97 @@
+"""Trials of two processes each, on a real local Ray."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from make_data import write_dataset
+from optuna.trial import TrialState
+from pydantic import ValidationError
+
+from cluster.connect import Cluster
+from cluster.errors import ClusterError
+from cluster.nodes import Node
+from trainables.model_file import load_model
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.sweep import run_sweep
+from tuner.utilisation import stints
+
+TWO = {"resources": {"workers_per_trial": 2}, "confirm": {"top": 0}}
+TOY = {
+    "trainable": "trainables.toy:ToyRun",
+    "space": {"learning_rate": {"float": [1e-4, 1e-2], "log": True}, "batch_size": {"choice": [2, 4]}},
+    "budget": {"unit": "steps", "maximum": 900},
+    "search": {"trials": 4, "stop_early": False, "sampler": "random"},
+}
+
+
+def sweep(**content: Any) -> SweepConfig:
+    return SweepConfig.model_validate({"name": "together", **TWO, **content})
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_workers_train_a_trial_and_stay_for_the_next(tmp_path: Path, running_ray: str) -> None:
+    dataset = write_dataset(tmp_path / "Blobs")
+    config = sweep(
+        dataset={"path": str(dataset)},
+        training={"width": 4, "levels": 2, "patch_size": 16, "batch_size": 2, "precision": "fp32"},
+        space={"learning_rate": {"float": [1e-3, 1e-2], "log": True}},
+        budget={"unit": "voxels", "maximum": 18 * 2 * 16**3},
+        search={"trials": 3, "stop_early": False, "sampler": "random"},
+    )
+    results = run_sweep(config, runs=tmp_path / "runs", address=running_ray)
+    assert [trial.state for trial in results.sweep_trials] == [TrialState.COMPLETE] * 3
+    assert len(set(stints(results.sweep_trials)["slot"])) == 1  # both places are taken by one trial
+    for trial in results.sweep_trials:
+        assert trial.user_attrs["voxels"] == 18 * 2 * 16**3
+        assert trial.user_attrs["cases"].keys() == results.sweep_trials[0].user_attrs["cases"].keys()
+    directory = SweepDirectory(tmp_path / "runs" / "together")
+    assert load_model(directory.best_model).patch_size == (16, 16, 16)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fails", "error"), [("nan", "the loss became nan"), ("kill", "the trial's process was lost")], ids=str
+)
+def test_a_trial_that_fails_ends_for_all_its_workers(tmp_path: Path, running_ray: str, fails: str, error: str) -> None:
+    config = sweep(
+        **{**TOY, "space": {**TOY["space"], "fail_at": {"choice": [0.2, 2.0]}}},
+        default={"learning_rate": 1e-3, "batch_size": 2, "fail_at": 0.2},
+        training={"fail_with": fails},
+    )
+    trials = run_sweep(config, runs=tmp_path, address=running_ray).trials
+    assert trials.loc[0, "state"] == "FAIL"
+    assert error in trials.loc[0, "error"]
+    assert (trials["state"] == "FAIL").tolist() == (trials["fail_at"] == 0.2).tolist()
+    assert (trials["state"] == "COMPLETE").any()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({**TOY, "budget": {"unit": "seconds", "maximum": 9}}, "seconds differ from worker to worker"),
+        (
+            {**TOY, "resources": {"workers_per_trial": 2, "gpus_per_trial": 0.5}},
+            "2 workers need a GPU each; gpus_per_trial is 0.5",
+        ),
+    ],
+)
+def test_what_workers_can_not_share(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        sweep(**content)
+
+
+def test_workers_may_lie_on_several_nodes() -> None:
+    nodes = tuple(Node(name=f"node{index}", cpus=3, gpus=1) for index in range(3))
+    cluster = Cluster(dashboard=None, nodes=nodes)
+    assert cluster.slots(cpus=1, gpus=1, workers=2) == 1
+    assert cluster.slots(cpus=1, gpus=0, workers=4) == 2
+    with pytest.raises(ClusterError) as raised:
+        cluster.slots(cpus=1, gpus=1, workers=4)
+    assert str(raised.value) == (
+        "resources.workers_per_trial: a trial asks for 4 workers of 1 CPU and 1 GPU, but the cluster holds 3; "
+        "lower it, or connect to a larger cluster by --address"
+    )

@@ -1,0 +1,71 @@
+"""What a slot is told of the trial that it is to run, and the training run that this makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trainables.protocol import Budget, TrainingRun
+from trainables.workers import Workers
+from tuner.importing import import_named
+from tuner.shipping import ShippedFolder
+from tuner.trial_files import TrialFiles
+
+ASSIGNMENT = "assignment"
+"""The one key of a Tune config of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """All that an actor needs to run one trial."""
+
+    number: int
+    trainable: str
+    parameters: dict[str, Any]
+    data: dict[str, Any]
+    budget: Budget
+    seed: int
+    resources: Mapping[str, float]
+    """CPUs and GPUs of each worker, as Ray wants them."""
+
+    workers: int
+    """How many processes train it together; this one is the first of them."""
+
+    device: str
+    """`cuda` if the trial has a share of a GPU, else `cpu`."""
+
+    steps: tuple[int, ...]
+    """The thousandths of the full budget at which it evaluates, ascending; it goes on after `steps_done` of them."""
+
+    steps_done: tuple[int, ...]
+    attempt: int
+    """How often the trial was taken up, this time included."""
+
+    files: TrialFiles
+    folder: str
+    """Of `files`, where this attempt keeps its states and its model."""
+
+    state: str | None
+    """Of `files`, the state to go on from."""
+
+    gate: str | None = None
+    """Where the process waits, before its first trial, for the other slots to come up."""
+
+
+def build_run(assignment: Assignment, workers: Workers | None = None) -> TrainingRun:
+    """The assignment's training run, as one of `workers` has it, at the state where it was left before."""
+    data = {key: value.here() if isinstance(value, ShippedFolder) else value for key, value in assignment.data.items()}
+    if workers:
+        data["workers"] = {"rank": workers.rank, "count": workers.count}
+    run: TrainingRun = import_named(assignment.trainable, key="trainable", kind=TrainingRun)(
+        assignment.parameters,
+        data=data,
+        budget=assignment.budget,
+        seed=assignment.seed,
+        device=assignment.device,
+    )
+    if assignment.state:
+        with assignment.files.fetched(assignment.state) as path:
+            run.load_state_dict(torch.load(path, weights_only=True))
+    return run
