@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from ipaddress import ip_address
 from pathlib import Path
 from sys import version_info
 
@@ -121,8 +122,11 @@ class OnPremCluster:
     def render(self) -> str:
         """The file for `ray up`."""
         programs = f"{self.environment}/bin"
-        path = f"PATH={programs}:$PATH"  # a job's `python3` is then the environment's
-        start = f"ulimit -n 65536; {path} RAY_AUTH_MODE=token {programs}/ray start"
+        path = f"export PATH={programs}:$PATH"
+        # Which of its addresses the others reach, Ray finds out by the internet alone, which a lab may not have.
+        own = f"--node-ip-address={self.head} " if _is_number(self.head) else ""
+        # The newer autoscaler, which `ray up` asks for, starts no worker of a lab's machines (ray#57153).
+        start = "ulimit -n 65536; RAY_enable_autoscaler_v2=0 RAY_AUTH_MODE=token ray start"
         return fill(
             "onprem.yaml",
             {
@@ -135,13 +139,22 @@ class OnPremCluster:
                 "ssh_key": f"ssh_private_key: {json.dumps(str(self.ssh_key))}" if self.ssh_key else "",
                 "token_file": _token_file(),
                 "make_environment": f"test -x {programs}/python || python3 -m venv {self.environment}",
-                "install": f"{programs}/pip install --quiet {shlex.join(pinned_requirements())}",
-                "stop": f"{programs}/ray stop",
-                "start_head": f"{start} --head --port=6379 --dashboard-host=127.0.0.1 "
+                "enter_environment": f"grep -qsF '{path}' ~/.bashrc || echo '{path}' >> ~/.bashrc",
+                "install": f"pip install --quiet {shlex.join(pinned_requirements())}",
+                "start_head": f"{start} --head --port=6379 {own}--dashboard-host=127.0.0.1 "
                 "--autoscaling-config=~/ray_bootstrap_config.yaml",
                 "start_worker": f"{start} --address=$RAY_HEAD_IP:6379",
             },
         )
+
+
+def _is_number(address: str) -> bool:
+    """Whether an address is one of the Internet Protocol's, and no name."""
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _token_file() -> str:
