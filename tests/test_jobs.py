@@ -19,7 +19,11 @@ from tuner import cli
 from tuner.directory import SweepDirectory
 from tuner.results import read_results
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning"),  # of Ray's own client
+]
 
 OWN_RUN = """\
 from own_helper import advancing
