@@ -15,8 +15,10 @@ from cluster.errors import ClusterError
 from cluster.jobs import Order, SweepJob
 from search_spaces.errors import SpaceError
 from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
 from tuner.errors import SweepConfigError
 from tuner.submission import order_to_resume, order_to_run
+from tuner.sweep import _with_own_groups
 
 TOY = {
     "name": "toy",
@@ -120,6 +122,21 @@ def test_a_groups_file_that_is_here_travels(here: Path, folder: Path) -> None:
     assert config.dataset is not None
     assert config.dataset.groups_file == folder / "groups.csv"
     assert (folder / "groups.csv").read_text() == "case,group\na,1\n"
+
+
+def test_a_groups_file_is_kept_where_the_sweep_is(here: Path) -> None:
+    travelled = here / "job" / "groups.csv"
+    travelled.parent.mkdir()
+    travelled.write_text("case,group\na,1\n")
+    config = SweepConfig.model_validate({**BLOBS, "dataset": {"path": "/data/Blobs", "groups_file": str(travelled)}})
+    directory = SweepDirectory.create(here / "runs" / "blobs")
+    kept = _with_own_groups(config, directory)
+    travelled.unlink()  # as Ray does when a job has ended
+    assert kept.dataset is not None
+    assert kept.dataset.groups_file == directory.groups_file
+    assert directory.groups_file.read_text() == "case,group\na,1\n"
+    without = SweepConfig.model_validate(BLOBS)
+    assert _with_own_groups(without, directory) is without
 
 
 def test_data_says_where_the_data_set_lies_there(here: Path, folder: Path) -> None:

@@ -74,6 +74,11 @@ class SweepDirectory:
         return self.root / "split.json"
 
     @property
+    def groups_file(self) -> Path:
+        """A copy of the `groups_file` that the sweep began with, where it has one."""
+        return self.root / "groups.csv"
+
+    @property
     def journal(self) -> Path:
         """The study's default storage."""
         return self.root / "study.journal"

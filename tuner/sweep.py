@@ -163,7 +163,16 @@ def _write_set_up(directory: SweepDirectory, config: SweepConfig, prepared: Prep
         write_text(directory.split_file, split)
     text = json.dumps(environment, indent=1)
     write_text(directory.environment_file, text)
-    _write_sweep_file(directory, config)
+    _write_sweep_file(directory, _with_own_groups(config, directory))
+
+
+def _with_own_groups(config: SweepConfig, directory: SweepDirectory) -> SweepConfig:
+    """The config with its groups file copied into the directory: where a job found it, nothing is once it ended."""
+    if config.dataset is None or config.dataset.groups_file is None:
+        return config
+    source = config.dataset.groups_file
+    replace_file(directory.groups_file, lambda path: shutil.copyfile(source, path))
+    return config.changed({"dataset": {"groups_file": directory.groups_file}})
 
 
 def _write_sweep_file(directory: SweepDirectory, config: SweepConfig) -> None:
