@@ -281,7 +281,8 @@ def test_job_on_two_nodes_is_cut_short_and_ends_with_every_trial_done_once(slurm
     wait_for_state(slurm, number, "PENDING", output)
     assert left_behind(slurm) == []
     ended = {trial.number for trial in read_results(directory).sweep_trials if trial.state.is_finished()}
-    slurm.run("scontrol", "update", f"JobId={number}", "StartTime=now")  # Slurm would wait for two minutes
+    # Slurm would wait for two minutes, so that what it hears last of the first run is not taken for the second's.
+    slurm.run("scontrol", "update", f"JobId={number}", "StartTime=now+5")
     wait_for_state(slurm, number, "COMPLETED", output)
     assert slurm.job(number)["ExitCode"] == "0:0"
     assert slurm.job(number)["Restarts"] == "1"
