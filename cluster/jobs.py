@@ -1,29 +1,19 @@
-"""Sweeps as jobs of a Ray cluster: submit, list, find, follow, stop.
-
-A job is a sweep's by its metadata, which Ray's dashboard shows; of several jobs of one sweep the latest counts.
-
-    PENDING -> RUNNING -> SUCCEEDED     the driver ended with exit code 0
-                       -> FAILED        with another one, or it could not be started
-                       -> STOPPED       somebody stopped it
-"""
+"""Sweeps as jobs of a Ray cluster: submit, list, find, follow, stop. Of several jobs of one sweep the latest counts."""
 
 import asyncio
 import logging
+import math
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.job_server import JobServer
-
-SWEEP, RUNS, VERSION, CODE = "voxtune_sweep", "voxtune_runs", "voxtune_version", "voxtune_code"
-"""Keys of a job's metadata."""
+from cluster.sweep_job import ENDED, Order, SweepJob, sweep_job
 
 STOP_SECONDS = 120
 """How long a driver may take to end in order (checkpoints, report) before Ray kills it; Ray's default is 3."""
@@ -38,60 +28,7 @@ ENVIRONMENT = {
 _RAY_S_OWN = re.compile(
     r"^(Running entrypoint for job |[-\d]+ [:,\d]+\t[A-Z]+ job_manager\.py:\d+ -- ).*\n?", re.MULTILINE
 )
-_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepJob:
-    """A job of a sweep, as the cluster told it."""
-
-    id: str
-    sweep: str
-    state: str
-    message: str
-    """Why it is in this state, in Ray's words; after a failure with the end of the log."""
-
-    started: datetime | None
-    ended: datetime | None
-    exit_code: int | None
-    """Of the driver, once it ended by itself."""
-
-    runs: str
-    """The folder of all sweeps on the cluster."""
-
-    version: str
-    """Of the voxtune that submitted it."""
-
-    code: tuple[str, ...]
-    """Names of the user's own modules that travelled with it."""
-
-    @property
-    def active(self) -> bool:
-        return self.state not in _ENDED
-
-    @property
-    def exit_status(self) -> int:
-        """What a command that waited for it ends with."""
-        if self.state == "STOPPED":
-            return 130
-        return (self.exit_code or 1) if self.state == "FAILED" else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A job to be submitted."""
-
-    sweep: str
-    entrypoint: str
-    """A shell command, run on the cluster in the folder that travels."""
-
-    folder: Path
-    """What travels; see `job_folder`."""
-
-    runs: str
-    version: str
-    code: tuple[str, ...] = ()
 
 
 class Jobs:
@@ -111,8 +48,8 @@ class Jobs:
     def all(self) -> list[SweepJob]:
         """Every job of a sweep, the latest first."""
         with self._answering():
-            found = [job for details in self._client.list_jobs() if (job := _sweep_job(details))]
-        return sorted(found, key=lambda job: job.started or datetime.max.astimezone(), reverse=True)
+            found = [job for details in self._client.list_jobs() if (job := sweep_job(details))]
+        return sorted(found, key=lambda job: job.started.timestamp() if job.started else math.inf, reverse=True)
 
     def find(self, sweep: str) -> SweepJob | None:
         """The latest job of a sweep."""
@@ -127,7 +64,7 @@ class Jobs:
             raise ClusterError(f"the cluster at {self.url} has no job of a sweep {sweep!r}; {known}")
         return job
 
-    def submit(self, order: Order, *, now: datetime | None = None) -> str:
+    def submit(self, order: Order) -> str:
         """Start a sweep's driver in the cluster. Returns the job's id.
 
         Raises ClusterError if a job of this sweep is under way.
@@ -138,10 +75,8 @@ class Jobs:
                 f"the sweep {order.sweep} is being worked on by the job {job.id} ({job.state}): nothing was submitted; "
                 f"see it by `voxtune logs {order.sweep} -f`, end it by `voxtune stop {order.sweep}`"
             )
-        metadata = {SWEEP: order.sweep, RUNS: order.runs, VERSION: order.version, CODE: " ".join(order.code)}
-        return self._submit(
-            f"{order.sweep}-{now or datetime.now():%Y%m%d-%H%M%S}", order.entrypoint, order.folder, metadata
-        )
+        job_id = f"{order.sweep}-{datetime.now():%Y%m%d-%H%M%S}"
+        return self._submit(job_id, order.entrypoint, order.folder, order.metadata)
 
     def ask(self, sweep: str, entrypoint: str, folder: Path, *, patience: float = 180) -> tuple[str, int]:
         """Run a short command in the cluster and forget it. Returns what it printed, and its exit code.
@@ -152,7 +87,7 @@ class Jobs:
         job_id = self._submit(f"ask-{sweep}-{time.time_ns()}", entrypoint, folder, {})
         deadline = time.monotonic() + patience
         with self._answering():
-            while (details := self._client.get_job_info(job_id)).status not in _ENDED:
+            while (details := self._client.get_job_info(job_id)).status not in ENDED:
                 if time.monotonic() > deadline:
                     self._client.stop_job(job_id)
                     raise ClusterError(
@@ -168,7 +103,7 @@ class Jobs:
     def refreshed(self, job: SweepJob) -> SweepJob:
         """The job as it is now."""
         with self._answering():
-            return _sweep_job(self._client.get_job_info(job.id)) or job
+            return sweep_job(self._client.get_job_info(job.id)) or job
 
     def logs(self, job: SweepJob) -> str:
         """All that its driver printed so far."""
@@ -220,30 +155,6 @@ class Jobs:
             raise ClusterError(f"the cluster at {self.url} no longer answers: {error}") from error
         except RuntimeError as error:
             raise ClusterError(f"the cluster at {self.url} refused: {error}") from error
-
-
-def _sweep_job(details: Any) -> SweepJob | None:
-    """What Ray's client tells of a job; None if it is no sweep's."""
-    metadata = details.metadata or {}
-    if SWEEP not in metadata or details.submission_id is None:
-        return None
-    return SweepJob(
-        id=details.submission_id,
-        sweep=metadata[SWEEP],
-        state=str(getattr(details.status, "value", details.status)),
-        message=details.message or "",
-        started=_time(details.start_time),
-        ended=_time(details.end_time),
-        exit_code=details.driver_exit_code,
-        runs=metadata.get(RUNS, ""),
-        version=metadata.get(VERSION, ""),
-        code=tuple(metadata.get(CODE, "").split()),
-    )
-
-
-def _time(milliseconds: int | None) -> datetime | None:
-    """Local time."""
-    return datetime.fromtimestamp(milliseconds / 1000).astimezone() if milliseconds else None
 
 
 def _driver_s(text: str) -> str:

@@ -8,7 +8,8 @@ from importlib.metadata import version
 import yaml
 
 from cluster.errors import ClusterError
-from cluster.jobs import ENVIRONMENT, RUNS, SWEEP, VERSION
+from cluster.jobs import ENVIRONMENT
+from cluster.sweep_job import RUNS, SWEEP, VERSION
 from cluster.templating import commented, fill
 from cluster.trial_size import TrialSize
 

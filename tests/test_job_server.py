@@ -1,22 +1,15 @@
 """Finding a cluster's dashboard: what answers, what it asks for, and what is said when it is not as it should be."""
 
-import json
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from fake_dashboard import OURS, dashboard
 from services import free_port
 
 from cluster.errors import ClusterError
 from cluster.job_server import find_job_server
-
-OURS = version("ray")
 
 
 @pytest.fixture(autouse=True)
@@ -26,32 +19,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
-
-
-@contextmanager
-def dashboard(*, token: str | None = None, ray: str | None = OURS, status: int = 200) -> Iterator[str]:
-    """The URL of a server that answers as a dashboard does; without `ray` it says something else."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            given = self.headers.get("Authorization")
-            wrong = token is not None and given != f"Bearer {token}"
-            self.send_response((401 if given is None else 403) if wrong else status)
-            self.end_headers()
-            if not wrong:
-                self.wfile.write(json.dumps({"version": "4", "ray_version": ray} if ray else ["hello"]).encode())
-
-        def log_message(self, *arguments: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def refusal(address: str) -> str:

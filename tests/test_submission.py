@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cluster.errors import ClusterError
-from cluster.jobs import Order, SweepJob
+from cluster.sweep_job import Order, SweepJob
 from search_spaces.errors import SpaceError
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
@@ -62,7 +62,6 @@ def job(**changes: Any) -> SweepJob:
         "ended": None,
         "exit_code": None,
         "runs": "/results",
-        "version": "0.1.0",
         "code": (),
     }
     return SweepJob(**{**known, **changes})

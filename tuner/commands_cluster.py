@@ -10,7 +10,8 @@ from tuner.errors import SweepInterrupted
 from tuner.terminal import console, say
 
 if TYPE_CHECKING:
-    from cluster.jobs import Jobs, SweepJob
+    from cluster.jobs import Jobs
+    from cluster.sweep_job import SweepJob
 
 app = typer.Typer()
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.job_folder import fill_job_folder
-from cluster.jobs import Order, SweepJob
 from cluster.shadowing import PACKAGES
+from cluster.sweep_job import Order, SweepJob
 from search_spaces.yaml_file import read_yaml
 from tuner.config import SweepConfig, absolute_path, validated
 from tuner.errors import SweepConfigError
