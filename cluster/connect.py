@@ -128,7 +128,7 @@ def _head_of_this_machine() -> str:
     from ray._private.services import canonicalize_bootstrap_address
 
     address: str | None = None
-    with suppress(ValueError):
+    with suppress(ValueError, ConnectionError):
         address = canonicalize_bootstrap_address("auto")
     if address is None:
         raise ClusterError("address: auto finds no Ray cluster on this machine; start one by `ray start --head`")

@@ -6,6 +6,8 @@ import socket
 from importlib.metadata import version
 from typing import Any
 
+import psutil
+
 from cluster.errors import ClusterError
 from cluster.token import Token, find_token
 
@@ -18,11 +20,12 @@ PATIENCE = 10.0
 def prepare_to_join(address: str) -> None:
     """Have this process speak to the head at HOST:PORT in the way that the head asks for: with a token, or without.
 
-    Raises ClusterError, within 30 s, if none answers, if it refuses our token, or if its Ray is not ours.
+    Raises ClusterError, within 30 s, if none answers, if it refuses our token, if its Ray is not ours, or if this
+    machine is none of its nodes.
     """
     _knock(address)
     token = None
-    answer = _ask(address, None)
+    answer = _version(address, None)
     if answer is None:
         token = find_token()
         if token is None:
@@ -30,7 +33,7 @@ def prepare_to_join(address: str) -> None:
                 f"the cluster at {address} asks for a token, and there is none here: put the cluster's into "
                 "~/.ray/auth_token, or name the file that holds it in RAY_AUTH_TOKEN_PATH"
             )
-        answer = _ask(address, token)
+        answer = _version(address, token)
         if answer is None:
             raise ClusterError(
                 f"the cluster at {address} refuses the token of {token.source}: it is another cluster's; "
@@ -46,6 +49,7 @@ def prepare_to_join(address: str) -> None:
         raise ClusterError(
             f"the cluster at {address} runs Ray {answer}, and here is Ray {version('ray')}: install the same Ray on all"
         )
+    _check_here(address, token)
     _set_mode("token" if token else "disabled")
 
 
@@ -60,28 +64,48 @@ def _knock(address: str) -> None:
         raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
 
 
-def _ask(address: str, token: Token | None) -> str | None:
-    """The version of the head's Ray; None if it lets us not in. Raises ClusterError if what answers is no head."""
+def _version(address: str, token: Token | None) -> str | None:
+    """Of the head's Ray; None if it lets us not in. Raises ClusterError if what answers is no head."""
+    try:
+        return str(_ask(address, token, "CheckAlive").ray_version)
+    except PermissionError:
+        return None
+
+
+def _check_here(address: str, token: Token | None) -> None:
+    """Raises ClusterError if this machine is none of the cluster's nodes: a driver needs a Ray process beside it."""
+    nodes = {
+        node.node_manager_address for node in _ask(address, token, "GetAllNodeInfo").node_info_list if not node.state
+    }
+    ours = {entry.address for addresses in psutil.net_if_addrs().values() for entry in addresses}
+    if not nodes & ours:
+        raise ClusterError(
+            f"this machine is none of the cluster at {address}, whose nodes are {', '.join(sorted(nodes))}: run there, "
+            "or from here by `voxtune submit --address http://HEAD:8265`"
+        )
+
+
+def _ask(address: str, token: Token | None, method: str) -> Any:
+    """What the head answers. Raises PermissionError if it lets us not in, ClusterError if what answers is no head."""
     import grpc
     from ray.core.generated import gcs_service_pb2
 
     messages: Any = gcs_service_pb2
+    request = getattr(messages, f"{method}Request")
     with grpc.insecure_channel(address) as channel:
         call: Any = channel.unary_unary(
-            "/ray.rpc.NodeInfoGcsService/CheckAlive",
-            request_serializer=messages.CheckAliveRequest.SerializeToString,
-            response_deserializer=messages.CheckAliveReply.FromString,
+            f"/ray.rpc.NodeInfoGcsService/{method}",
+            request_serializer=request.SerializeToString,
+            response_deserializer=getattr(messages, f"{method}Reply").FromString,
         )
         metadata = [(name.lower(), value) for name, value in token.headers.items()] if token else None
         try:
-            reply = call(messages.CheckAliveRequest(), timeout=PATIENCE, metadata=metadata)
+            return call(request(), timeout=PATIENCE, metadata=metadata)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-                return None
-            raise ClusterError(
-                f"what answers at {address} is no Ray head: {error.code().name}; check host and port"
-            ) from error
-    return str(reply.ray_version)
+                raise PermissionError from error
+            code = error.code().name
+            raise ClusterError(f"what answers at {address} is no Ray head: {code}; check host and port") from error
 
 
 def _set_mode(mode: str) -> None:

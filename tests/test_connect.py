@@ -1,5 +1,9 @@
 """Connecting to Ray, and what a cluster of a given size holds."""
 
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 from ray.cluster_utils import Cluster as RunningCluster
 
@@ -135,3 +139,18 @@ def test_our_own_checkout_hides_nothing():
 def test_no_cluster_at_the_address(address, message):
     with pytest.raises(ClusterError, match=message), connect(address):
         pass
+
+
+def test_what_answers_is_no_head():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_hang_up_on_all, args=(server,), daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"what answers at {address} is no Ray head: UNAVAILABLE"):
+            with connect(address):
+                pass
+
+
+def _hang_up_on_all(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            server.accept()[0].close()

@@ -46,9 +46,9 @@ TOKEN = "7f3e9a51c2d84b60" * 4
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[list[Host]]:
-    """A Ray cluster of three hosts with a core each, the first its head, that asks for a token."""
+    """A Ray cluster of three hosts with a core each, the first its head, that asks for a token; and a fourth host."""
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, **QUICK_TO_MISS_A_HOST}
-    with hosts(["alpha", "beta", "gamma"], **environment) as up, ray_on(up):
+    with hosts(["alpha", "beta", "gamma", "outside"], **environment) as up, ray_on(up[:3]):
         yield up
 
 
@@ -69,7 +69,7 @@ def nodes_of(found: Results) -> dict[int, list[str]]:
 
 
 def test_data_go_out_and_models_come_back(three: list[Host]) -> None:
-    head, *others = three
+    head, *others = three[:3]
     write_dataset(head.path(Path("/tmp/Blobs")))
     done = head.run(*voxtune(head, "blobs", BLOBS), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,7 +89,7 @@ def test_data_go_out_and_models_come_back(three: list[Host]) -> None:
 
 
 def test_a_host_that_is_cut_off_loses_no_trial(three: list[Host]) -> None:
-    head, _, gamma = three
+    head, _, gamma, _ = three
     process = head.start(*voxtune(head, "toy", TOY))
     directory = SweepDirectory(head.path(RUNS / "toy"))
 
@@ -152,3 +152,25 @@ def test_without_the_token_nobody_comes_in(three: list[Host]) -> None:
     assert not head.path(RUNS / "intruder").exists()
     for file in head.path(RUNS).rglob("*"):
         assert not file.is_file() or TOKEN.encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (
+            "10.87.0.1:6379",
+            "this machine is none of the cluster at 10.87.0.1:6379, whose nodes are 10.87.0.1, 10.87.0.2",
+        ),
+        ("auto", "address: auto finds no Ray cluster on this machine; start one by `ray start --head`"),
+        ("10.87.0.1:1", "no Ray cluster answers at 10.87.0.1:1: [Errno 111] Connection refused"),
+        ("10.87.0.77:6379", "no Ray cluster answers at 10.87.0.77:6379: [Errno 113] No route to host"),
+    ],
+)
+def test_what_a_host_outside_is_told_within_half_a_minute(three: list[Host], address: str, said: str) -> None:
+    outside = three[3]
+    started = time.monotonic()
+    done = outside.run(*voxtune(outside, "toy", TOY)[:-1], address, timeout=60)
+    assert time.monotonic() - started < 30
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not outside.path(RUNS / "toy").exists()
