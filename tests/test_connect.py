@@ -145,9 +145,9 @@ def test_what_answers_is_no_head():
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_hang_up_on_all, args=(server,), daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(ClusterError, match=f"what answers at {address} is no Ray head: UNAVAILABLE"):
-            with connect(address):
-                pass
+        said = f"what answers at {address} is no Ray head: UNAVAILABLE"
+        with pytest.raises(ClusterError, match=said), connect(address):
+            pass
 
 
 def _hang_up_on_all(server: socket.socket) -> None:
