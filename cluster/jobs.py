@@ -154,7 +154,7 @@ class Jobs:
         except lost as error:
             raise ClusterError(f"the cluster at {self.url} no longer answers: {error}") from error
         except RuntimeError as error:
-            raise ClusterError(f"the cluster at {self.url} refused: {error}") from error
+            raise ClusterError(f"the cluster at {self.url} failed: {error}") from error
 
 
 def _driver_s(text: str) -> str:
