@@ -7,12 +7,13 @@ file system otherwise, as the nodes of a cluster share a file server.
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,3 +237,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    with slurm_cluster() as shown:
+        print(f"SLURM_CONF={shown.environment['SLURM_CONF']}", flush=True)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
