@@ -14,6 +14,7 @@ from cluster.nodes import Node
 from trainables.model_file import load_model
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.report_best import for_one_worker
 from tuner.sweep import run_sweep
 from tuner.utilisation import stints
 
@@ -82,6 +83,13 @@ def test_a_trial_that_fails_ends_for_all_its_workers(tmp_path: Path, running_ray
 def test_what_workers_can_not_share(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         sweep(**content)
+
+
+def test_the_best_configuration_trains_in_one_process() -> None:
+    parameters = {"batch_size": 2, "batch_per_worker": True, "learning_rate": 0.01, "learning_rate_scaling": "linear"}
+    assert for_one_worker({**parameters, "width": 8}, 4) == {"batch_size": 8, "learning_rate": 0.04, "width": 8}
+    assert for_one_worker({"batch_size": 2}, 4) == {"batch_size": 2}
+    assert for_one_worker(parameters, 1) == parameters
 
 
 def test_workers_may_lie_on_several_nodes() -> None:

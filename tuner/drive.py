@@ -174,6 +174,10 @@ class Drive:
         if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
             data["memory_limit_gib"] = share.memory_gib
         slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus, workers=size.workers_per_trial)
+        if not present:
+            view.note(
+                f"No node holds a trial yet ({share}): trials wait for one; `ray status` on the head says if none comes"
+            )
         if cluster.elastic:
             # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
             slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)

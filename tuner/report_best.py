@@ -46,8 +46,11 @@ def best_config(config: SweepConfig, best: Best, *, device: str | None, formats:
     content: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items() if section}
     if config.trainable != SEGMENTATION:
         content["trainable"] = config.trainable
+    parameters: Mapping[str, Any] = best.parameters
+    if config.trainable == SEGMENTATION:
+        parameters = for_one_worker(_settled(parameters, formats), config.resources.workers_per_trial)
     content |= {
-        "parameters": _settled(best.parameters, formats if config.trainable == SEGMENTATION else {}),
+        "parameters": dict(parameters),
         "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
         "seed": run.seed,
         "threads": max(1, int(config.resources.cpus_per_trial)),
@@ -59,6 +62,19 @@ def best_config(config: SweepConfig, best: Best, *, device: str | None, formats:
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
     return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"
+
+
+def for_one_worker(parameters: Mapping[str, Any], workers: int) -> Mapping[str, Any]:
+    """What one process trains as `workers` together did: with all their patches in a batch."""
+    if workers == 1 or not parameters.get("batch_per_worker"):
+        return parameters
+    from trainables.segmentation_config import SegmentationConfig  # torch takes seconds to import
+
+    together = SegmentationConfig.from_mapping(parameters).for_workers(workers)
+    others = {
+        name: value for name, value in parameters.items() if name not in ("batch_per_worker", "learning_rate_scaling")
+    }
+    return {**others, "batch_size": together.batch_size, "learning_rate": together.learning_rate}
 
 
 def _settled(parameters: Mapping[str, Any], formats: Mapping[str, str]) -> dict[str, Any]:

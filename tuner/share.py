@@ -28,6 +28,10 @@ class Share:
     memory_gib: float | None
     """What a trial may take of its device's memory; None where it is not known."""
 
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.cpus:g} CPU and {self.gpus:g} GPU"
+
     @property
     def device(self) -> str:
         """`cpu` or `cuda`, as torch calls it."""
