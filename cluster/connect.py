@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -32,6 +32,15 @@ class Cluster:
     Ray does not say whether an autoscaler is at work, or how far it goes. The sign taken is that nodes belong to node
     groups, as those of `ray up` and of KubeRay do; under KubeRay without `enableInTreeAutoscaling` it is misleading.
     """
+
+    def with_gpus(self, gpu_type: str) -> "Cluster":
+        """Its nodes with GPUs of this type alone. Raises ClusterError if there are none and none may come."""
+        nodes = tuple(node for node in self.nodes if node.gpu_type == gpu_type)
+        if not nodes and not self.elastic:
+            types = sorted({node.gpu_type for node in self.nodes if node.gpu_type})
+            there = f"there are {', '.join(types)}" if types else "no node has GPUs"
+            raise ClusterError(f"resources.gpu_type: no node has {gpu_type} GPUs; {there}")
+        return replace(self, nodes=nodes)
 
     def slots(self, *, cpus: float, gpus: float, workers: int = 1) -> int:
         """How many trials its present nodes hold at once, each of so many workers of this size.

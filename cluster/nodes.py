@@ -7,6 +7,9 @@ from typing import Any
 _GROUP_LABEL = "ray.io/node-group"
 """Given by Ray to nodes that `ray up`, KubeRay or Spark started as one of a group."""
 
+GPU_TYPE = "accelerator_type:"
+"""Before the type of a node's GPUs, among its resources in Ray."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
@@ -18,6 +21,9 @@ class Node:
 
     cpus: float
     gpus: float
+
+    gpu_type: str | None = None
+    """As Ray calls it: `A100`, `H100`. None without GPUs, or if Ray does not know it."""
 
     def slots(self, *, cpus: float, gpus: float) -> int:
         """How many trials of this size it holds at once; none is ever spread over several nodes."""
@@ -37,10 +43,16 @@ def alive_nodes(table: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
             id=entry["NodeID"],
             cpus=entry["Resources"].get("CPU", 0.0),
             gpus=entry["Resources"].get("GPU", 0.0),
+            gpu_type=_gpu_type(entry["Resources"]),
         )
         for entry in table
         if entry["Alive"]
     )
+
+
+def _gpu_type(resources: Mapping[str, float]) -> str | None:
+    names = (name.removeprefix(GPU_TYPE) for name in resources if name.startswith(GPU_TYPE))
+    return next(names, None)
 
 
 def in_groups(table: Iterable[Mapping[str, Any]]) -> bool:

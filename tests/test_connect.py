@@ -85,6 +85,19 @@ def test_a_trial_larger_than_any_node_is_refused(sizes, cpus, gpus, message):
     assert str(raised.value) == message
 
 
+def test_a_type_of_gpu():
+    a100, h100 = (Node(name=f"with {kind}", cpus=8, gpus=4, gpu_type=kind) for kind in ("A100", "H100"))
+    cluster = Cluster(dashboard=None, nodes=(a100, h100, Node(name="head", cpus=4, gpus=0)))
+    assert cluster.with_gpus("H100").nodes == (h100,)
+    assert cluster.with_gpus("H100").slots(cpus=1, gpus=1) == 4
+    with pytest.raises(ClusterError) as raised:
+        cluster.with_gpus("V100")
+    assert str(raised.value) == "resources.gpu_type: no node has V100 GPUs; there are A100, H100"
+    with pytest.raises(ClusterError, match="no node has V100 GPUs; no node has GPUs"):
+        cluster_of((4, 0)).with_gpus("V100")
+    assert cluster_of((4, 0), elastic=True).with_gpus("V100").slots(cpus=1, gpus=1) == 0
+
+
 def test_larger_nodes_may_come_to_an_elastic_cluster():
     assert cluster_of((8, 0), elastic=True).slots(cpus=1, gpus=1) == 0
     assert cluster_of((8, 0), elastic=True).slots(cpus=4, gpus=0) == 2
@@ -97,10 +110,11 @@ def test_nodes_of_a_running_cluster(monkeypatch):
     running = RunningCluster(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": False})
     try:
         lost = running.add_node(num_cpus=3)
-        running.add_node(num_cpus=3, num_gpus=2)
+        running.add_node(num_cpus=3, num_gpus=2, resources={"accelerator_type:A100": 1})
         running.remove_node(lost)
         with connect(running.address) as cluster:
-            assert sorted((node.cpus, node.gpus) for node in cluster.nodes) == [(3, 0), (3, 2)]
+            nodes = sorted((node.cpus, node.gpus, node.gpu_type) for node in cluster.nodes)
+            assert nodes == [(3, 0, None), (3, 2, "A100")]
             assert cluster.slots(cpus=2, gpus=0) == 2
             assert cluster.slots(cpus=1, gpus=0.5) == 3
             assert not cluster.elastic

@@ -141,6 +141,14 @@ def test_auto_becomes_a_fraction_and_the_memory_that_goes_with_it(monkeypatch: p
     assert few_cores.gpus == 1 / 2
 
 
+def test_a_type_of_gpu_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share.machine, "cuda_devices", lambda: (gpu(79.0),))
+    found = share_of_trial(config(gpus_per_trial=1, gpu_type="H100"), cluster(cpus=8, gpus=1), data={})
+    assert found.resources == {"cpu": 1, "gpu": 1, "accelerator_type:H100": 0.001}
+    with pytest.raises(ValueError, match="gpu_type: H100, but gpus_per_trial is 0"):
+        config(gpu_type="H100")
+
+
 def test_what_the_file_says_goes_before_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(share.machine, "cuda_devices", lambda: (gpu(79.0),))
     found = share_of_trial(config(gpus_per_trial=0.5, memory_limit_gib=3), cluster(cpus=8, gpus=1), data={})

@@ -115,6 +115,9 @@ class ResourcesConfig(Section):
     gpus_per_trial: float | Literal["auto"] = Field(0.0)
     """GPUs of one trial. A fraction lets several share one; auto: the smallest that every configuration fits in."""
 
+    gpu_type: str | None = Field(None, min_length=1)
+    """Only GPUs of this type, as Ray names them: `A100`, `H100`, `V100`... (`ray status -v` lists a cluster's)."""
+
     workers_per_trial: int = Field(1, ge=1)
     """How many processes train one trial together, each by its part of every batch, with the CPUs and GPUs above."""
 
@@ -134,6 +137,12 @@ class ResourcesConfig(Section):
             raise ValueError(
                 f"workers_per_trial: {self.workers_per_trial} workers need a GPU each; gpus_per_trial is {gpus:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _type_of_gpus(self) -> "ResourcesConfig":
+        if self.gpu_type and not self.gpus_per_trial:
+            raise ValueError(f"gpu_type: {self.gpu_type}, but gpus_per_trial is 0")
         return self
 
     @field_validator("gpus_per_trial")

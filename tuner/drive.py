@@ -125,6 +125,8 @@ class Drive:
 
     def _search_and_confirm(self, cluster: Cluster, files: TrialFiles, measured: Measured) -> None:
         config, view = self.config, self.view
+        if config.resources.gpu_type:
+            cluster = cluster.with_gpus(config.resources.gpu_type)
         check_libraries(cluster)
         work = self._work(cluster, files, measured)
         self.began = True

@@ -228,13 +228,11 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     )
 
 
-def _places(work: Work) -> dict[str, float] | tune.PlacementGroupFactory:
+def _places(work: Work) -> tune.PlacementGroupFactory:
     """What a trial asks Ray for: a place for each of its workers, all or none, on one node where possible."""
-    one = dict(work.resources)
-    if work.workers == 1:
-        return one
-    bundle = {kind: amount for kind, amount in (("CPU", one["cpu"]), ("GPU", one["gpu"])) if amount}
-    return tune.PlacementGroupFactory([bundle] * work.workers, strategy="PACK")
+    ray_names = {"cpu": "CPU", "gpu": "GPU"}
+    one = {ray_names.get(kind, kind): amount for kind, amount in work.resources.items() if amount}
+    return tune.PlacementGroupFactory([one] * work.workers, strategy="PACK")
 
 
 def _error_of(trial: Any) -> Exception | None:

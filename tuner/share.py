@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import RayError
 
 from cluster.connect import Cluster
+from cluster.nodes import GPU_TYPE
 from tuner import machine
 from tuner.config import SweepConfig
 from tuner.machine import CudaDevice
@@ -37,10 +38,12 @@ class Share:
         """`cpu` or `cuda`, as torch calls it."""
         return "cuda" if self.gpus else "cpu"
 
+    gpu_type: str | None = None
+
     @property
     def resources(self) -> dict[str, float]:
-        """As Ray wants them."""
-        return {"cpu": self.cpus, "gpu": self.gpus}
+        """As Ray wants them: a sliver of its GPU's type brings a trial to a node that has it."""
+        return {"cpu": self.cpus, "gpu": self.gpus} | ({f"{GPU_TYPE}{self.gpu_type}": 0.001} if self.gpu_type else {})
 
 
 def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, Any]) -> Share:
@@ -72,7 +75,7 @@ def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, 
         memory = memory_of_share(devices, gpus)
     elif memory is None and cluster.local and not gpus:
         memory = machine.memory_gib() / max(1, cluster.slots(cpus=size.cpus_per_trial, gpus=0))
-    return Share(cpus=size.cpus_per_trial, gpus=gpus, memory_gib=memory)
+    return Share(cpus=size.cpus_per_trial, gpus=gpus, memory_gib=memory, gpu_type=size.gpu_type)
 
 
 def _devices_of(cluster: Cluster) -> Sequence[CudaDevice]:

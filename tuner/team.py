@@ -62,6 +62,7 @@ class Team:
             member.options(
                 num_cpus=assignment.resources["cpu"],
                 num_gpus=assignment.resources["gpu"],
+                resources={kind: n for kind, n in assignment.resources.items() if kind not in ("cpu", "gpu")},
                 scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
             ).remote(Workers(rank=rank, count=count), assignment.device)
             for rank in range(1, count)

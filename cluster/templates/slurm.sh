@@ -106,6 +106,7 @@ if ((SLURM_JOB_NUM_NODES > 1)); then
     readarray -t others < <(scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -vx "$head")
 
     readarray -t place < <(python -P -m cluster.allocation place "${others[0]}")
+    ((${#place[@]} == 2)) || exit 1
     start_ray "$head" --head --port=0 --node-ip-address="${place[0]}" --dashboard-port="${place[1]}"
     until [ -s "$ray_address" ]; do
         all_nodes_live || exit 1
