@@ -238,14 +238,14 @@ def submitted(slurm: Slurm, *arguments: str, **changes: object) -> tuple[int, Sw
 
 def wait_for_words(words: str, output: Path) -> None:
     """Wait until the job has said so."""
-    end = time.monotonic() + 180
+    end = time.monotonic() + 300
     while not output.exists() or words not in output.read_text():
         assert time.monotonic() < end, f"the job only said: {output.read_text() if output.exists() else 'nothing'}"
         time.sleep(0.3)
 
 
 def wait_for_state(slurm: Slurm, number: int, state: str, output: Path) -> None:
-    end = time.monotonic() + 180
+    end = time.monotonic() + 300
     while (job := slurm.job(number))["JobState"] != state:
         assert time.monotonic() < end, f"not {state}: {job}; it said: {output.read_text()[-5000:]}"
         time.sleep(0.3)
