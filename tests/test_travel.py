@@ -43,9 +43,7 @@ def test_a_node_that_lacks_a_library_is_refused(
     there[1] = {"torch": "2.13.0", "monai": None}
     with pytest.raises(ClusterError) as raised:
         check_libraries(cluster)
-    assert str(raised.value) == (
-        "node beta lacks monai, which trials need; install what is here: monai==1.6.1"
-    )
+    assert str(raised.value) == ("node beta lacks monai, which trials need; install what is here: monai==1.6.1")
 
 
 def test_the_libraries_are_those_that_are_installed() -> None:
