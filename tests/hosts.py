@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from services import missing
+from services import missing, own_tmp
 
 HOME = Path("/tmp")
-"""Of each host its own and empty, as is all below it: the one folder that is not shared."""
+"""Of each host its own, and empty: the one folder that is not shared."""
 
-SET_UP = """
-mount -t tmpfs tmpfs /tmp
+SET_UP = f"""
+set -e
+{own_tmp()}
 hostname "$1"
 ip link set lo up
 echo ready

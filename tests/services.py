@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -101,6 +102,16 @@ def missing(reason: str) -> None:
     if os.environ.get("VOXTUNE_REQUIRE_SERVICES") or os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def own_tmp() -> str:
+    """Shell commands, for a mount namespace, by which /tmp becomes empty but for what there is of voxtune and Python."""
+    kept = {Path(__file__).resolve().parents[1], Path(sys.prefix), Path(sys.base_prefix)}
+    lines = ["new=$(mktemp -d -p /var/tmp)", "mount -t tmpfs -o mode=1777 tmpfs $new"]
+    for path in sorted(path for path in kept if path.is_relative_to("/tmp")):
+        there = f"$new/{shlex.quote(str(path.relative_to('/tmp')))}"
+        lines += [f"mkdir -p {there}", f"mount --bind {shlex.quote(str(path))} {there}"]
+    return "\n".join([*lines, "mount --move $new /tmp", "rmdir $new"])
 
 
 def free_port() -> int:

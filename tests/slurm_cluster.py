@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import free_port
+from services import free_port, own_tmp
 
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged", "ip", "unshare", "nsenter")
 
@@ -50,7 +50,7 @@ NODE = """\
 set -e
 hostname {name}
 mount --make-rprivate /
-mount -t tmpfs -o mode=1777 tmpfs /tmp
+{own_tmp}
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount --bind {folder}/hosts /etc/hosts
 slurmd -D -N {name} &
@@ -195,7 +195,7 @@ def _start_node(
     for device in ("lo", "eth0"):
         _ip("-n", space, "link", "set", device, "up")
     own = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    script = textwrap.dedent(NODE).format(name=name, folder=folder)
+    script = textwrap.dedent(NODE).format(name=name, folder=folder, own_tmp=own_tmp())
     command = ["nsenter", f"--net=/run/netns/{space}", *own, "bash", "-c", script]
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
     at_end.callback(_kill, process)
