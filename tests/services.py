@@ -105,7 +105,7 @@ def missing(reason: str) -> None:
 
 
 def own_tmp() -> str:
-    """Shell commands, for a mount namespace, by which /tmp becomes empty but for what there is of voxtune and Python."""
+    """Shell commands by which a mount namespace has an empty /tmp, but for what there is of voxtune and Python."""
     kept = {Path(__file__).resolve().parents[1], Path(sys.prefix), Path(sys.base_prefix)}
     lines = ["new=$(mktemp -d -p /var/tmp)", "mount -t tmpfs -o mode=1777 tmpfs $new"]
     for path in sorted(path for path in kept if path.is_relative_to("/tmp")):
