@@ -113,7 +113,10 @@ def connect(
             runtime_env={"py_modules": [str(path) for path in code]} if address and code else None,
             configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
         )
-    except Exception as error:  # Ray has no class for a start that takes too long on a busy machine
+    except Exception as error:
+        # Ray has no class for a start that takes too long on a busy machine.
+        if not isinstance(error, ConnectionError | RuntimeError | ValueError) and type(error) is not Exception:
+            raise
         what = f"the cluster at {address} can't be joined" if address else "Ray can't be started on this machine"
         raise ClusterError(f"{what}: {error}") from error
     try:
