@@ -3,13 +3,14 @@
 import logging
 import os
 import socket
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import psutil
 
 from cluster.errors import ClusterError
-from cluster.token import Token, find_token
+from cluster.token import Token, let_in
 
 log = logging.getLogger("voxtune")
 
@@ -24,22 +25,8 @@ def prepare_to_join(address: str) -> None:
     machine is none of its nodes.
     """
     _knock(address)
-    token = None
-    answer = _version(address, None)
-    if answer is None:
-        token = find_token()
-        if token is None:
-            raise ClusterError(
-                f"the cluster at {address} asks for a token, and there is none here: put the cluster's into "
-                "~/.ray/auth_token, or name the file that holds it in RAY_AUTH_TOKEN_PATH"
-            )
-        answer = _version(address, token)
-        if answer is None:
-            raise ClusterError(
-                f"the cluster at {address} refuses the token of {token.source}: it is another cluster's; "
-                "get this one's by `ray get-auth-token` on its head"
-            )
-    else:
+    answer, token = let_in(f"the cluster at {address}", partial(_version, address))
+    if token is None:
         log.warning(
             "the cluster at %s asks for no token: whoever reaches it can run programs on it. Start it with "
             "RAY_AUTH_MODE=token and a token in ~/.ray/auth_token on each node",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.request import Request, urlopen
 from packaging.version import InvalidVersion, Version
 
 from cluster.errors import ClusterError
-from cluster.token import Token, find_token
+from cluster.token import Token, let_in
 
 PATIENCE_SECONDS = 8
 """How long a dashboard may take for an answer; it is asked at most twice."""
@@ -33,21 +34,7 @@ def find_job_server(address: str) -> JobServer:
     Raises ClusterError, within 30 s, if none answers, if it refuses our token, or if its Ray is not ours.
     """
     url = _checked(address)
-    token = None
-    answer = _ask(url, None)
-    if answer in (401, 403):
-        token = find_token()
-        if token is None:
-            raise ClusterError(
-                f"{url} asks for a token, and there is none here: put the cluster's into ~/.ray/auth_token, or name "
-                "the file that holds it in RAY_AUTH_TOKEN_PATH"
-            )
-        answer = _ask(url, token)
-        if answer in (401, 403):
-            raise ClusterError(
-                f"{url} refuses the token of {token.source}: it is another cluster's; "
-                "get this one's by `ray get-auth-token` on its head"
-            )
+    answer, token = let_in(url, partial(_ask, url))
     _check_version(url, answer)
     return JobServer(url=url, token=token)
 
@@ -71,13 +58,13 @@ def _checked(address: str) -> str:
 
 
 def _ask(url: str, token: Token | None) -> Any:
-    """What the dashboard says of its version, or the HTTP status with which it refuses."""
+    """What the dashboard says of its version; None if it lets us not in, the HTTP status if it can't say."""
     request = Request(f"{url}/api/version", headers=token.headers if token else {})
     try:
         with urlopen(request, timeout=PATIENCE_SECONDS) as response:
-            return json.load(response)
+            return json.load(response) or {}
     except HTTPError as error:
-        return error.code
+        return None if error.code in (401, 403) else error.code
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise ClusterError(
@@ -85,7 +72,7 @@ def _ask(url: str, token: Token | None) -> Any:
             "machine alone: make a tunnel, `ssh -N -L 8265:localhost:8265 HEAD`, and use http://localhost:8265"
         ) from error
     except (ValueError, HTTPException):
-        return None
+        return {}
 
 
 def _check_version(url: str, answer: Any) -> None:

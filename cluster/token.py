@@ -1,10 +1,14 @@
 """The secret that a Ray cluster asks its users for, found where Ray itself looks for it."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from cluster.errors import ClusterError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,33 @@ class Token:
     def headers(self) -> dict[str, str]:
         """What a request to the cluster's dashboard must carry."""
         return {"Authorization": f"Bearer {self.secret}"}
+
+
+def let_in(where: str, ask: Callable[[Token | None], T | None]) -> tuple[T, Token | None]:
+    """What a cluster answers, and the token that it let us in for; None if it lets anybody in.
+
+    Args:
+        where: what is asked, for messages.
+        ask: asks it with a token or without; its answer is None where it refuses.
+
+    Raises ClusterError if it asks for a token and there is none here, or another cluster's.
+    """
+    answer = ask(None)
+    if answer is not None:
+        return answer, None
+    token = find_token()
+    if token is None:
+        raise ClusterError(
+            f"{where} asks for a token, and there is none here: put the cluster's into ~/.ray/auth_token, or name the "
+            "file that holds it in RAY_AUTH_TOKEN_PATH"
+        )
+    answer = ask(token)
+    if answer is None:
+        raise ClusterError(
+            f"{where} refuses the token of {token.source}: it is another cluster's; "
+            "get this one's by `ray get-auth-token` on its head"
+        )
+    return answer, token
 
 
 def find_token() -> Token | None:
