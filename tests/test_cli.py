@@ -2,14 +2,13 @@
 
 import errno
 import shutil
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import Ended, run_voxtune
 from make_data import write_dataset
 from make_sweep import open_study, sweep_directory
 
@@ -19,7 +18,6 @@ from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import plan_targets
 from trainables.toy import ToyRun
-from tuner import cli
 from tuner.directory import SweepDirectory
 from tuner.errors import SweepInterrupted
 from tuner.storage import open_storage
@@ -32,15 +30,6 @@ budget: {unit: steps, maximum: 90}
 TOY = f"{TOY_TRAINING}parameters: {{learning_rate: 1e-3}}\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 Voxtune = Callable[..., Ended]
 
 
@@ -51,15 +40,9 @@ def voxtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["voxtune", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as ending:
-            code = ending.code
-        captured = capsys.readouterr()
-        assert isinstance(code, int), code
-        return Ended(code=code, out=captured.out, err=captured.err)
+        ended = run_voxtune(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+        assert isinstance(ended.code, int), ended.code
+        return ended
 
     return run
 

@@ -1,14 +1,12 @@
 """What the commands for jobs show, of a dashboard that only pretends; `test_jobs.py` has them work on a real one."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from command_line import run_voxtune
 from fake_dashboard import dashboard
-
-from tuner import cli
 
 Voxtune = Callable[..., tuple[object, str, str]]
 
@@ -32,14 +30,8 @@ def voxtune(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         monkeypatch.delenv(name)
 
     def run(*arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["voxtune", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as ending:
-            code = ending.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        ended = run_voxtune(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+        return ended.code, ended.out, ended.err
 
     return run
 

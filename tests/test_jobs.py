@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
+from command_line import Ended, run_voxtune
 from ray_head import RayHead, ray_head
 
-from tuner import cli
 from tuner.directory import SweepDirectory
 from tuner.results import read_results
 
@@ -62,7 +61,7 @@ SWEEP = {
     "confirm": {"top": 0},
 }
 
-Voxtune = Callable[..., "Ended"]
+Voxtune = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
@@ -83,28 +82,12 @@ def _user(head: RayHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended."""
-
-    code: object
-    out: str
-    err: str
-
-
 @pytest.fixture
 def voxtune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Voxtune:
     """Runs a command."""
 
     def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["voxtune", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as ending:
-            code = ending.code
-        captured = capsys.readouterr()
-        return Ended(code=code, out=captured.out, err=captured.err)
+        return run_voxtune(*arguments, monkeypatch=monkeypatch, capsys=capsys)
 
     return run
 

@@ -6,7 +6,6 @@ carries the schema, so that its manifest is checked against the field names and 
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import run_voxtune
 
-from tuner import cli
 from tuner.config import SweepConfig
 
 SWEEP = {
@@ -41,16 +40,10 @@ def voxtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     def run(*arguments: object, sweep: Mapping[str, Any] = SWEEP, code: int = 0) -> str:
         (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(dict(sweep)))
-        monkeypatch.setattr(sys, "argv", ["voxtune", "cluster", *map(str, arguments)])
-        ended: object = 0
-        try:
-            cli.main()
-        except SystemExit as ending:
-            ended = ending.code
-        captured = capsys.readouterr()
-        assert ended == code, captured.err
-        assert "secret-of-the-cluster" not in captured.out + captured.err
-        return captured.err if code else captured.out
+        ended = run_voxtune("cluster", *arguments, monkeypatch=monkeypatch, capsys=capsys)
+        assert ended.code == code, ended.err
+        assert "secret-of-the-cluster" not in ended.out + ended.err
+        return ended.err if code else ended.out
 
     return run
 
