@@ -15,7 +15,6 @@ Prints a table; writes benchmarks/results/data_parallel-DATE-CORES-cores.json, a
 
 import argparse
 import json
-import socket
 import tempfile
 from collections.abc import Mapping
 from datetime import date
@@ -28,7 +27,7 @@ import torch.multiprocessing as processes
 
 from trainables.protocol import Budget
 from trainables.segmentation import SegmentationRun
-from trainables.workers import Workers, meet, part
+from trainables.workers import Workers, free_address, meet, part
 from tuner.config import DatasetConfig, PreprocessingConfig, cache_folder
 from tuner.environment import describe_environment
 from tuner.machine import usable_cores
@@ -55,8 +54,6 @@ def main() -> None:
         DatasetConfig(path=given.dataset.absolute(), group=given.group),
         PreprocessingConfig(),
         cache=cache_folder(None),
-        check=lambda *_: None,
-        progress=lambda *_: None,
     )
     data = prepared.training_data()
     environment = describe_environment()
@@ -77,9 +74,7 @@ def main() -> None:
 def _train(data: Mapping[str, Any], how: Mapping[str, Any], *, steps: int, seed: int) -> dict[str, float]:
     """One run in processes of its own, as a trial has them."""
     count = how["workers"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address("127.0.0.1")
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         processes.spawn(_worker, args=(count, address, dict(data), dict(how), steps, seed, answer), nprocs=count)

@@ -137,8 +137,6 @@ def phantom(folder: Path) -> tuple[Prepared, list[dict[str, str]]]:
         DatasetConfig(path=dataset, folds=2),
         PreprocessingConfig(),
         cache=folder / "cache",
-        check=lambda plan, targets: None,
-        progress=lambda what, done, of: None,
     )
     files = []
     for case in prepared.dataset.cases:

@@ -77,8 +77,6 @@ def main() -> None:
         DatasetConfig(path=given.dataset.absolute(), group=given.group),
         PreprocessingConfig(),
         cache=cache_folder(None),
-        check=lambda *_: None,
-        progress=lambda *_: None,
     )
     steps, evaluations = [], []
     for threads in given.threads:

@@ -21,10 +21,13 @@ def test_the_users_own_module_or_package_goes_along(tmp_path: Path, monkeypatch:
     (tmp_path / "own_package_of_user" / "deep").mkdir(parents=True)
     for folder in ("own_package_of_user", "own_package_of_user/deep"):
         (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "own_folder_of_user").mkdir()
+    (tmp_path / "own_folder_of_user" / "run.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert set(code_of("trainables.segmentation:SegmentationRun")) == OUR_CODE
     assert set(code_of("own_module_of_user:Run")) == OUR_CODE | {tmp_path / "own_module_of_user.py"}
     assert set(code_of("own_package_of_user.deep:Run")) == OUR_CODE | {tmp_path / "own_package_of_user"}
+    assert set(code_of("own_folder_of_user.run:Run")) == OUR_CODE | {tmp_path / "own_folder_of_user"}
     assert set(code_of("monai.networks:Run")) == OUR_CODE  # installed: is on the nodes, or they are refused
 
 

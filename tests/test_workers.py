@@ -1,7 +1,6 @@
 """Several processes train one network as one does: with gloo on this machine's cores."""
 
 import math
-import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from trainables.errors import SettingError
 from trainables.protocol import Budget, Evaluation
 from trainables.segmentation import SegmentationRun
 from trainables.segmentation_config import SegmentationConfig
-from trainables.workers import SharedBatchNorm, Workers, meet, part
+from trainables.workers import SharedBatchNorm, Workers, free_address, meet, part
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +25,7 @@ TRAINING = {"width": 4, "levels": 2, "patch_size": 16, "precision": "fp32", "mem
 
 def together(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `work(workers, *arguments)` returns in each of `count` processes that have met."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address("127.0.0.1")
     with tempfile.TemporaryDirectory() as folder:
         processes.spawn(_one, args=(count, address, folder, work, arguments), nprocs=count)
         return [torch.load(Path(folder) / str(rank), weights_only=False) for rank in range(count)]

@@ -6,6 +6,7 @@ little to gain from sending some while others are still computed, as Distributed
 rules of its own for parts of a batch, graphs and layers that a step does not use.
 """
 
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,6 +61,13 @@ class Workers:
         dist.all_gather_object(parts, dict(own))
         found = {name: value for part in parts for name, value in part.items()}
         return {name: found[name] for name in order}
+
+
+def free_address(host: str) -> str:
+    """`HOST:PORT` on this machine, reached as `host`, where nobody listens: a place to meet."""
+    with socket.socket() as free:
+        free.bind((host, 0))
+        return f"{host}:{free.getsockname()[1]}"
 
 
 def meet(workers: Workers, *, address: str, device: str) -> None:

@@ -66,7 +66,6 @@ def study_amp(
             DatasetConfig(path=folder),
             PreprocessingConfig(),
             cache=cache_folder(None) if dataset else Path(temporary) / "cache",
-            check=lambda plan, targets: None,
             progress=view.progress,
             tell=view.note,
         )

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -34,6 +35,18 @@ def import_named(text: str, *, key: str, kind: type) -> Any:
     if not issubclass(found, kind):
         raise SweepConfigError(f"{key}: must be {_described(kind)}; {text} is none")
     return found
+
+
+def source_path(spec: ModuleSpec) -> Path | None:
+    """The file of a module, or the folder of a package; None for what is built in."""
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(spec.origin) if spec.origin and spec.has_location else None
+
+
+def top_module(text: str) -> str:
+    """The outermost package, or the module, of an import string `package.module:Class`."""
+    return text.partition(":")[0].partition(".")[0]
 
 
 def _told(error: BaseException) -> str:

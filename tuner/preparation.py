@@ -61,8 +61,8 @@ def prepare(
     preprocessing: PreprocessingConfig,
     *,
     cache: Path,
-    check: Callable[[PreprocessingPlan, Targets], None],
-    progress: Progress,
+    check: Callable[[PreprocessingPlan, Targets], None] = lambda plan, targets: None,
+    progress: Progress = lambda stage, done, of: None,
     tell: Callable[[str], None] = lambda text: None,
     source: Path | str | None = None,
 ) -> Prepared:

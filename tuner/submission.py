@@ -6,7 +6,7 @@ beside the data there, so they are refused. A `groups_file` that is there on thi
 
 import shlex
 from collections.abc import Iterable, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from cluster.sweep_job import Order, SweepJob
 from search_spaces.yaml_file import read_yaml
 from tuner.config import SweepConfig, absolute_path, validated
 from tuner.errors import SweepConfigError
+from tuner.importing import source_path, top_module
 from tuner.storage import holds_password
 
 SWEEP_FILE, GROUPS_FILE = "sweep.yaml", "groups.csv"
@@ -166,22 +167,16 @@ def _own_modules(config: SweepConfig, sweep: Path) -> list[Path]:
     """
     found = []
     for key, text in (("trainable", config.trainable), ("search.sampler", config.search.sampler)):
-        module = (text or "").partition(":")[0].partition(".")[0]
+        module = top_module(text or "")
         if ":" not in (text or "") or module in PACKAGES:
             continue
         here = PathFinder.find_spec(module, [str(Path.cwd())])
-        if here is not None:
-            found.append(_path(here))
+        path = source_path(here) if here else None
+        if path is not None:
+            found.append(path)
         elif find_spec(module) is None:
             raise SweepConfigError(f"{sweep}: {key}: {text}: no module {module} in the current folder {Path.cwd()}")
     return list(dict.fromkeys(found))
-
-
-def _path(spec: ModuleSpec) -> Path:
-    """The file of a module, or the folder of a package."""
-    if spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations)))
-    return Path(str(spec.origin))
 
 
 def _quoted(path: str) -> str:

@@ -5,7 +5,6 @@ places or none and two trials never wait for one another's; they live as long as
 """
 
 import os
-import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.protocol import TrainingRun
-from trainables.workers import Workers, meet, part
+from trainables.workers import Workers, free_address, meet, part
 from tuner.assignment import Assignment, build_run
 
 GRACE = 15.0
@@ -68,7 +67,7 @@ class Team:
             for rank in range(1, count)
         ]
         _speak_by_node_address()
-        address = f"{get_node_ip_address()}:{_free_port()}"
+        address = free_address(get_node_ip_address())
         met = [member.meet.remote(address) for member in self._members]
         meet(Workers(count=count), address=address, device=assignment.device)
         ray.get(met)
@@ -124,13 +123,6 @@ def _end_if_stuck(advancing: Sequence[Any], over: threading.Event) -> None:
             if not over.wait(GRACE):
                 os._exit(1)
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _speak_by_node_address() -> None:

@@ -17,6 +17,7 @@ from cluster.connect import Cluster
 from cluster.errors import ClusterError
 from cluster.shadowing import OURS, PACKAGES
 from tuner.checkpoints import Checkpoints
+from tuner.importing import source_path, top_module
 from tuner.keeper import keeping
 from tuner.object_storage import ObjectStorage, check_writable
 from tuner.preparation import Prepared
@@ -33,15 +34,13 @@ def code_of(trainable: str) -> list[Path]:
     """The packages and modules that a node needs to run trials, but for what is installed on it: ours, and the user's
     own package or module that `trainable`, an import string, names."""
     ours = [OURS / package for package in PACKAGES]
-    top = trainable.partition(":")[0].partition(".")[0]
+    top = top_module(trainable)
     if top in PACKAGES:
         return ours
     loaded = sys.modules.get(top)
     spec = loaded.__spec__ if loaded else find_spec(top)
-    if spec is None or spec.origin is None or "site-packages" in Path(spec.origin).parts:
-        return ours
-    path = Path(spec.origin)
-    return [*ours, path.parent if path.name == "__init__.py" else path]
+    path = source_path(spec) if spec else None
+    return ours if path is None or "site-packages" in path.parts else [*ours, path]
 
 
 def check_libraries(cluster: Cluster) -> None:
