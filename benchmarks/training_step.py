@@ -38,7 +38,7 @@ import torch
 from monai.data import DataLoader, ThreadDataLoader
 from stock.steps import Stock, batches, cached_cases, mean_dice, trains
 
-from trainables.evaluation import score_cases
+from trainables.evaluation import score_cases, segment_cases
 from trainables.losses import segmentation_loss
 from trainables.networks import build_network
 from trainables.precision import resolve_precision
@@ -220,7 +220,7 @@ def compare_evaluations(run: SegmentationRun, prepared: Prepared, repeats: int, 
     ]
 
     def ours() -> float:
-        scores = score_cases(
+        found = segment_cases(
             network,
             volumes,
             names,
@@ -230,6 +230,7 @@ def compare_evaluations(run: SegmentationRun, prepared: Prepared, repeats: int, 
             precision=precision,
             resident=run._resident,
         )
+        scores = score_cases(found, volumes)
         return float(np.mean([list(case.values()) for case in scores.values()]))
 
     monai = partial(

@@ -11,7 +11,7 @@ from make_volumes import write_volumes
 from torch import Tensor, nn
 
 from trainables import evaluation
-from trainables.evaluation import score_cases
+from trainables.evaluation import score_cases, segment_cases
 from trainables.precision import resolve_precision
 from trainables.resident import ResidentVolumes
 from trainables.segmentation_config import SegmentationConfig
@@ -54,7 +54,7 @@ def score(volumes: Volumes, network: nn.Module, **options: Any) -> dict[str, dic
         "precision": resolve_precision("fp32", "cpu"),
         **options,
     }
-    return score_cases(network, volumes, volumes.names, **given)
+    return score_cases(segment_cases(network, volumes, volumes.names, **given), volumes)
 
 
 def test_each_case_has_the_dice_of_its_own_segmentation(volumes: Volumes) -> None:

@@ -1,7 +1,7 @@
-"""Scores a network on the validation cases, windows of several going through it together."""
+"""Segments and scores the validation cases, windows of several going through the network together."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from trainables.volumes import Volumes
 from trainables.windows import Window, window_size, windows_at_once
 
 
-def score_cases(
+def segment_cases(
     network: nn.Module,
     volumes: Volumes,
     names: Sequence[str],
@@ -27,8 +27,8 @@ def score_cases(
     device: torch.device,
     precision: Precision,
     resident: ResidentVolumes | None = None,
-) -> dict[str, dict[str, float]]:
-    """Dice of each case of `names` and each class, by `network`'s segmentation in windows as `window_size` gives them.
+) -> dict[str, np.ndarray]:
+    """`network`'s segmentation of each case of `names`, encoded, in windows as `window_size` gives them.
 
     `resident` has the images on the device.
     """
@@ -54,4 +54,11 @@ def score_cases(
         encoded.update(zip(of_window, found, strict=True))
     if config.largest_component:
         encoded = {name: keep_largest_component(found, volumes.targets) for name, found in encoded.items()}
-    return {name: dice_score(encoded[name], np.asarray(volumes[name].label), volumes.targets) for name in names}
+    return {name: encoded[name] for name in names}
+
+
+def score_cases(found: Mapping[str, np.ndarray], volumes: Volumes) -> dict[str, dict[str, float]]:
+    """Dice of each case and each class, by what `segment_cases` found."""
+    return {
+        name: dice_score(encoded, np.asarray(volumes[name].label), volumes.targets) for name, encoded in found.items()
+    }

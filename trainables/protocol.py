@@ -54,6 +54,9 @@ class Evaluation:
     cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Score per validation case and class, e.g. `{"hippocampus_001": {"Anterior": 0.88, "Posterior": 0.85}}`."""
 
+    picture: bytes | None = None
+    """Something to look at, JPEG or PNG: for segmentation planes of one case with the label and with what was found."""
+
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What a report wants to know of the run: voxels, data_seconds (the share of training_seconds in which it drew
     batches or waited for them), peak_gib, parameters, precision, device."""

@@ -13,7 +13,8 @@ from torch import Tensor
 from trainables.averaging import WeightAverage
 from trainables.device import device_name, use_device
 from trainables.errors import NonFiniteLossError
-from trainables.evaluation import score_cases
+from trainables.evaluation import score_cases, segment_cases
+from trainables.loss_watch import LossWatch
 from trainables.losses import segmentation_loss
 from trainables.memory import estimate_memory
 from trainables.memory_limit import MemoryMeter
@@ -21,6 +22,7 @@ from trainables.model_file import Model, save_model
 from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.optimisation import learning_rate_factor
 from trainables.patches import PatchSampler
+from trainables.picture import overlay
 from trainables.precision import MOST_MEMORY_FIRST, resolve_precision
 from trainables.prefetch import PrefetchingSampler
 from trainables.protocol import Budget, Evaluation
@@ -31,12 +33,6 @@ from trainables.training_step import GraphedStep, HostLead, TrainingStep
 from trainables.volumes import Volumes
 from trainables.work import step_cost
 from trainables.workers import Workers, share_statistics
-
-CHECK_EVERY = 32
-"""Steps between two looks at the loss on a GPU. A CPU's is looked at every step."""
-
-Seen = tuple[Tensor, torch.cuda.Event]
-"""A loss that is being copied to the host, and what says that it is there."""
 
 
 def check_parameters(
@@ -223,26 +219,21 @@ class SegmentationRun:
     def _train(self, budget: float) -> None:
         first = self._steps
         lead = HostLead()
-        losses = torch.zeros((), dtype=torch.float64, device=self._device)
-        seen: Seen | None = None
+        losses = LossWatch(self._device, self._loss_error)
         self._network.train()
         while self.used < budget:
             started = time.perf_counter()
-            losses += self._next_step()
+            loss = self._next_step()
             self._steps += 1
             self._memory.check()
-            if self._device.type == "cpu":
-                self._check_finite(losses)
-            elif self._steps % CHECK_EVERY == 0:
-                seen = self._look_back(losses, seen)
+            losses.add(loss)
             if self._step_cost is None:
                 lead.wait(self._device)  # a budget in seconds means the device's
             self._training_seconds += time.perf_counter() - started
         if self._steps > first:
             started = time.perf_counter()
-            self._check_finite(losses)
+            self._mean_loss = losses.mean()
             self._step.check_scale()
-            self._mean_loss = float(losses) / (self._steps - first)
             self._training_seconds += time.perf_counter() - started
 
     def _next_step(self) -> Tensor:
@@ -263,21 +254,11 @@ class SegmentationRun:
             self._average.update(self._network)
         return loss
 
-    def _look_back(self, losses: Tensor, earlier: Seen | None) -> Seen:
-        """Ask for the losses so far, and check those asked for earlier: the host does not wait for the device."""
-        if earlier is not None and earlier[1].query():
-            self._check_finite(earlier[0])
-        now = torch.empty_like(losses, device="cpu", pin_memory=True).copy_(losses, non_blocking=True)
-        copied = torch.cuda.Event()
-        copied.record()
-        return now, copied
-
-    def _check_finite(self, losses: Tensor) -> None:
-        if not torch.isfinite(losses):
-            raise NonFiniteLossError(
-                f"the loss became {float(losses)} by step {self._steps}, after {self.used:g} of "
-                f"{self._budget.maximum:g} {self._budget.unit} of training; try a lower learning_rate"
-            )
+    def _loss_error(self, loss: float) -> NonFiniteLossError:
+        return NonFiniteLossError(
+            f"the loss became {loss} by step {self._steps}, after {self.used:g} of "
+            f"{self._budget.maximum:g} {self._budget.unit} of training; try a lower learning_rate"
+        )
 
     def _evaluate(self) -> Evaluation:
         started = time.perf_counter()
@@ -285,7 +266,7 @@ class SegmentationRun:
             self._train_by.release()
         targets = self._volumes.targets
         self._workers.same_buffers(self._evaluated_network)
-        own_cases = score_cases(
+        found = segment_cases(
             self._evaluated_network,
             self._volumes,
             self._validation[self._workers.rank :: self._workers.count],
@@ -295,9 +276,10 @@ class SegmentationRun:
             precision=self._precision,
             resident=self._resident,
         )
-        cases = self._workers.gathered(own_cases, self._validation)
+        cases = self._workers.gathered(score_cases(found, self._volumes), self._validation)
         self._memory.check()
         dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in targets.names}
+        picture = self._picture(found)
         self._evaluation_seconds += time.perf_counter() - started
         return Evaluation(
             score=float(np.mean(list(dice.values()))),
@@ -307,6 +289,7 @@ class SegmentationRun:
             evaluation_seconds=self._evaluation_seconds,
             metrics={"loss": self._mean_loss, **{f"dice_{name}": score for name, score in dice.items()}},
             cases=cases,
+            picture=picture,
             facts={
                 "voxels": self._steps * self._config.batch_size * prod(self._config.patch_size),
                 "data_seconds": self._data_seconds,
@@ -319,6 +302,15 @@ class SegmentationRun:
                 "device": device_name(self._device),
             },
         )
+
+    def _picture(self, found: Mapping[str, np.ndarray]) -> bytes | None:
+        """Of the first case: the same one at every rung and in every trial. The first worker has it."""
+        name = self._validation[0]
+        if name not in found:
+            return None
+        volume, spacing = self._volumes[name], self._volumes.plan.spacing
+        label = np.asarray(volume.label)
+        return overlay(volume.image, label, found[name], targets=self._volumes.targets, spacing=spacing)
 
 
 def network_for(config: SegmentationConfig, volumes: Volumes) -> NetworkConfig:
