@@ -55,11 +55,12 @@ def overlay(
 
 def _middle(label: NDArray[np.uint8]) -> list[int]:
     """Along each axis the plane that halves what is labelled; the volume's middle where nothing is."""
+    labelled = label != 0
+    over_z = labelled.sum(axis=2)
     middle = []
-    for axis, length in enumerate(label.shape):
-        others = tuple(other for other in range(label.ndim) if other != axis)
-        so_far = np.cumsum(np.count_nonzero(label, axis=others))
-        middle.append(int(np.searchsorted(so_far, so_far[-1] / 2)) if so_far[-1] else length // 2)
+    for along in (over_z.sum(axis=1), over_z.sum(axis=0), labelled.sum(axis=(0, 1))):
+        so_far = np.cumsum(along)
+        middle.append(int(np.searchsorted(so_far, so_far[-1] / 2)) if so_far[-1] else len(along) // 2)
     return middle
 
 
