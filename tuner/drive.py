@@ -24,6 +24,7 @@ from tuner.errors import SweepFailed, SweepInterrupted
 from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
 from tuner.memory_check import estimate_of, looking_ahead, memory_check
+from tuner.metrics import publishing
 from tuner.owner import own, own_storage
 from tuner.precision_choice import Measured, measured_formats, measuring
 from tuner.preparation import Prepared
@@ -130,7 +131,11 @@ class Drive:
         check_libraries(cluster)
         work = self._work(cluster, files, measured)
         self.began = True
-        with self._among_others(work.study), view.watching(work.study, trials=work.trials, title=config.name):
+        with (
+            self._among_others(work.study),
+            publishing(work, sweep=config.name),
+            view.watching(work.study, trials=work.trials, title=config.name),
+        ):
             over = search(work, tell=view.note)
         if not self.join:
             work.study.say_over(over)
@@ -155,7 +160,10 @@ class Drive:
         name = stored_name(CONFIRM, self.config.name, self.config.storage)
         study = SweepStudy.open(self._storage(), name, work.study.space)
         repeats = confirming_work(work, study, self.config.confirm)
-        with self.view.watching(study, trials=repeats.trials, title="confirm"):
+        with (
+            publishing(repeats, sweep=f"{self.config.name}/confirm"),
+            self.view.watching(study, trials=repeats.trials, title="confirm"),
+        ):
             search(repeats, tell=self.view.note)
         return repeats
 
