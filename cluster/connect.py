@@ -11,6 +11,7 @@ from cluster.errors import ClusterError
 from cluster.head import prepare_to_join
 from cluster.nodes import Node, alive_nodes, in_groups
 from cluster.shadowing import hiding
+from cluster.sweep_job import SWEEP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,12 @@ class Cluster:
 
 @contextmanager
 def connect(
-    address: str | None = None, *, cores: int | None = None, code: Sequence[Path] = (), verbose: bool = False
+    address: str | None = None,
+    *,
+    cores: int | None = None,
+    code: Sequence[Path] = (),
+    sweep: str | None = None,
+    verbose: bool = False,
 ) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start Ray on this machine and end it afterwards.
 
@@ -86,6 +92,7 @@ def connect(
         address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
         cores: of a cluster started here; by default Ray counts them, blind to CPU affinity and nested groups.
         code: packages and modules that are sent to the nodes of a running cluster, and go before theirs.
+        sweep: named by the metadata of Ray's job, which its dashboard shows.
         verbose: whether what the workers print reaches the terminal.
 
     Raises ClusterError if none answers, or if its workers would import something else in our packages' place.
@@ -111,6 +118,7 @@ def connect(
             include_dashboard=None if address else True,
             log_to_driver=verbose,
             runtime_env={"py_modules": [str(path) for path in code]} if address and code else None,
+            job_config=ray.job_config.JobConfig(metadata={SWEEP: sweep} if sweep else None),
             configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
         )
     except Exception as error:

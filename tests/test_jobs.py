@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -131,6 +132,14 @@ def test_submit_follow_stop_submit_again_resume(head: RayHead, voxtune: Voxtune,
     assert status.out.startswith(f"{job_id}: running\nown: ")
     assert "Driver: process" in status.out
     assert status.code == 0
+    actors = asked(head, "/api/v0/actors?detail=1")["data"]["result"]["result"]
+    assert {"slot 1 of own", "slot 2 of own"} <= {actor["repr_name"] for actor in actors}
+    trial = voxtune("logs", "own", "--trial", 0)
+    assert (trial.code, trial.err) == (0, "")
+    assert re.match(r"\S+ \S+ trial 0: taken up by slot \d of own on \S+, seed 0: ", trial.out)
+    missing = voxtune("logs", "own", "--trial", 99)
+    assert missing.code == 2
+    assert re.search(r"--trial: trial 99 of own has no log \(yet\); \d have one, 0 to \d", missing.out)
 
     stopped = voxtune("stop", "own")
     assert f"{job_id}: stopped; go on by submitting it again" in stopped.out, stopped.err
@@ -164,14 +173,18 @@ def test_submit_follow_stop_submit_again_resume(head: RayHead, voxtune: Voxtune,
     assert_nowhere_stands_the_token(head, tmp_path)
 
 
+def asked(head: RayHead, path: str) -> Any:
+    """What the dashboard answers."""
+    with urlopen(Request(f"{head.url}{path}", headers={"Authorization": f"Bearer {head.token}"})) as answer:
+        return json.load(answer)
+
+
 def assert_nowhere_stands_the_token(head: RayHead, results: Path) -> None:
     """The token stands in nothing that the dashboard tells of jobs, in no log and in none of the sweep's files."""
-    request = Request(f"{head.url}/api/jobs/", headers={"Authorization": f"Bearer {head.token}"})
-    with urlopen(request) as answer:
-        told = answer.read().decode()
-    (job, *_) = (job for job in json.loads(told) if (job["metadata"] or {}).get("voxtune_sweep") == "own")
+    told = asked(head, "/api/jobs/")
+    (job, *_) = (job for job in told if (job["metadata"] or {}).get("voxtune_sweep") == "own")
     assert job["metadata"].keys() == {"voxtune_sweep", "voxtune_runs", "voxtune_version", "voxtune_code"}
-    assert head.token not in told
+    assert head.token not in json.dumps(told)
     for folder in (results, head.folder / "ray"):
         files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
         assert files

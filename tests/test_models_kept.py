@@ -6,9 +6,11 @@ from make_sweep import DEFAULT, RUNGS, evaluation, open_study
 
 from trainables.protocol import Budget
 from tuner.checkpoints import MODEL, Checkpoints, state_name
+from tuner.directory import SweepDirectory
 from tuner.limits import Limits
 from tuner.study import DEFAULT_ORIGIN
 from tuner.trial_files import LocalFiles
+from tuner.trial_record import TrialRecord
 from tuner.work import Work
 
 
@@ -18,10 +20,12 @@ def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -
     files = LocalFiles(tmp_path)
     checkpoints = Checkpoints(files)
     work = Work(
+        sweep="toys",
         study=study,
         study_name="sweep",
         checkpoints=checkpoints,
         trial_files=files,
+        record=TrialRecord(SweepDirectory(tmp_path), "sweep"),
         ray_results=tmp_path / "ray",
         trainable="trainables.toy:ToyRun",
         data={},

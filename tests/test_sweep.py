@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,11 @@ def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path, running_ray):
     assert "a bug in the toy run" in trials.loc[0, "error"]
     assert "Traceback" in trials.loc[0, "error"]
     assert (trials["state"] == "COMPLETE").any()
+    log = SweepDirectory.find("toy", runs=tmp_path).trial_log("sweep", 0).read_text()
+    assert re.search(r" trial 0: taken up by slot [12] of toy on .*learning_rate 0.01", log)
+    assert "trial 0: failed: Traceback" in log
+    assert "RuntimeError: a bug in the toy run" in log
+    assert log.endswith(" trial 0: error\n")
     # A failed trial leaves its actor alive: two processes served all trials.
     directory = SweepDirectory.find("toy", runs=tmp_path)
     ran = stints(read_results(directory).sweep_trials)
@@ -110,6 +116,9 @@ def test_a_trial_whose_process_is_killed_goes_on_in_another(tmp_path, running_ra
         assert process.wait(timeout=120) == 0
     trials = read_results(directory).sweep_trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    log = directory.trial_log("sweep", running[0].number).read_text()
+    assert " goes on in another process: the trial's process was lost: " in log
+    assert re.search(r": taken up for the 2\. time by slot \d of toy on ", log)
     (lost,) = (trial for trial in trials if "lost" in trial.user_attrs)
     assert (lost.number, lost.user_attrs["lost"], lost.user_attrs["attempt"]) == (running[0].number, 1, 2)
     assert [evaluation["step"] for evaluation in lost.user_attrs["evaluations"]] == [111, 333, 1000]

@@ -11,12 +11,14 @@ from trainables.protocol import Budget
 from tuner.assignment import ASSIGNMENT
 from tuner.checkpoints import Checkpoints
 from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
 from tuner.errors import SweepFailed
 from tuner.limits import Limits
 from tuner.search import StudySearcher
 from tuner.study import was_turned_away
 from tuner.sweep import run_sweep
 from tuner.trial_files import LocalFiles
+from tuner.trial_record import TrialRecord
 from tuner.view import View
 from tuner.work import TooLarge, Work
 
@@ -26,10 +28,12 @@ TRIALS = 10
 def work(tmp_path, **settings) -> Work:
     """A search of which those with the larger of two batch sizes don't fit: half of the space."""
     return Work(
+        sweep="toys",
         study=open_study(),
         study_name="sweep",
         checkpoints=Checkpoints(LocalFiles(tmp_path)),
         trial_files=LocalFiles(tmp_path),
+        record=TrialRecord(SweepDirectory(tmp_path), "sweep"),
         ray_results=tmp_path / "ray",
         trainable="trainables.toy:ToyRun",
         data={},

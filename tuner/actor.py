@@ -7,8 +7,9 @@ actor, unless it left the device unusable.
 
 import gc
 import math
+import socket
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,11 +21,13 @@ from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Evaluation, TrainingRun
 from trainables.workers import Workers
 from tuner.assignment import ASSIGNMENT, Assignment, build_run
+from tuner.cells import short
 from tuner.checkpoint_writer import CheckpointWriter
 from tuner.checkpoints import MODEL, state_name
 from tuner.gate import pass_gate
 from tuner.stint import StintClock
 from tuner.team import Team
+from tuner.trial_log import TrialLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,9 @@ class TrialReport:
     """Where and how the trial's time went since this process took it up, see `StintClock.so_far`."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    log: str = ""
+    """What the process wrote since the trial's last report, see `tuner.trial_log`."""
+
     failure: str | None = None
     """One line: type and message of the error that ended the trial."""
 
@@ -58,9 +64,13 @@ class TrialActor(tune.Trainable):
         _warm_up(assignment)
         if assignment.workers > 1:
             self._team = Team(assignment)
-        if assignment.gate:
-            pass_gate(assignment.gate)
+        number = pass_gate(assignment.gate) if assignment.gate else 1
+        self._slot = f"slot {number or '?'} of {assignment.sweep}"
         self._begin(assignment)
+
+    def __repr__(self) -> str:
+        """How Ray's dashboard and its log lines call the process."""
+        return self._slot
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._begin(new_config[ASSIGNMENT])
@@ -68,6 +78,8 @@ class TrialActor(tune.Trainable):
 
     def _begin(self, assignment: Assignment) -> None:
         self._assignment = assignment
+        self._log = TrialLog(f"trial {assignment.number}")
+        self._log.say(_taken_up(assignment, self._slot))
         self._clock = StintClock()
         # The run of the trial before must be gone before the next one is built: two would not fit on a full device.
         self._run = None
@@ -85,12 +97,15 @@ class TrialActor(tune.Trainable):
         todo = [step for step in assignment.steps if step not in assignment.steps_done]
         step = todo[min(self.iteration, len(todo) - 1)]
         try:
-            report = self._advance(step)
+            with self._log.capturing():
+                report = self._advance(step)
+            self._log.say(_reached(report, of=assignment.steps[-1]))
         except Exception as error:
             if is_device_lost(error) or isinstance(error, RayActorError):
                 raise  # Tune then ends this process, where every further trial would fail
             report = self._failure(step, error)
-        return {"report": report}
+            self._log.say(f"failed: {report.traceback or report.failure}")
+        return {"report": replace(report, log=self._log.take())}
 
     def _advance(self, step: int) -> TrialReport:
         assignment = self._assignment
@@ -185,3 +200,19 @@ def _warm_up(assignment: Assignment) -> None:
     # What was imported stays: with that left out a collection between two trials takes milliseconds.
     gc.collect()
     gc.freeze()
+
+
+def _taken_up(assignment: Assignment, slot: str) -> str:
+    parameters = ", ".join(f"{name} {short(value)}" for name, value in assignment.parameters.items())
+    attempt = f" for the {assignment.attempt}. time" if assignment.attempt > 1 else ""
+    return f"taken up{attempt} by {slot} on {socket.gethostname()}, seed {assignment.seed}: {parameters}"
+
+
+def _reached(report: TrialReport, *, of: int) -> str:
+    evaluation = report.evaluation
+    assert evaluation is not None
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
+    return (
+        f"at {report.step / of:.0%} of the budget: Dice {evaluation.score:.4f}, {metrics}; so far "
+        f"{evaluation.training_seconds:.1f} s of training, {evaluation.evaluation_seconds:.1f} s of evaluation"
+    )

@@ -20,6 +20,9 @@ ASSIGNMENT = "assignment"
 class Assignment:
     """All that an actor needs to run one trial."""
 
+    sweep: str
+    """The sweep's name, for people."""
+
     number: int
     trainable: str
     parameters: dict[str, Any]

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from tuner.config import SweepConfig
-from tuner.directory import SweepDirectory
+from tuner.directory import SweepDirectory, trial_name
 from tuner.object_storage import ObjectStorage
 from tuner.trial_files import LocalFiles, TrialFiles
 
@@ -36,7 +36,7 @@ class Checkpoints:
 
     def folder(self, study: str, number: int, attempt: int) -> str:
         """Where the `attempt`th process that trains trial `number` keeps its files."""
-        return f"{_of_trial(study, number)}/attempt_{attempt}"
+        return f"{trial_name(study, number)}/attempt_{attempt}"
 
     def state_up_to(self, study: str, number: int, step: int) -> str | None:
         """The name of the state to go on from, for a trial whose last report in the study is at `step`.
@@ -53,12 +53,12 @@ class Checkpoints:
 
     def forget_trial(self, study: str, number: int) -> None:
         """Remove a loser's states and models."""
-        self.files.remove(_of_trial(study, number))
+        self.files.remove(trial_name(study, number))
 
     def forget_states(self, study: str, number: int) -> None:
         """Remove the states of a trial that will not go on, and the models of its earlier attempts."""
         kept = self.model(study, number)
-        for name in self.files.names(_of_trial(study, number)):
+        for name in self.files.names(trial_name(study, number)):
             if name != kept:
                 self.files.remove(name)
 
@@ -68,7 +68,7 @@ class Checkpoints:
         return sorted({int(folder[2]) for folder in found if folder and folder[1] == study})
 
     def _of(self, study: str, number: int, kind: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
-        names = self.files.names(_of_trial(study, number))
+        names = self.files.names(trial_name(study, number))
         return [(name, found) for name in names if (found := kind.search(name))]
 
 
@@ -77,7 +77,3 @@ def checkpoints_of(config: SweepConfig, directory: SweepDirectory) -> Checkpoint
     if config.checkpoints is None:
         return Checkpoints(LocalFiles(directory.checkpoints))
     return Checkpoints(ObjectStorage(config.checkpoints, config.name))
-
-
-def _of_trial(study: str, number: int) -> str:
-    return f"{study}_{number:04d}"

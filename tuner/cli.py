@@ -13,6 +13,7 @@ from trainables.errors import PredictionError, TrainingError
 from tuner import (
     commands_cluster,
     commands_data,
+    commands_logs,
     commands_model,
     commands_slurm,
     commands_study,
@@ -30,7 +31,14 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for commands in (commands_sweep, commands_slurm, commands_cluster, commands_model, commands_data):
+for commands in (
+    commands_sweep,
+    commands_logs,
+    commands_slurm,
+    commands_cluster,
+    commands_model,
+    commands_data,
+):
     app.add_typer(commands.app)
 app.add_typer(commands_templates.app, name="cluster", rich_help_panel=commands_cluster.PANEL)
 app.add_typer(commands_study.app, name="study", rich_help_panel=commands_data.PANEL)

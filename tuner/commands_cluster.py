@@ -1,5 +1,6 @@
-"""The commands for sweeps that run as jobs of a cluster: submit, list, follow, stop."""
+"""The commands for sweeps that run as jobs of a cluster: submit, list, stop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from tuner.errors import SweepInterrupted
 from tuner.terminal import console, say
 
 if TYPE_CHECKING:
+    from cluster.job_server import JobServer
     from cluster.jobs import Jobs
     from cluster.sweep_job import SweepJob
 
@@ -86,24 +88,6 @@ def list_jobs(address: JobAddress) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def logs(
-    name: SweepName,
-    address: JobAddress,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job ends, with its exit code.")
-    ] = False,
-) -> None:
-    """Show what a sweep's job printed."""
-    jobs = find_jobs(address)
-    job = jobs.latest(name)
-    if follow:
-        _follow(jobs, job)
-        return
-    printed = jobs.logs(job)
-    typer.echo(printed or job.message, nl=not printed)
-
-
-@app.command(rich_help_panel=PANEL)
 def stop(name: SweepName, address: JobAddress) -> None:
     """Stop a sweep's job in order; nothing is lost, and submitting it again goes on."""
     from cluster.errors import ClusterError
@@ -118,14 +102,20 @@ def stop(name: SweepName, address: JobAddress) -> None:
 
 
 def find_jobs(address: str) -> "Jobs":
-    """The jobs of the cluster whose dashboard is at `address`; says so if that lets anybody in."""
-    from cluster.job_server import find_job_server
+    """The jobs of the cluster whose dashboard is at `address`."""
     from cluster.jobs import Jobs
+
+    return Jobs(find_server(address))
+
+
+def find_server(address: str) -> "JobServer":
+    """The dashboard at `address`; says so if it lets anybody in."""
+    from cluster.job_server import find_job_server
 
     server = find_job_server(address)
     if server.token is None:
         say(f"Warning: {server.url} asks for no token: whoever reaches it can run programs on the cluster.")
-    return Jobs(server)
+    return server
 
 
 def say_submitted(sweep: str, job_id: str, *, runs: str, url: str) -> None:
@@ -154,23 +144,48 @@ def resume_job(name: str, address: str, *, trials: int | None, minutes: float | 
     say_submitted(order.sweep, job_id, runs=order.runs, url=jobs.url)
 
 
+def print_logs_of_job(name: str, address: str, *, follow: bool) -> None:
+    """`voxtune logs` where the address is a dashboard's: what the job printed."""
+    jobs = find_jobs(address)
+    job = jobs.latest(name)
+    if follow:
+        _follow(jobs, job)
+        return
+    printed = jobs.logs(job)
+    typer.echo(printed or job.message, nl=not printed)
+
+
+def print_trial_of_job(name: str, address: str, *, trial: int, confirm: bool) -> None:
+    """`voxtune logs --trial` where the address is a dashboard's."""
+    jobs = find_jobs(address)
+    printed, code = _asked(jobs, jobs.latest(name), ["logs", name, "--trial", str(trial), *["--confirm"] * confirm])
+    typer.echo(printed, nl=False)
+    if code:
+        raise typer.Exit(code)
+
+
 def print_status_of_job(name: str, address: str) -> None:
     """`voxtune status` where the address is a dashboard's: how the job is, then what the cluster says of the study."""
-    from cluster.job_folder import fill_job_folder
-    from tuner.submission import command_there
-
     jobs = find_jobs(address)
     job = jobs.latest(name)
     say(outcome(job))
     if job.state == "PENDING":
         return
-    with TemporaryDirectory(prefix="voxtune-job-") as folder:
-        fill_job_folder(Path(folder))
-        printed, code = jobs.ask(name, command_there(["status", name], runs=job.runs), Path(folder))
+    printed, code = _asked(jobs, job, ["status", name])
     if code and job.active:
         say("It prepares: no trial was begun yet.")
     else:
         typer.echo(printed, nl=False)
+
+
+def _asked(jobs: "Jobs", job: "SweepJob", arguments: Sequence[str]) -> tuple[str, int]:
+    """What `voxtune` with these arguments prints in the cluster, and its exit code."""
+    from cluster.job_folder import fill_job_folder
+    from tuner.submission import command_there
+
+    with TemporaryDirectory(prefix="voxtune-job-") as folder:
+        fill_job_folder(Path(folder))
+        return jobs.ask(job.sweep, command_there(arguments, runs=job.runs), Path(folder))
 
 
 def outcome(job: "SweepJob") -> str:

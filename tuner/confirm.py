@@ -33,6 +33,7 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
         work,
         study=confirm,
         study_name=CONFIRM,
+        record=work.record.of_study(CONFIRM),
         trials=len(confirm.trials()),
         plans=True,
         limits=Limits(),

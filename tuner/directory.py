@@ -89,6 +89,11 @@ class SweepDirectory:
         return self.root / "sweep.log"
 
     @property
+    def ray_file(self) -> Path:
+        """Where Ray's dashboard is, while a driver works on the sweep."""
+        return self.root / "ray.json"
+
+    @property
     def ray_results(self) -> Path:
         """Ray Tune's own bookkeeping while a search runs; nothing of ours reads it."""
         return self.root / "ray"
@@ -97,6 +102,14 @@ class SweepDirectory:
     def checkpoints(self) -> Path:
         """Folder of the trials' states and models, where the sweep file names no other place."""
         return self.root / "checkpoints"
+
+    def trial_log(self, study: str, number: int) -> Path:
+        """What the processes of a trial wrote, and how it ended. `study`: `sweep` or `confirm`."""
+        return self.root / "logs" / f"{trial_name(study, number)}.txt"
+
+    def trial_events(self, study: str, number: int) -> Path:
+        """Folder of a trial's TensorBoard events."""
+        return self.root / "tensorboard" / trial_name(study, number)
 
     def gib(self) -> float:
         """What the sweep takes on disk, in GiB."""
@@ -118,6 +131,11 @@ class SweepDirectory:
     @property
     def report(self) -> Path:
         return self.root / "report"
+
+
+def trial_name(study: str, number: int) -> str:
+    """`sweep_0012`: how files of a trial are called."""
+    return f"{study}_{number:04d}"
 
 
 def _unwritable(root: Path, error: OSError) -> SweepDirectoryError:

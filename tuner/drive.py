@@ -41,6 +41,7 @@ from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
 from tuner.travel import check_libraries, code_of, reaching_driver, reaching_nodes
 from tuner.trial_files import TrialFiles
+from tuner.trial_record import TrialRecord
 from tuner.view import View
 from tuner.warm_start import EarlierBest
 from tuner.work import Work, numbers
@@ -84,7 +85,11 @@ class Drive:
                 measuring(self.config, self.prepared, self.directory, local=address is None) as measured,
                 self._looking_ahead(after=measured),
                 connect(
-                    address, cores=machine.usable_cores(), code=code_of(self.config.trainable), verbose=verbose
+                    address,
+                    cores=machine.usable_cores(),
+                    code=code_of(self.config.trainable),
+                    sweep=self.config.name,
+                    verbose=verbose,
                 ) as cluster,
                 reaching_driver(self._checkpoints, cluster) as files,
                 terminated_as_interrupted(),
@@ -198,10 +203,12 @@ class Drive:
         on_grid = config.search.sampler == "grid"
         steps = rung_steps(config.budget.first_share, config.budget.reduction)
         return Work(
+            sweep=config.name,
             study=study,
             study_name=SWEEP,
             checkpoints=self._checkpoints,
             trial_files=files,
+            record=TrialRecord(self.directory, SWEEP),
             ray_results=self.directory.ray_results,
             trainable=config.trainable,
             data=reaching_nodes(data, self.prepared, cluster, tell=view.note),

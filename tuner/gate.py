@@ -1,4 +1,4 @@
-"""Has the slots of a search open together: none begins its first trial before all have come up.
+"""Has the slots of a search open together, and numbers them: none begins its first trial before all have come up.
 
 A slot takes seconds to come up. Ray Tune gives a waiting trial to any slot that is free, and gives up the one that was
 coming up for it; so where trials are shorter than that, all would run one after another on the slot that came first.
@@ -18,18 +18,21 @@ PATIENCE = 60.0
 
 class _Gate:
     def __init__(self, slots: int, patience: float) -> None:
-        self._missing = slots
+        self._slots = slots
+        self._came = 0
         self._patience = patience
         self._all_here = asyncio.Event()
 
-    async def pass_through(self) -> None:
-        self._missing -= 1
-        if self._missing <= 0:
+    async def pass_through(self) -> int:
+        self._came += 1
+        number = self._came
+        if self._came >= self._slots:
             self._all_here.set()
         try:
             await asyncio.wait_for(self._all_here.wait(), self._patience)
         except TimeoutError:
             self._all_here.set()
+        return int(number)
 
 
 class Gate:
@@ -46,9 +49,13 @@ class Gate:
         ray.kill(self._actor)
 
 
-def pass_gate(name: str) -> None:
-    """Wait at the gate until all slots are here. Returns at once where it is gone."""
+def pass_gate(name: str) -> int | None:
+    """Wait at the gate until all slots are here. Returns the slot's number, from 1 by who came first.
+
+    Returns None at once where the gate is gone.
+    """
     try:
-        ray.get(ray.get_actor(name).pass_through.remote())
+        number: Any = ray.get(ray.get_actor(name).pass_through.remote())
     except (ValueError, ray.exceptions.RayActorError):
-        return
+        return None
+    return number

@@ -47,7 +47,9 @@ class StudySearcher(Searcher):
             # Another driver's trials may come back to us, should it die.
             # And one of ours, should its process be lost.
             return None if work.study.trials(TrialState.RUNNING) and not work.over() else Searcher.FINISHED
+        work.record.begun(proposal.number, {name: proposal.parameters[name] for name in work.study.space.searched})
         assignment = Assignment(
+            sweep=work.sweep,
             number=proposal.number,
             trainable=work.trainable,
             parameters=dict(proposal.parameters),
@@ -126,20 +128,24 @@ class StudyScheduler(FIFOScheduler):
         if not work.study.is_ours(report.number):
             log.warning("trial %d has another driver by now, which took this one for dead", report.number)
             work.study.give_up(report.number)
+            work.record.left(report.number, "it has another driver by now", report.log)
             return False
         if report.evaluation is None:
             reason: StopReason = "out of memory" if report.out_of_memory else "error"
             work.study.finish(report.number, reason, error=report.traceback or report.failure, stint=report.stint)
+            work.record.ended(report.number, reason, report.log)
             return False
         work.study.report(report.number, report.step, report.evaluation, report.facts, stint=report.stint)
+        work.record.reported(report.number, report.step, report.evaluation, report.log)
         if report.facts.get("not_saved"):
             log.warning("trial %d was not saved at step %d: %s", report.number, report.step, report.facts["not_saved"])
         verdict = work.verdict(report.number, report.step)
         if verdict is not None:
             work.end(report.number, verdict)
             return False
-        if work.over():
+        if over := work.over():
             work.study.release([report.number])
+            work.record.left(report.number, f"interrupted: {over}")
             return False
         return True
 
@@ -159,11 +165,14 @@ class LostTrials(tune.Callback):
         what = f"the trial's process was lost: {error}"
         if isinstance(error, OutOfMemoryError):  # Ray ends a process that takes the last of its node's memory
             study.finish(number, "out of memory", error=what)
+            self._work.record.ended(number, f"out of memory: {what}")
         elif isinstance(error, RayActorError) and study.times_lost(number) + 1 < MOST_LOST:
             log.warning("trial %d goes on in another process; its own was lost: %s", number, error)
             study.lose(number)
+            self._work.record.left(number, f"goes on in another process: {what}")
         else:
             study.finish(number, "error", error=what)
+            self._work.record.ended(number, f"error: {what}")
 
 
 def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
@@ -192,6 +201,8 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
         if work.limits.clock:
             work.limits.clock.save()
         released = work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
+        for number in released:
+            work.record.left(number, "interrupted; it goes on when the sweep is resumed")
         if released:
             log.info("stopped while trials %s ran; they go on when the sweep is resumed", released)
         work.forget_losers()

@@ -13,6 +13,7 @@ from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
 from tuner.study import DEFAULT_ORIGIN, StopReason, SweepStudy, was_turned_away
 from tuner.trial_files import TrialFiles
+from tuner.trial_record import TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,17 @@ def numbers(trials: Sequence[FrozenTrial]) -> list[int]:
 class Work:
     """What all trials of a search have in common."""
 
+    sweep: str
+    """The sweep's name."""
+
     study: SweepStudy
     study_name: str
     checkpoints: Checkpoints
     trial_files: TrialFiles
     """The files of `checkpoints`, as the trials' processes reach them."""
+
+    record: TrialRecord
+    """What is kept of trials for people to look at."""
 
     ray_results: Path
     """Folder for Ray Tune's own bookkeeping, removed when the search ends."""
@@ -111,6 +118,7 @@ class Work:
     def end(self, number: int, reason: StopReason) -> None:
         """End a trial that went as it should."""
         self.study.finish(number, reason)
+        self.record.ended(number, reason)
         if reason == "stopped at rung":
             self.checkpoints.forget_trial(self.study_name, number)
         else:

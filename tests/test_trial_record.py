@@ -1,0 +1,135 @@
+"""Logs and TensorBoard events of trials: read back as plain text, and by TensorBoard itself."""
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from make_sweep import evaluation
+from services import free_port
+
+from trainables.picture import overlay
+from trainables.targets import Targets
+from tuner.directory import SweepDirectory
+from tuner.trial_record import TrialRecord
+
+PARAMETERS = {"learning_rate": 1e-3, "patch_size": [16, 24, 16], "loss": "dice"}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> SweepDirectory:
+    return SweepDirectory.create(tmp_path / "toys")
+
+
+def picture() -> bytes:
+    label = np.zeros((8, 8, 8), np.uint8)
+    targets = Targets(names=("a",), members=((1,),), regions=False)
+    return overlay(np.zeros((1, 8, 8, 8)), label, label, targets=targets, spacing=(1, 1, 1))
+
+
+def lines(directory: SweepDirectory, number: int, study: str = "sweep") -> list[str]:
+    """The log's lines without the times that begin ours."""
+    written = directory.trial_log(study, number).read_text().splitlines()
+    return [line[20:] if line[:2] == "20" else line for line in written]
+
+
+def test_a_log_holds_what_was_written_and_how_the_trial_went_on(directory: SweepDirectory) -> None:
+    record = TrialRecord(directory, "sweep")
+    record.begun(7, PARAMETERS)
+    record.reported(7, 111, evaluation(0.5, 111), "one\n")
+    record.left(7, "interrupted")
+    record.begun(7, PARAMETERS)
+    record.reported(7, 333, evaluation(0.6, 333), "two\n")
+    record.ended(7, "stopped at rung")
+    record.of_study("confirm").ended(7, "error", "three\n")
+    assert lines(directory, 7) == ["one", "trial 7: interrupted", "two", "trial 7: stopped at rung"]
+    assert lines(directory, 7, "confirm") == ["three", "trial 7: error"]
+
+
+def test_where_nothing_can_be_written_that_is_told_once(
+    directory: SweepDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    (directory.root / "logs").write_text("in the way")
+    record = TrialRecord(directory, "sweep")
+    with caplog.at_level(logging.WARNING):
+        for step in (111, 333):
+            record.reported(1, step, evaluation(0.5, step), "one\n")
+        record.ended(1, "stopped at rung")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("logs and TensorBoard events of trials can't be written: ")
+
+
+@contextmanager
+def tensorboard(folder: Path) -> Iterator[Callable[..., Any]]:
+    """TensorBoard on a folder: what it answers of a path, as JSON, given its parameters."""
+    port = free_port()
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--load_fast=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def ask(path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"http://127.0.0.1:{port}/data/{path}", data, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=20) as answer:
+            content = answer.read()
+            return json.loads(content) if "json" in answer.headers["Content-Type"] else (answer.headers, content)
+
+    def loaded() -> bool:
+        assert process.poll() is None, "TensorBoard ended"
+        try:
+            return bool(ask("plugin/scalars/tags"))
+        except URLError:
+            return False
+
+    try:
+        deadline = time.monotonic() + 90
+        while not loaded():
+            assert time.monotonic() < deadline, "TensorBoard shows nothing"
+            time.sleep(0.5)
+        yield ask
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_tensorboard_shows_curves_parameters_and_pictures(directory: SweepDirectory) -> None:
+    record = TrialRecord(directory, "sweep")
+    shown = picture()
+    for number, score in ((0, 0.5), (1, 0.6)):
+        record.begun(number, PARAMETERS)
+        record.reported(number, 111, replace(evaluation(score, 111), picture=shown), "")
+        record.left(number, "interrupted")
+        record.begun(number, PARAMETERS)
+        record.reported(number, 1000, evaluation(score + 0.2, 1000), "")
+    record.ended(1, "full budget")
+    # Trial 0 still runs: its file is open.
+    with tensorboard(directory.root / "tensorboard") as ask:
+        assert ask("plugin/scalars/tags").keys() == {"sweep_0000", "sweep_0001"}
+        tags = set(ask("plugin/scalars/tags")["sweep_0001"])
+        assert {"Dice", "Dice/Anterior", "Dice/Posterior", "loss", "time/training s", "peak GiB"} <= tags
+        points = ask("plugin/scalars/scalars?tag=Dice&run=sweep_0000")
+        assert [(step, round(value, 4)) for _, step, value in points] == [(111, 0.5), (1000, 0.7)]
+
+        (tag,) = ask("plugin/images/tags")["sweep_0000"]
+        (sample,) = ask(f"plugin/images/images?run=sweep_0000&tag={tag.replace(' ', '%20')}&sample=0")
+        headers, content = ask(f"plugin/images/individualImage?{sample['query']}")
+        assert (sample["step"], headers["Content-Type"], content) == (111, "image/jpeg", shown)
+
+        experiment = ask("plugin/hparams/experiment", {})
+        assert {info["name"] for info in experiment["hparamInfos"]} == set(PARAMETERS)
+        query = {"startIndex": 0, "sliceSize": 9, "colParams": [], "allowedStatuses": ["STATUS_SUCCESS"]}
+        (group,) = ask("plugin/hparams/session_groups", query)["sessionGroups"]
+        assert group["hparams"] == {"learning_rate": 1e-3, "patch_size": "[16, 24, 16]", "loss": "dice"}
+        assert group["metricValues"][0]["value"] == pytest.approx(0.8)

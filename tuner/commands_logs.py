@@ -1,0 +1,89 @@
+"""`voxtune logs`: what a sweep's driver, its job on a cluster, or one of its trials wrote."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.commands_cluster import is_dashboard, print_logs_of_job, print_trial_of_job
+from tuner.commands_sweep import PANEL, RUNS, RunName, Runs
+from tuner.errors import SweepDirectoryError, SweepInterrupted
+
+if TYPE_CHECKING:
+    from tuner.directory import SweepDirectory
+
+app = typer.Typer()
+
+POLL_SECONDS = 1.0
+
+
+@app.command(rich_help_panel=PANEL)
+def logs(
+    context: typer.Context,
+    run: RunName,
+    trial: Annotated[int | None, typer.Option(min=0, help="What this trial wrote, and how it ended.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Of those trials that confirm the best.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    runs: Runs = RUNS,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+            help="Of the cluster that the sweep was submitted to, http://HEAD:8265.",
+        ),
+    ] = None,
+) -> None:
+    """Show what a sweep, its job on a cluster, or one of its trials wrote."""
+    source = context.get_parameter_source("address")
+    typed = source is not None and source.name == "COMMANDLINE"  # RAY_ADDRESS may be that of a cluster to connect to
+    if address is not None and (typed or is_dashboard(address)):
+        if trial is None:
+            print_logs_of_job(run, address, follow=follow)
+        else:
+            print_trial_of_job(run, address, trial=trial, confirm=confirm)
+        return
+
+    from tuner.directory import SweepDirectory
+
+    directory = SweepDirectory.find(run, runs)
+    file = directory.log_file if trial is None else _log_of(directory, trial, confirm=confirm)
+    if not follow:
+        typer.echo(file.read_text(encoding="utf-8", errors="replace"), nl=False)
+        return
+    try:
+        for text in _followed(file, directory, trial, confirm=confirm):
+            typer.echo(text, nl=False)
+    except KeyboardInterrupt:
+        raise SweepInterrupted("") from None
+
+
+def _log_of(directory: "SweepDirectory", trial: int, *, confirm: bool) -> Path:
+    """Raises SweepDirectoryError if the trial has written nothing."""
+    from tuner.storage import CONFIRM, SWEEP
+
+    study = CONFIRM if confirm else SWEEP
+    file = directory.trial_log(study, trial)
+    if not file.is_file():
+        numbers = sorted(int(other.stem.rpartition("_")[2]) for other in file.parent.glob(f"{study}_*.txt"))
+        there = f"{len(numbers)} have one, {numbers[0]} to {numbers[-1]}" if numbers else "nor has any other"
+        raise SweepDirectoryError(f"--trial: trial {trial} of {directory.name} has no log (yet); {there}")
+    return file
+
+
+def _followed(file: Path, directory: "SweepDirectory", trial: int | None, *, confirm: bool) -> Iterator[str]:
+    """What stands in `file`, then what is added, until the trial, or the driver, has ended."""
+    from tuner.status import read_status
+
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        over = False
+        while True:
+            yield opened.read()
+            if over:
+                return
+            time.sleep(POLL_SECONDS)
+            status = read_status(directory)
+            stage = status.confirm if confirm else status.search
+            ended = {one.number for one in stage.ended} if stage else set()
+            over = not status.driven or trial in ended
