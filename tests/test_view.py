@@ -2,14 +2,16 @@
 
 import io
 import logging
+import re
 
 import pytest
 from make_sweep import evaluation, open_study, play
+from optuna.trial import TrialState
 from rich.console import Console
 
 from tuner import view as view_module
+from tuner.board import Board
 from tuner.leaderboard import leaderboard
-from tuner.live import trial_rows
 from tuner.results import Results
 from tuner.standing import Standing
 from tuner.study import SweepStudy
@@ -33,32 +35,52 @@ def shown(renderable, width: int) -> list[str]:
 
 
 def rows_of(study: SweepStudy, **options):
-    return trial_rows(Standing.of(study.trials(), wanted=16), list(study.space.searched), **options)
+    return Board.of(Standing.of(study.trials(), wanted=16), study.space.searched, **options).table()
 
 
-@pytest.mark.parametrize("width", [80, 120, 200])
-def test_one_line_a_trial_with_budget_and_dice_whole_at_any_width(study, width):
+@pytest.mark.parametrize(("width", "headings"), [(80, 2), (120, 1), (200, 1)])
+def test_one_line_a_trial_with_budget_and_dice_whole_at_any_width(study, width, headings):
     lines = shown(rows_of(study), width)
-    assert len(lines) == 1 + 14
+    assert len(lines) == headings + 14
     assert all(len(line) <= width for line in lines)
-    assert lines[0].split()[:4] == ["trial", "state", "budget", "Dice"]
-    assert lines[1].split()[:4] == ["12", "running", "33%", "0.5000"]
-    assert lines[2].split()[:2] == ["13", "running"]
+    assert lines[headings - 1].split()[:4] == ["trial", "state", "budget", "Dice"]
     best = study.ranking()[0]
-    assert lines[3].split()[:5] == [str(best.number), "full", "budget", "100%", f"{best.value:.4f}"]
+    assert lines[headings].split()[:5] == [str(best.number), "full", "budget", "100%", f"{best.value:.4f}"]
+    assert lines[-2].split()[:4] == ["12", "running", "33%", "0.5000"]
+    assert lines[-1].split()[:2] == ["13", "running"]
+    for trial, line in ((study.trials()[number], line) for number, line in ((12, lines[-2]), (13, lines[-1]))):
+        assert line.split()[-4:] == [f"{trial.params['learning_rate']:.3g}"] + [
+            str(trial.params[name]) for name in ("batch_size", "patch_size", "loss")
+        ]
 
 
-def test_many_trials_are_cut_to_the_unfinished_and_the_best(study):
+def test_many_trials_are_cut_to_the_best_and_the_unfinished(study):
     lines = shown(rows_of(study, rows=5), 120)
     assert len(lines) == 1 + 5 + 1
-    assert lines[-1].strip() == "and 9 more"
+    first, second = study.ranking()
+    third = max(study.trials(TrialState.PRUNED), key=lambda trial: sorted(trial.intermediate_values.items())[-1])
+    assert [line.split()[0] for line in lines[1:4]] == [str(trial.number) for trial in (first, second, third)]
+    assert [line.split()[:2] for line in lines[4:6]] == [["12", "running"], ["13", "running"]]
+    assert lines[-1].strip() == "and 9 more ended"
+
+
+def test_of_many_running_trials_the_furthest_are_shown_in_half_of_the_rows():
+    study = open_study()
+    play(study, 20)
+    for step in (0, 111, 0, 333, 111, 0, 0):
+        number = study.ask().number
+        if step:
+            study.report(number, step, evaluation(0.5, step), {})
+    lines = shown(rows_of(study, rows=6), 120)
+    assert [line.split()[0] for line in lines[4:-1]] == ["21", "23", "24"]
+    assert lines[-1] == "and 17 more ended, 4 more running"
 
 
 def test_interrupted_trials_stand_below_the_running_ones(study):
     study.release([12])
     lines = shown(rows_of(study), 120)
-    assert lines[1].split()[:2] == ["13", "running"]
-    assert lines[2].split()[:4] == ["12", "interrupted", "33%", "0.5000"]
+    assert lines[-2].split()[:2] == ["13", "running"]
+    assert lines[-1].split()[:4] == ["12", "interrupted", "33%", "0.5000"]
     assert len(lines) == 1 + 14
 
 
@@ -118,7 +140,7 @@ def test_live_table_says_how_far_the_sweep_is():
     with watching:
         play(study, 4)
         study.ask()
-    lines = console.file.getvalue().splitlines()
+    lines = re.sub(r"\x1b\[[?\d]*[A-Za-z]", "", console.file.getvalue()).splitlines()
     assert any("heart: 1 running, 4 ended, 2 to go" in line for line in lines)
     best = Standing.of(study.trials(), wanted=7).best
     last = next(line for line in reversed(lines) if "elapsed" in line)

@@ -1,16 +1,13 @@
 """A line for each thing that happens while a search runs, for logs and pipes."""
 
-import time
-
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from tuner.board import status_of
 from tuner.cells import short
-from tuner.durations import about, duration
-from tuner.live import status_of
+from tuner.followed import Followed
 from tuner.rungs import FULL_BUDGET
 from tuner.standing import Standing
-from tuner.study import SweepStudy
 from tuner.time_left import last_step
 
 
@@ -23,10 +20,9 @@ class Lines:
         10 to go; about 4 minutes left
     """
 
-    def __init__(self, console: Console, study: SweepStudy, *, trials: int | None, title: str) -> None:
-        self._console, self._study, self._trials, self._title = console, study, trials, title
-        self._started = time.monotonic()
-        standing = self._standing()
+    def __init__(self, console: Console, followed: Followed) -> None:
+        self._console, self._followed = console, followed
+        standing = followed.standing()
         self._seen = {trial.number: _progress(trial) for trial in _shown(standing)}
         self._turned_away = standing.turned_away
 
@@ -34,8 +30,12 @@ class Lines:
 
     def __exit__(self, *error: object) -> None: ...
 
+    def note(self, text: str) -> None:
+        """Write a line of other news."""
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
     def update(self) -> None:
-        standing = self._standing()
+        standing = self._followed.standing()
         news = [trial for trial in _shown(standing) if self._seen.get(trial.number) != _progress(trial)]
         for trial in sorted(news, key=lambda trial: trial.number):
             self._seen[trial.number] = _progress(trial)
@@ -52,20 +52,16 @@ class Lines:
             if standing.best:
                 line += f"; best {standing.best.score:.4f} (trial {standing.best.number})"
         elif trial.state == TrialState.RUNNING:
-            searched = [name for name in self._study.space.searched if name in trial.params]
+            searched = [name for name in self._followed.searched if name in trial.params]
             line += f" ({', '.join(f'{name} {short(trial.params[name])}' for name in searched)})"
         if trial.state.is_finished():
             line += f"; {standing.counts()}"
-            if standing.seconds_left is not None:
-                line += f"; about {about(standing.seconds_left)} left"
+            if left := self._followed.left(standing):
+                line += f"; {left}"
         return line
 
     def _print(self, text: str) -> None:
-        elapsed = duration(round(time.monotonic() - self._started))
-        self._console.print(f"{self._title} {elapsed}: {text}", highlight=False, soft_wrap=True, markup=False)
-
-    def _standing(self) -> Standing:
-        return Standing.of(self._study.trials(), wanted=self._trials)
+        self.note(f"{self._followed.title} {self._followed.elapsed()}: {text}")
 
 
 def _shown(standing: Standing) -> list[FrozenTrial]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from optuna.trial import FrozenTrial
-from rich.table import Table
 
-from tuner.cells import cell
+from tuner.cells import short
+from tuner.columns import Column, Rows
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.durations import about, duration
@@ -125,19 +125,20 @@ def _driver(status: SweepStatus) -> list[str]:
     return [f"No driver works on it{died}", *advice]
 
 
-def unfinished_trials(status: SweepStatus) -> Table:
+def unfinished_trials(status: SweepStatus) -> Rows:
     """A row for each trial of the search that runs or was interrupted, with its learning curve so far."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("trial", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("Dice by budget", no_wrap=True)
-    for name in status.searched:  # these give way in a narrow terminal: cut, never wrapped
-        table.add_column(cell(name), justify="right")
-    for state, trials in (("running", status.search.running), ("interrupted", status.search.interrupted)):
-        for trial in trials:
-            parameters = (cell(trial.params.get(name, "")) for name in status.searched)
-            table.add_row(str(trial.number), state, curve(trial), *parameters)
-    return table
+    stages = {"running": status.search.running, "interrupted": status.search.interrupted}
+    trials = [trial for stage in stages.values() for trial in stage]
+    states = tuple(state for state, stage in stages.items() for _ in stage)
+    columns = [
+        Column(heading="trial", cells=tuple(str(trial.number) for trial in trials)),
+        Column(heading="state", cells=states, left=True),
+        Column(heading="Dice by budget", cells=tuple(map(curve, trials)), left=True, rank=1),
+    ]
+    for name in status.searched:
+        values = [short(trial.params.get(name, "")) for trial in trials]
+        columns.append(Column.of_parameter(name, values, rank=2))
+    return Rows(columns)
 
 
 def curve(trial: FrozenTrial) -> str:
