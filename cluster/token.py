@@ -10,6 +10,8 @@ from cluster.errors import ClusterError
 
 T = TypeVar("T")
 
+_VARIABLE = "RAY_AUTH_TOKEN"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
@@ -18,6 +20,11 @@ class Token:
     secret: str = field(repr=False)
     source: str
     """The variable or file that it came from."""
+
+    @property
+    def file(self) -> Path | None:
+        """Where it lies; None if it is in a variable."""
+        return None if self.source == _VARIABLE else Path(self.source)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -57,8 +64,8 @@ def find_token() -> Token | None:
 
     Raises ClusterError if RAY_AUTH_TOKEN_PATH names a file without one.
     """
-    if secret := os.environ.get("RAY_AUTH_TOKEN", "").strip():
-        return Token(secret=secret, source="RAY_AUTH_TOKEN")
+    if secret := os.environ.get(_VARIABLE, "").strip():
+        return Token(secret=secret, source=_VARIABLE)
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
     file = Path(named) if named else Path.home() / ".ray" / "auth_token"
     try:

@@ -124,7 +124,7 @@ def test_publishes_at_begin_and_end(study: SweepStudy, monkeypatch: pytest.Monke
     assert gauges["voxtune_trials", "heart", "running"] == 1
     assert gauges["voxtune_trials", "heart", "error"] == 2
     assert not any("8" in tags for tags in gauges)
-    # Of its steps a made-up trial takes a tenth as seconds on its slot, as many in training, four thousandths to evaluate.
+    # A made-up step takes 0.1 s of its slot, all of it training, and an evaluation 0.004 s for each step before it.
     assert gauges["voxtune_busy_ratio", "heart"] == pytest.approx((0.1 + 0.004) / 0.1)
 
 

@@ -12,6 +12,7 @@ import typer
 from trainables.errors import PredictionError, TrainingError
 from tuner import (
     commands_cluster,
+    commands_dashboard,
     commands_data,
     commands_logs,
     commands_model,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for commands in (
     commands_sweep,
+    commands_dashboard,
     commands_logs,
     commands_slurm,
     commands_cluster,

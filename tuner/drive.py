@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 
 from cluster.connect import Cluster, connect
 from tuner import machine
+from tuner.announcement import announced
 from tuner.checkpoints import Checkpoints, checkpoints_of
 from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
@@ -91,6 +92,7 @@ class Drive:
                     sweep=self.config.name,
                     verbose=verbose,
                 ) as cluster,
+                announced(self.directory, cluster.dashboard),
                 reaching_driver(self._checkpoints, cluster) as files,
                 terminated_as_interrupted(),
             ):
