@@ -78,8 +78,8 @@ def terminal(command: Sequence[object], *, columns: int, rows: int, folder: Path
     with tempfile.TemporaryDirectory(prefix="voxtune-tmux-") as place:  # a socket's path must be short
         socket, recorded, ended, begun = (Path(place) / name for name in ("socket", "recorded", "ended", "begun"))
         typed = shlex.join(map(str, command))
-        # It starts once its output is recorded, and the window stays when it has ended.
-        script = f"while [ ! -e {begun} ]; do sleep 0.05; done; {typed}; echo $? > {ended}; sleep 600"
+        # It starts once its output is recorded, and the window stays when it has ended, by Ctrl-C too.
+        script = f"trap : INT; while [ ! -e {begun} ]; do sleep 0.05; done; {typed}; echo $? > {ended}; sleep 600"
         size = ["-x", str(columns), "-y", str(rows)]
         shell = ["sh", "-c", script]
         try:

@@ -20,6 +20,7 @@ from tuner import (
     commands_study,
     commands_sweep,
     commands_templates,
+    commands_watch,
 )
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.terminal import complain, say
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for commands in (
     commands_sweep,
+    commands_watch,
     commands_dashboard,
     commands_logs,
     commands_slurm,

@@ -134,7 +134,7 @@ def run(
         view=View(console),
         verbose=verbose,
     )
-    _print_outcome(results, runs / config.name)
+    print_outcome(results, runs / config.name)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -165,7 +165,7 @@ def resume(
     results = resume_sweep(
         directory, trials=trials, minutes=minutes, confirm=confirm, address=address, view=View(console), verbose=verbose
     )
-    _print_outcome(results, directory.root)
+    print_outcome(results, directory.root)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -210,7 +210,7 @@ def schema() -> None:
     typer.echo(json.dumps(SweepConfig.model_json_schema(), indent=2))
 
 
-def _print_outcome(results: "Results", directory: Path) -> None:
+def print_outcome(results: "Results", directory: Path) -> None:
     """The leaderboard, what the time went into, and where the report lies."""
     from tuner.directory import SweepDirectory
     from tuner.leaderboard import leaderboard

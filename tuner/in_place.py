@@ -45,6 +45,8 @@ class InPlace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self._lock:
+            self._write("\r" + ERASE_BELOW)  # what the terminal showed of a Ctrl-C
         for name, stream in self._before:
             getattr(sys, name).close()
             setattr(sys, name, stream)

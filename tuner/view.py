@@ -49,6 +49,11 @@ class View:
         self._stages: dict[str, Any] = {}
         self._shown: Display | None = None
 
+    @property
+    def draws(self) -> bool:
+        """Whether a search is shown as a table; else line by line as it goes on."""
+        return self.console.is_jupyter or (self.console.is_terminal and not self.console.is_dumb_terminal)
+
     def note(self, text: str) -> None:
         """One line of news."""
         if self._shown is not None:
@@ -117,7 +122,7 @@ class View:
             from tuner.notebook import NotebookTable
 
             return NotebookTable(followed)
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
+        if self.draws:
             from tuner.live import LiveTable
 
             return LiveTable(self.console, followed)
