@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ class RayHead:
     url: str
     """Of its dashboard."""
 
+    port: int
+    """By which nodes and drivers join it."""
+
     token_file: Path
     folder: Path
     """Its temporary files and logs."""
@@ -37,8 +40,12 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(*, cpus: int = 2, variables: Mapping[str, str] | None = None) -> Iterator[RayHead]:
+def ray_head(
+    *, cpus: int = 2, variables: Mapping[str, str] | None = None, options: Sequence[str] = ()
+) -> Iterator[RayHead]:
     """While the block runs a head with so many CPUs is up; afterwards all its processes are gone.
+
+    `variables` and `options` are more of `ray start`.
 
     It is found by its ports and folder alone, so that other Rays on this machine are none of its concern.
     """
@@ -47,13 +54,14 @@ def ray_head(*, cpus: int = 2, variables: Mapping[str, str] | None = None) -> It
     token_file = folder / "token"
     token_file.touch(mode=0o600)
     token_file.write_text(secrets.token_hex(32))
-    dashboard = free_port()
-    ports = ("port", "dashboard-agent-listen-port", "ray-client-server-port")
+    dashboard, port = free_port(), free_port()
+    ports = ("dashboard-agent-listen-port", "ray-client-server-port")
     command = [
         *(f"{Path(sys.executable).parent / 'ray'} start --head --block --disable-usage-stats").split(),
         *(f"--include-dashboard true --dashboard-host 127.0.0.1 --dashboard-port {dashboard}").split(),
         *(f"--node-ip-address 127.0.0.1 --num-cpus {cpus} --num-gpus 0 --temp-dir {folder / 'ray'}").split(),
         *["--min-worker-port", "0", "--max-worker-port", "0", "--object-store-memory", "200000000"],
+        *("--port", str(port), *options),
         *(argument for name in ports for argument in (f"--{name}", str(free_port()))),
     ]
     environment = {
@@ -64,7 +72,7 @@ def ray_head(*, cpus: int = 2, variables: Mapping[str, str] | None = None) -> It
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         **(variables or {}),
     }
-    head = RayHead(url=f"http://127.0.0.1:{dashboard}", token_file=token_file, folder=folder)
+    head = RayHead(url=f"http://127.0.0.1:{dashboard}", port=port, token_file=token_file, folder=folder)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True)
         try:

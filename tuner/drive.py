@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from cluster.connect import Cluster, connect
+from cluster.growth import check_growth
 from tuner import machine
 from tuner.announcement import announced
 from tuner.checkpoints import Checkpoints, checkpoints_of
@@ -35,7 +36,7 @@ from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import grid, sampler_factory
 from tuner.search import search
-from tuner.share import Share, share_of_trial
+from tuner.share import Share, places, share_of_trial
 from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
@@ -192,6 +193,7 @@ class Drive:
             data["memory_limit_gib"] = share.memory_gib
         slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus, workers=size.workers_per_trial)
         if not present:
+            check_growth(places(share.resources, size.workers_per_trial))
             view.note(
                 f"No node holds a trial yet ({share}): trials wait for one; `ray status` on the head says if none comes"
             )

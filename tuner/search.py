@@ -23,6 +23,7 @@ from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import StudyError
 from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
+from tuner.share import places
 from tuner.study import Proposal, StopReason
 from tuner.work import TooLarge, Work
 
@@ -216,7 +217,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
 def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     """Ray Tune, told to keep nothing and print nothing: study, checkpoints and views are ours."""
     return tune.Tuner(
-        tune.with_resources(TrialActor, _places(work)),
+        tune.with_resources(TrialActor, _resources(work)),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(work, gate=gate),
             scheduler=StudyScheduler(work),
@@ -239,11 +240,9 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     )
 
 
-def _places(work: Work) -> tune.PlacementGroupFactory:
-    """What a trial asks Ray for: a place for each of its workers, all or none, on one node where possible."""
-    ray_names = {"cpu": "CPU", "gpu": "GPU"}
-    one = {ray_names.get(kind, kind): amount for kind, amount in work.resources.items() if amount}
-    return tune.PlacementGroupFactory([one] * work.workers, strategy="PACK")
+def _resources(work: Work) -> tune.PlacementGroupFactory:
+    """A place for each of a trial's workers, all or none, on one node where possible."""
+    return tune.PlacementGroupFactory(places(work.resources, work.workers), strategy="PACK")
 
 
 def _error_of(trial: Any) -> Exception | None:
