@@ -7,7 +7,8 @@ Sides:
     ours          `SegmentationRun` in the precision and layout that its own check chooses: volumes on the device, crops
                   and flips there, drawn ahead, the step replayed as one CUDA graph, running average of the weights
     plain         forward, backward and AdamW in fp16 with autocast and GradScaler, on one batch that lies on the device
-    fp32          the same without autocast, TF32 off
+    compiled      `plain` with its network compiled by torch.compile, in the first cells alone: it takes long to begin
+    fp32          `plain` without autocast, TF32 off
     monai         MONAI's fast-training tutorial: cases cached on the device with their foreground, random crops and
                   flips there, ThreadDataLoader without workers, fp16 autocast, GradScaler, AdamW
 
@@ -80,6 +81,11 @@ CELLS = (
 )
 """Network, patch and batch: those of the targets first."""
 
+COMPILED_CELLS = 2
+"""In so many cells the compiled network is measured too."""
+
+COMPILER = "inductor"
+
 TINY = (("monai unet 16-256", 32, 2), ("dynunet 32-320", 32, 2))
 CASES = 6
 ROUNDS = 5
@@ -110,11 +116,13 @@ def main() -> None:
     print(f"{name}: {found['peak_flops'] / 1e12:.1f} TFLOP/s in a half-precision product", flush=True)
     with TemporaryDirectory() as folder:
         volumes = write_volumes(Path(folder), side=48 if given.tiny else 192)
-        for network, patch, batch in TINY if given.tiny else CELLS:
+        for index, (network, patch, batch) in enumerate(TINY if given.tiny else CELLS):
             if time.monotonic() > ends:
                 print(f"left out for time: from {network}, {patch}, {batch} on")
                 break
-            found["cells"].append(compare(volumes, network, patch, batch, device, found["peak_flops"]))
+            compiled = index < COMPILED_CELLS and not given.tiny
+            cell = compare(volumes, network, patch, batch, device, found["peak_flops"], compiled=compiled)
+            found["cells"].append(cell)
             print(line(found["cells"][-1]), flush=True)
             if not given.tiny:
                 file.write_text(json.dumps(found, indent=1) + "\n")
@@ -149,7 +157,7 @@ def write_volumes(folder: Path, *, side: int) -> Volumes:
 
 
 def compare(
-    volumes: Volumes, network: str, patch: int, batch: int, device: torch.device, peak: float
+    volumes: Volumes, network: str, patch: int, batch: int, device: torch.device, peak: float, *, compiled: bool = False
 ) -> dict[str, Any]:
     """Seconds a step of each side, and what follows from them."""
     size = (patch, patch, patch)
@@ -162,13 +170,15 @@ def compare(
         strides=level_strides(NETWORKS[network]["levels"], PLAN.spacing),
         normalisation="batch",
     )
-    makers: Mapping[str, Callable[[], Callable[[int], None]]] = {
+    makers: dict[str, Callable[[], Callable[[int], None]]] = {
         "ours": partial(ours, volumes, network, config, size, batch, device),
         "plain": partial(plain, config, size, batch, device, half=True),
         "fp32": partial(plain, config, size, batch, device, half=False),
         "monai": partial(monai, volumes, config, size, batch, device),
     }
-    seconds, peaks, failures, formats = {}, {}, {}, {}
+    if compiled:
+        makers["compiled"] = partial(plain, config, size, batch, device, half=True, compiled=True)
+    seconds, first, peaks, failures, formats = {}, {}, {}, {}, {}
     for name, make in makers.items():  # one after another: together they would not fit
         try:
             if device.type == "cuda":
@@ -176,6 +186,7 @@ def compare(
                 torch.cuda.reset_peak_memory_stats()
             side = make()
             formats[name] = getattr(side, "formats", None)
+            first[name], _ = timed(partial(side, 1), device)
             seconds[name] = measure(side, device)
             if device.type == "cuda":
                 peaks[name] = torch.cuda.max_memory_allocated() / 2**30
@@ -189,6 +200,7 @@ def compare(
         "batch": batch,
         "step_seconds": {name: median(times) for name, times in seconds.items()},
         "each": seconds,
+        "first_step_seconds": first,
         "patches_per_second": {name: batch / median(times) for name, times in seconds.items()},
         "speed_of_ours": {
             name: median(times) / median(seconds["ours"])
@@ -246,18 +258,20 @@ def ours(
     return Ours(run, formats)
 
 
-def stock(config: NetworkConfig, device: torch.device, *, half: bool) -> Stock:
+def stock(config: NetworkConfig, device: torch.device, *, half: bool, compiled: bool = False) -> Stock:
     network = build_network(config, device, memory_format="contiguous").train()
+    if compiled:
+        network.compile(backend=COMPILER)
     precision = resolve_precision("fp16" if half and device.type == "cuda" else "fp32", device)
     return Stock(network, segmentation_loss("dice_ce", False), precision, device)
 
 
 def plain(
-    config: NetworkConfig, size: Sequence[int], batch: int, device: torch.device, *, half: bool
+    config: NetworkConfig, size: Sequence[int], batch: int, device: torch.device, *, half: bool, compiled: bool = False
 ) -> Callable[[int], None]:
     image = torch.randn(batch, 1, *size, device=device)
     label = torch.randint(0, 2, (batch, *size), device=device).byte()
-    return trains(stock(config, device, half=half), repeat((image, label)))
+    return trains(stock(config, device, half=half, compiled=compiled), repeat((image, label)))
 
 
 def monai(
@@ -315,6 +329,8 @@ def line(cell: Mapping[str, Any]) -> str:
         speed = f", ours x {cell['speed_of_ours'][name]:.2f}" if name in cell["speed_of_ours"] else ""
         memory = f", {cell['peak_gib'][name]:.1f} GiB" if name in cell["peak_gib"] else ""
         parts.append(f"  {name}: {1e3 * seconds:.1f} ms{share}{speed}{memory}")
+        if name == "compiled":
+            parts.append(f"    its first step: {cell['first_step_seconds'][name]:.1f} s")
     parts += [f"  {name}: {failure}" for name, failure in cell["failures"].items()]
     voxels = cell["batch"] * prod([cell["patch"]] * 3)
     parts.append(f"  {voxels / 1e6:.1f} M voxels a step; formats of ours: {cell['formats']}")

@@ -24,9 +24,11 @@ def test_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     volumes = step.write_volumes(tmp_path, side=24)
-    cell = step.compare(volumes, "tiny", 16, 2, CPU, 1e11)
-    assert set(cell["step_seconds"]) == {"ours", "plain", "fp32", "monai"}
-    assert set(cell["speed_of_ours"]) == {"plain", "fp32", "monai"}
+    monkeypatch.setattr(step, "COMPILER", "eager")
+    cell = step.compare(volumes, "tiny", 16, 2, CPU, 1e11, compiled=True)
+    assert set(cell["step_seconds"]) == {"ours", "plain", "fp32", "monai", "compiled"}
+    assert set(cell["speed_of_ours"]) == {"plain", "fp32", "monai", "compiled"}
+    assert f"its first step: {cell['first_step_seconds']['compiled']:.1f} s" in step.line(cell)
     assert all(len(times) == 2 for times in cell["each"].values())
     assert cell["patches_per_second"]["ours"] == pytest.approx(2 / cell["step_seconds"]["ours"])
     assert 0 < cell["share_of_peak"]["ours"] < 1
