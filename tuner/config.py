@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from search_spaces.errors import SpaceError
 from search_spaces.space import SearchSpace, parse_fixed, parse_space
@@ -15,6 +15,7 @@ from tuner.config_data import DatasetConfig, PreprocessingConfig
 from tuner.config_errors import did_you_mean
 from tuner.config_search import BudgetConfig, ConfirmConfig, Objective, ResourcesConfig, SearchConfig
 from tuner.section import ImportString, LenientPath, Section, SweepName, absolute_path, validated
+from tuner.webhook_url import check_form
 
 __all__ = [
     "SEGMENTATION",
@@ -64,6 +65,10 @@ class SweepConfig(Section):
     storage: str | None = Field(None, json_schema_extra={"writeOnly": True})
     """URL of the study's database; a journal file in the sweep's directory by default. `${NAME}` in it stands for an
     environment variable, so that no password need stand in the file: `postgresql://user:${PASSWORD}@host/database`."""
+
+    on_end: Annotated[str, AfterValidator(check_form)] | None = Field(None, json_schema_extra={"writeOnly": True})
+    """URL that is told by POST, as JSON, how the sweep ended: a chat's webhook, or a program's. `${NAME}` in it stands
+    for an environment variable, so that no secret need stand in the file: `on_end: ${SLACK_WEBHOOK}`."""
 
     checkpoints: str | None = None
     """Where trials keep their states and models: a URI that all nodes reach, `s3://bucket/folder` or `gs://...`, or an

@@ -22,7 +22,7 @@ from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
 from tuner.drivers import Abandoned, registered
-from tuner.errors import SweepFailed, SweepInterrupted
+from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
 from tuner.memory_check import estimate_of, looking_ahead, memory_check
@@ -106,9 +106,11 @@ class Drive:
             report_at_end(self.directory)
             go_on = f"voxtune resume {self.directory.root}"
             raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: {go_on}") from None
-        except Exception:
+        except Exception as failure:
             if self.began:
                 report_at_end(self.directory)
+                if isinstance(failure, USER_ERRORS):  # they say that nothing was begun; but a disk may be full by now
+                    raise SweepFailed(str(failure)) from failure
             raise
         report_at_end(self.directory)
         results = read_results(self.directory)

@@ -5,7 +5,7 @@
     ├── SweepDirectoryError             a sweep's directory: exists, is missing, is no sweep's
     ├── OutputError                     a file to be written exists already, or can't be written there
     └── StudyError                      the study's storage: unreachable, of another space or version
-    SweepFailed (RuntimeError)          exit code 1: the sweep ran, and no trial gave a result
+    SweepFailed (RuntimeError)          exit code 1: the sweep ran, and could not go on or no trial gave a result
     SweepInterrupted (RuntimeError)     exit code 130: the user stopped it; it can be resumed
 
 `search_spaces.errors.SpaceError`, `trainables.errors.TrainableError` and `cluster.errors.ClusterError` are user errors
@@ -38,7 +38,7 @@ class StudyError(UserError):
 
 
 class SweepFailed(RuntimeError):  # noqa: N818 (a result, not a misuse)
-    """The sweep ran, and no trial gave a result."""
+    """The sweep ran, and could not go on, or no trial gave a result."""
 
 
 class SweepInterrupted(RuntimeError):  # noqa: N818 (the user's wish, not an error)

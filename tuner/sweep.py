@@ -12,6 +12,7 @@ from tuner.drive import Drive
 from tuner.environment import describe_environment
 from tuner.errors import StudyError
 from tuner.files import replace_file, write_text
+from tuner.on_end import told_at_end
 from tuner.preparation import Prepared, check_space, check_trainable, prepare
 from tuner.quiet import library_messages
 from tuner.results import Results
@@ -19,6 +20,7 @@ from tuner.sampler import sampler_factory
 from tuner.storage import SWEEP, holds_password, shown_url, stored_name, stored_studies
 from tuner.view import View
 from tuner.warm_start import EarlierBest, best_of_earlier
+from tuner.webhook_url import is_secret, resolved
 
 
 def run_sweep(
@@ -47,6 +49,8 @@ def run_sweep(
     SweepDirectory.check_free(runs / config.name)
     check_trainable(config)
     sampler_factory(config.search, slots=1)  # an option that it does not take shows here, not after preprocessing
+    if config.on_end:
+        resolved(config.on_end)  # a variable that is not set shows here too
     _check_name(config, runs, join=join)
     best = _best_of(earlier, config, join=join)
     for found in best:
@@ -56,7 +60,8 @@ def run_sweep(
     _write_set_up(directory, config, prepared)
     drive = Drive(config, directory, prepared, view, join, best)
     try:
-        with drive.owned():
+        # One that helps ends before the sweep does.
+        with drive.owned(), told_at_end(None if join else config.on_end, directory, tell=view.note):
             return drive.run(address=address, verbose=verbose)
     finally:
         if not drive.began:
@@ -87,6 +92,8 @@ def resume_sweep(
     config = config.changed({"search": longer})
     check_trainable(config)
     sampler_factory(config.search, slots=1)
+    if config.on_end:
+        resolved(config.on_end)  # a variable that is not set shows here too
     prepared = _prepare(config, view)
     drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
@@ -95,7 +102,8 @@ def resume_sweep(
             drive.study()  # before anything is changed: do scores made so far compare with those to come?
         if longer:
             _write_sweep_file(directory, config)
-        return drive.run(address=address, verbose=verbose)
+        with told_at_end(config.on_end, directory, tell=view.note):
+            return drive.run(address=address, verbose=verbose)
 
 
 def _check_name(config: SweepConfig, runs: Path, *, join: bool) -> None:
@@ -176,5 +184,5 @@ def _with_own_groups(config: SweepConfig, directory: SweepDirectory) -> SweepCon
 
 
 def _write_sweep_file(directory: SweepDirectory, config: SweepConfig) -> None:
-    private = holds_password(config.storage)
+    private = holds_password(config.storage) or is_secret(config.on_end)
     replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()), private=private)

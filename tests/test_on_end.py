@@ -1,0 +1,297 @@
+"""`on_end:` tells a real web server how a sweep ended, and nothing that goes wrong with it matters to the sweep."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from make_sweep import open_study, play, sweep_directory
+from services import free_port
+
+from tuner import on_end
+from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.errors import SweepConfigError, SweepFailed, SweepInterrupted
+from tuner.on_end import told_at_end
+from tuner.storage import open_storage
+from tuner.sweep import resume_sweep, run_sweep
+from tuner.webhook_url import resolved
+
+TOY = {
+    "name": "toy",
+    "trainable": "trainables.toy:ToyRun",
+    "space": {"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
+    "budget": {"unit": "steps", "maximum": 90},
+    "search": {"trials": 2},
+    "confirm": {"top": 0},
+}
+
+
+class Server:
+    """Listens on 127.0.0.1 and keeps what it is sent; `answers` are its status codes, 200 once they are used up."""
+
+    def __init__(self) -> None:
+        self.posts: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.answers: list[int] = []
+        self.answers_after = 0.0
+        kept = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                kept.posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                kept.headers.append(dict(self.headers))
+                time.sleep(kept.answers_after)
+                self.send_response(kept.answers.pop(0) if kept.answers else 200)
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            do_GET = do_POST  # noqa: N815
+
+            def log_message(self, *arguments: object) -> None: ...
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/hook/secret"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_end, "PAUSES", (0.01, 0.01))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> SweepDirectory:
+    """A sweep of six trials, one of which failed and one of which was interrupted."""
+    directory = sweep_directory(tmp_path / "heart", trials=6)
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    play(study, 4)
+    study.finish(study.ask().number, "error", error="a bug")
+    study.ask()
+    study.release([5])
+    return directory
+
+
+@contextmanager
+def ending(url: str | None, directory: SweepDirectory) -> Iterator[list[str]]:
+    told: list[str] = []
+    with told_at_end(url, directory, tell=told.append):
+        yield told
+
+
+def log_of(directory: SweepDirectory) -> str:
+    return directory.log_file.read_text() if directory.log_file.is_file() else ""
+
+
+def test_a_finished_sweep_is_told_with_its_best_trial(server: Server, directory: SweepDirectory) -> None:
+    with ending(server.url, directory) as told:
+        assert server.posts == []
+        time.sleep(0.3)
+    best = open_study(open_storage(None, directory.journal, owner=True)).ranking()[0]
+    (post,) = server.posts
+    assert 0.3 <= post.pop("seconds") < 5
+    assert post == {
+        "text": f"Sweep heart finished: 6 trials in 0.3 s, best Dice {best.value:.4f} (trial {best.number})",
+        "sweep": "heart",
+        "ended": "finished",
+        "error": None,
+        "best": {
+            "trial": best.number,
+            "parameters": {**best.params, "optimizer": "adamw"},
+            "dice": best.value,
+        },
+        "trials": {"complete": 2, "pruned": 2, "fail": 1, "interrupted": 1},
+        "host": socket.gethostname(),
+        "folder": str(directory.root),
+    }
+    assert server.headers[0]["Content-Type"] == "application/json"
+    assert told == []
+    assert log_of(directory) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "ended", "why"),
+    [
+        (SweepInterrupted("Stopped."), "interrupted", None),
+        (KeyboardInterrupt(), "interrupted", None),
+        (SweepFailed("no trial gave a result\nand more"), "failed", "no trial gave a result"),
+        (AssertionError(), "failed", "AssertionError"),
+        (OSError(28, "No space left on device"), "failed", "[Errno 28] No space left on device"),
+    ],
+)
+def test_one_that_failed_or_was_interrupted_is_told_too_and_ends_as_it_would(
+    server: Server, directory: SweepDirectory, error: BaseException, ended: str, why: str | None
+) -> None:
+    with pytest.raises(type(error)) as raised, ending(server.url, directory):
+        raise error
+    assert raised.value is error
+    (post,) = server.posts
+    assert (post["ended"], post["error"]) == (ended, why)
+    assert post["text"].startswith(f"Sweep heart {ended}: 6 trials in ")
+    assert post["text"].endswith(f": {why}" if why else ")")
+
+
+def test_a_sweep_without_a_study_is_told_without_a_best(server: Server, tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "heart")
+    with pytest.raises(SweepFailed), ending(server.url, directory):
+        raise SweepFailed("Ray did not start")
+    (post,) = server.posts
+    assert post["best"] is None
+    assert set(post["trials"].values()) == {0}
+
+
+def test_it_is_tried_three_times(server: Server, directory: SweepDirectory) -> None:
+    server.answers = [500, 503]
+    with ending(server.url, directory) as told:
+        pass
+    assert len(server.posts) == 3
+    assert told == []
+
+
+def test_who_does_not_want_to_know_is_a_warning_without_the_secret(server: Server, directory: SweepDirectory) -> None:
+    server.answers = [404, 302, 500]
+    with ending(server.url, directory) as told:
+        pass
+    assert len(server.posts) == 3  # the redirect was not followed
+    host = server.url.split("/")[2]
+    warning = f"on_end: {host} was not told that the sweep finished: it answered 500 Internal Server Error, 3 times"
+    assert told == [f"Warning: {warning}"]
+    assert warning in log_of(directory)
+    assert "secret" not in log_of(directory)
+
+
+def test_nobody_there_is_a_warning(directory: SweepDirectory) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    with pytest.raises(SweepFailed), ending(f"http://{host}/secret", directory) as told:
+        raise SweepFailed("no trial gave a result")
+    assert told == [f"Warning: on_end: {host} was not told that the sweep failed: Connection refused, 3 times"]
+
+
+def test_what_is_no_web_server_is_a_warning(directory: SweepDirectory) -> None:
+    with socket.socket() as silly:
+        silly.bind(("127.0.0.1", 0))
+        silly.listen()
+
+        def answer() -> None:
+            for _ in range(3):
+                connection, _ = silly.accept()
+                connection.recv(65536)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+                connection.close()
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with ending(f"http://127.0.0.1:{silly.getsockname()[1]}/", directory) as told:
+            pass
+        thread.join(5)
+    assert told[0].endswith("was not told that the sweep finished: BadStatusLine, 3 times")
+
+
+def test_who_does_not_answer_is_not_waited_for(
+    server: Server, directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_end, "ANSWER_SECONDS", 0.2)
+    server.answers_after = 1.0
+    began = time.monotonic()
+    with ending(server.url, directory) as told:
+        pass
+    assert time.monotonic() - began < 2
+    assert "no answer within 0 s, 3 times" in told[0]
+
+
+def test_ctrl_c_while_it_is_told_does_not_change_how_the_sweep_ended(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(on_end, "_sent", interrupt)
+    with ending("http://127.0.0.1/", directory) as told:
+        pass
+    assert told == ["Warning: on_end: 127.0.0.1 was not told that the sweep finished: interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("ftp://example.org/x", "must be a URL that begins with http:// or https://"),
+        ("hooks.example.org/secret", "must be a URL that begins with http:// or https://"),
+        ("https://", "must be a URL that begins with http:// or https://"),
+        ("https:///secret", "must be a URL that begins with http:// or https://"),
+        ("https://example.org/a secret", "must be a URL that begins with http:// or https://"),
+        ("https://me:secret@example.org/", "must hold no user and password before its host"),
+        (7, "must be text or null"),
+    ],
+)
+def test_a_sweep_file_with_another_url_is_refused_and_the_url_not_shown(tmp_path: Path, url: object, rule: str) -> None:
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**TOY, "on_end": url}))
+    with pytest.raises(SweepConfigError) as caught:
+        SweepConfig.read(tmp_path / "sweep.yaml")
+    assert str(caught.value).startswith(f"{tmp_path}/sweep.yaml: on_end: {rule}")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_variable_stands_for_the_url_or_a_part_of_it() -> None:
+    config = SweepConfig.model_validate({**TOY, "on_end": "${HOOK}"})
+    assert resolved(config.on_end, {"HOOK": "https://chat.example/secret"}) == "https://chat.example/secret"
+    assert resolved("https://chat.example/${KEY}", {"KEY": "a@b"}) == "https://chat.example/a@b"
+    assert "on_end: ${HOOK}\n" in config.to_yaml()
+    with pytest.raises(SweepConfigError, match=r"^on_end: the environment variable HOOK is not set, or empty"):
+        resolved("${HOOK}", {"HOOK": ""})
+    with pytest.raises(SweepConfigError, match=r"^on_end: must be a URL that begins with http://") as caught:
+        resolved("${HOOK}", {"HOOK": "file:///secret"})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("begin", [run_sweep, lambda config, runs: resume_sweep(SweepDirectory(runs / "toy"))])
+def test_a_variable_that_is_not_set_is_told_before_anything_is_started(
+    tmp_path: Path, begin: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VOXTUNE_HOOK", raising=False)
+    config = SweepConfig.model_validate({**TOY, "on_end": "${VOXTUNE_HOOK}"})
+    if begin is not run_sweep:
+        (tmp_path / "toy").mkdir()
+        (tmp_path / "toy" / "sweep.yaml").write_text(config.to_yaml())
+    with pytest.raises(SweepConfigError, match=r"^on_end: the environment variable VOXTUNE_HOOK is not set"):
+        begin(config, runs=tmp_path)
+    assert begin is not run_sweep or not (tmp_path / "toy").exists()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_sweep_of_toys_tells_and_leaves_no_secret(
+    server: Server, tmp_path: Path, running_ray: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXTUNE_HOOK", server.url)
+    config = SweepConfig.model_validate({**TOY, "on_end": "${VOXTUNE_HOOK}"})
+    results = run_sweep(config, runs=tmp_path, address=running_ray)
+    (post,) = server.posts
+    assert results.best is not None
+    assert (post["ended"], post["best"]["trial"]) == ("finished", results.best.number)
+    assert post["best"]["dice"] == results.best.score
+    failing = SweepConfig.model_validate({**TOY, "name": "failing", "training": {"fail_at": 0.0}, "on_end": server.url})
+    with pytest.raises(SweepFailed):
+        run_sweep(failing, runs=tmp_path, address=running_ray)
+    assert server.posts[-1]["ended"] == "failed"
+    assert server.posts[-1]["trials"] == {"complete": 0, "pruned": 0, "fail": 2, "interrupted": 0}
+    assert server.posts[-1]["best"] is None
+    assert server.posts[-1]["error"].startswith("no trial gave a result; the first error: ")
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+    assert written == [tmp_path / "failing" / "sweep.yaml"]  # as it was given, for its owner's eyes alone
+    assert written[0].stat().st_mode & 0o077 == 0
