@@ -11,7 +11,7 @@ from cluster.errors import ClusterError
 from cluster.head import prepare_to_join
 from cluster.nodes import Node, alive_nodes, in_groups
 from cluster.shadowing import hiding
-from cluster.sweep_job import SWEEP
+from cluster.sweep_job import NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def connect(
         address: `auto` or `HOST:PORT` of a cluster that has a node on this machine; None starts one here.
         cores: of a cluster started here; by default Ray counts them, blind to CPU affinity and nested groups.
         code: packages and modules that are sent to the nodes of a running cluster, and go before theirs.
-        sweep: named by the metadata of Ray's job, which its dashboard shows.
+        sweep: the name of Ray's job in its dashboard.
         verbose: whether what the workers print reaches the terminal.
 
     Raises ClusterError if none answers, or if its workers would import something else in our packages' place.
@@ -118,7 +118,7 @@ def connect(
             include_dashboard=None if address else True,
             log_to_driver=verbose,
             runtime_env={"py_modules": [str(path) for path in code]} if address and code else None,
-            job_config=ray.job_config.JobConfig(metadata={SWEEP: sweep} if sweep else None),
+            job_config=ray.job_config.JobConfig(metadata={NAME: sweep} if sweep else None),
             configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
         )
     except Exception as error:

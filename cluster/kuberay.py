@@ -9,7 +9,7 @@ import yaml
 
 from cluster.errors import ClusterError
 from cluster.jobs import ENVIRONMENT
-from cluster.sweep_job import RUNS, SWEEP, VERSION
+from cluster.sweep_job import NAME, RUNS, SWEEP, VERSION
 from cluster.templating import commented, fill
 from cluster.trial_size import TrialSize
 
@@ -78,7 +78,9 @@ class KubeRayJob:
                 "sweep": files.pop("sweep.yaml"),
                 "groups": "".join(f"{file}: |\n{_indented(text)}" for file, text in files.items()),
                 "entrypoint": "voxtune run /etc/voxtune/sweep.yaml --address auto --runs /data/runs --continue",
-                "metadata": _block({SWEEP: self.sweep, RUNS: "/data/runs", VERSION: version("voxtune")}),
+                "metadata": _block(
+                    {NAME: self.sweep, SWEEP: self.sweep, RUNS: "/data/runs", VERSION: version("voxtune")}
+                ),
                 "environment": _block(ENVIRONMENT),
                 "ray": version("ray"),
                 "image": self.image,

@@ -16,6 +16,9 @@ from typing import Any
 SWEEP, RUNS, VERSION, CODE = "voxtune_sweep", "voxtune_runs", "voxtune_version", "voxtune_code"
 """Keys of a job's metadata."""
 
+NAME = "job_name"
+"""The key that Ray's dashboard shows as the job's name."""
+
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -72,7 +75,13 @@ class Order:
     @property
     def metadata(self) -> Mapping[str, str]:
         """What the cluster keeps of it. Whoever sees the dashboard sees it: no secret belongs here."""
-        return {SWEEP: self.sweep, RUNS: self.runs, VERSION: self.version, CODE: "\n".join(self.code)}
+        return {
+            NAME: self.sweep,
+            SWEEP: self.sweep,
+            RUNS: self.runs,
+            VERSION: self.version,
+            CODE: "\n".join(self.code),
+        }
 
 
 def sweep_job(details: Any) -> SweepJob | None:

@@ -183,7 +183,8 @@ def assert_nowhere_stands_the_token(head: RayHead, results: Path) -> None:
     """The token stands in nothing that the dashboard tells of jobs, in no log and in none of the sweep's files."""
     told = asked(head, "/api/jobs/")
     (job, *_) = (job for job in told if (job["metadata"] or {}).get("voxtune_sweep") == "own")
-    assert job["metadata"].keys() == {"voxtune_sweep", "voxtune_runs", "voxtune_version", "voxtune_code"}
+    assert job["metadata"]["job_name"] == "own"
+    assert job["metadata"].keys() == {"job_name", "voxtune_sweep", "voxtune_runs", "voxtune_version", "voxtune_code"}
     assert head.token not in json.dumps(told)
     for folder in (results, head.folder / "ray"):
         files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
