@@ -30,6 +30,9 @@ _RAY_S_OWN = re.compile(
 )
 _POLL_SECONDS = 0.5
 
+QUIET_SECONDS = 30.0
+"""After so long without a word from a job that is followed, the cluster is asked whether it still runs."""
+
 
 class Jobs:
     """The jobs of one cluster. Every method raises ClusterError if the cluster no longer answers or refuses."""
@@ -114,8 +117,20 @@ class Jobs:
         """Hand what the driver prints to `tell` until the job ends. Returns the job as it ended."""
 
         async def tail() -> None:
-            async for text in self._client.tail_job_logs(job.id):
+            texts = aiter(self._client.tail_job_logs(job.id))
+            coming = asyncio.ensure_future(anext(texts, None))
+            while True:
+                await asyncio.wait([coming], timeout=QUIET_SECONDS)
+                if not coming.done():  # a connection that was cut says nothing, just as a job that has nothing to say
+                    if not (await asyncio.to_thread(self.refreshed, job)).active:
+                        coming.cancel()
+                        return
+                    continue
+                text = coming.result()
+                if text is None:
+                    return
                 tell(_driver_s(text))
+                coming = asyncio.ensure_future(anext(texts, None))
 
         with self._answering():
             asyncio.run(tail())

@@ -68,10 +68,10 @@ def job(**changes: Any) -> SweepJob:
 
 
 def test_the_command_runs_there_and_goes_on_where_it_was_begun(here: Path, folder: Path) -> None:
-    made = order(here, folder, TOY, runs="~/my runs", trials=5, confirm=False)
+    made = order(here, folder, TOY, runs="~/my runs", trials=5, confirm=False, earlier=["old", "the first"])
     assert made.entrypoint == (
         "exec python3 -m tuner.in_cluster run sweep.yaml --address auto --continue --trials 5 --no-confirm "
-        "--runs ~/'my runs'"
+        "--from old --from 'the first' --runs ~/'my runs'"
     )
     assert (made.sweep, made.runs, made.code, made.folder) == ("toy", "~/my runs", (), folder)
 

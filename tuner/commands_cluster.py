@@ -51,6 +51,10 @@ def submit(
         list[Path] | None,
         typer.Option(help="A file or folder that your own training run imports; what the sweep file names goes along."),
     ] = None,
+    earlier: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="RUN", help="Try the best configurations of this sweep on the cluster first."),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")] = False,
 ) -> None:
     """Run a sweep in a cluster, whatever becomes of this terminal; or go on with it there."""
@@ -58,7 +62,15 @@ def submit(
 
     with TemporaryDirectory(prefix="voxtune-job-") as folder:
         order = order_to_run(
-            Path(folder), sweep, runs=runs, name=name, trials=trials, confirm=confirm, data=data, code=code or ()
+            Path(folder),
+            sweep,
+            runs=runs,
+            name=name,
+            trials=trials,
+            confirm=confirm,
+            data=data,
+            code=code or (),
+            earlier=earlier or (),
         )
         jobs = find_jobs(address)
         job_id = jobs.submit(order)

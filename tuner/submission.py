@@ -36,6 +36,7 @@ def order_to_run(
     confirm: bool = True,
     data: str | None = None,
     code: Iterable[Path] = (),
+    earlier: Iterable[str] = (),
 ) -> Order:
     """A job that begins the sweep in the file `sweep`, or goes on with it where it was begun already.
 
@@ -45,6 +46,7 @@ def order_to_run(
         name, trials, confirm: as options of `voxtune run`.
         data: the data set's folder on the cluster, instead of the file's `dataset.path`.
         code: what the user's own training run imports besides the module that the sweep file names.
+        earlier: sweeps on the cluster whose best configurations are tried first.
 
     Raises SweepConfigError if the file holds what can't be used on a cluster, ClusterError if an option can't.
     """
@@ -59,6 +61,8 @@ def order_to_run(
         arguments += ["--trials", str(trials)]
     if not confirm:
         arguments.append("--no-confirm")
+    for run in earlier:
+        arguments += ["--from", run]
     return _order(config.name, arguments, folder=folder, runs=runs, own=own)
 
 
