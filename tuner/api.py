@@ -1,7 +1,8 @@
 """The names for scripts and notebooks: `from tuner.api import ...`.
 
 config = SweepConfig.read(Path("sweep.yaml"))
-results = run_sweep(config, view=View())
+results = run_sweep(config, view=View())  # in a notebook shown as a table that follows it
+watch("heart")                           # the same of a sweep that another process runs
 results.trials.sort_values("score")      # pandas DataFrames: trials, curves, cases, confirmed
 results.best.parameters
 """
@@ -15,6 +16,7 @@ from tuner.status import SweepStatus, read_status
 from tuner.sweep import resume_sweep, run_sweep
 from tuner.train import train_config
 from tuner.view import View
+from tuner.watch import watch
 
 __all__ = [
     "Results",
@@ -28,5 +30,6 @@ __all__ = [
     "resume_sweep",
     "run_sweep",
     "train_config",
+    "watch",
     "write_report",
 ]

@@ -25,6 +25,7 @@ from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
 from tuner.share import places
 from tuner.study import Proposal, StopReason
+from tuner.tune_reporter import reporter
 from tuner.work import TooLarge, Work
 
 log = logging.getLogger("voxtune")
@@ -232,6 +233,7 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
             storage_path=str(work.ray_results),
             verbose=0,
             callbacks=[LostTrials(work)],
+            progress_reporter=reporter(),
             log_to_file=False,
             failure_config=tune.FailureConfig(max_failures=0),
             # The actor writes its own, where a resumed sweep finds them by the trial's number.
