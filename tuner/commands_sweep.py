@@ -104,7 +104,11 @@ def run(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run a sweep: search, confirm the best, report."""
+    """Run a sweep: search, confirm the best, report.
+
+    Exit codes: 0 it finished; 1 no trial gave a result, or it could not go on; 2 something in the input is wrong and
+    nothing was started; 130 it was stopped by Ctrl-C or SIGTERM, and `resume` goes on.
+    """
     from tuner.config import SweepConfig
 
     changes: dict[str, Any] = {}
