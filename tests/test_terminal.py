@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
+import yaml
 from terminal import Terminal, terminal
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
@@ -157,3 +158,37 @@ def test_in_a_terminal_of_few_lines_the_best_and_the_running_are_shown() -> None
         everything = window.lines(history=True)
         assert check_whole(everything, trials=60, width=80) == 6
         assert everything[-2].startswith("and 54 more ended")
+
+
+@pytest.mark.ray
+def test_a_sweep_of_toys_is_watched_while_it_runs(tmp_path: Path) -> None:
+    """`voxtune run` in one terminal of 80 columns, `voxtune watch` in another of 200: both end with the same table."""
+    sweep = {
+        "name": "toy",
+        "trainable": "trainables.toy:ToyRun",
+        "training": {"seconds_per_rung": 0.3},
+        "space": {"learning_rate": {"float": [1e-5, 1e-1], "log": True}, "batch_size": {"choice": [1, 2, 4, 8]}},
+        "budget": {"unit": "steps", "maximum": 900},
+        "search": {"trials": 6},
+        "confirm": {"top": 1, "seeds": 1},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    voxtune = [sys.executable, "-m", "tuner.cli"]
+    with terminal([*voxtune, "run", "sweep.yaml"], columns=80, rows=40, folder=tmp_path) as running:
+        running.until(lambda: (tmp_path / "runs" / "toy" / "study.journal").is_file(), 90)
+        with terminal([*voxtune, "watch", "toy"], columns=200, rows=50, folder=tmp_path) as watching:
+            both = running, watching
+            for window in both:
+                assert window.wait(120) == 0
+            shown = [window.lines(history=True, joined=True) for window in both]
+            assert not [code for window in both for code in CLEARS if code in window.written()]
+    tables = []
+    for lines in shown:
+        begin = lines.index("toy: 0 running, 6 ended, 0 to go")
+        assert lines[begin + 2].split() == [*HEADINGS, "batch_size", "learning_rate"]
+        tables.append(lines[begin + 3 : begin + 9])
+        assert lines[begin + 9] == "confirm: 0 running, 1 ended, 0 to go"
+        assert len([line for line in lines if "elapsed" in line]) == 2
+        assert "Leaderboard" in lines
+    assert tables[0] == tables[1]
+    assert all(len(line) < 80 and re.match(rf" *\d  ({STATES}) ", line) for line in tables[0])
