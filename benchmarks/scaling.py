@@ -1,0 +1,237 @@
+"""How a search scales with the number of slots: real Ray and a real driver, training replaced by waiting.
+
+    python benchmarks/scaling.py record ../shared/data/Task04_Hippocampus --group '(int(number) + 1) // 2'
+    python benchmarks/scaling.py replay benchmarks/results/recorded_trials-Task04_Hippocampus.json
+    python benchmarks/scaling.py model benchmarks/results/scaling-DATE.json
+
+`record` trains random configurations, none of them stopped, and writes what each took and scored at each rung.
+
+`replay` runs a sweep of these trials on 1 to 32 slots: each waits for as long as it was recorded to take, and the
+sweep's own rule stops them by what they were recorded to score, so that two cores hold 32 slots. It prints the time
+from the first trial's begin to the last one's end beside that of a list schedule of the same durations without any
+overhead, and the share of a core that the driver takes.
+
+`model` fits the model of `tuner.cluster_model` to the searches on at most 4 slots, says how far it is off on the
+others, and goes on to 1,024 slots, with and without early stopping.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import psutil
+import yaml
+
+from tuner.api import SweepDirectory, read_results
+from tuner.cluster_model import Modelled, Overheads, TrialTimes, list_schedule, simulate
+from tuner.environment import describe_environment
+from tuner.rungs import SuccessiveHalving, rung_steps
+from tuner.utilisation import stints
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+CORES_HELD = 2
+"""Of Ray, divided among the slots: waiting takes none."""
+
+FITTED_ON = 4
+"""The model is fitted to searches on at most so many slots."""
+
+RUNGS = SuccessiveHalving(rung_steps(1 / 9, 3), 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    recording = commands.add_parser("record")
+    recording.add_argument("dataset", type=Path)
+    recording.add_argument("--group")
+    recording.add_argument("--trials", type=int, default=128)
+    recording.add_argument("--minutes", type=float, default=5)
+    recording.set_defaults(run=lambda given: record(given.dataset.absolute(), given.group, given.trials, given.minutes))
+    replaying = commands.add_parser("replay")
+    replaying.add_argument("recording", type=Path)
+    replaying.add_argument("--slots", type=int, nargs="+", default=[32, 16, 8, 4, 2, 1])
+    replaying.add_argument("--scale", type=float, default=1.0, help="of the recorded seconds")
+    replaying.set_defaults(run=lambda given: replay(given.recording.absolute(), given.slots, given.scale))
+    modelling = commands.add_parser("model")
+    modelling.add_argument("result", type=Path)
+    modelling.set_defaults(run=lambda given: model(json.loads(given.result.read_text())))
+    given = parser.parse_args()
+    given.run(given)
+
+
+def record(dataset: Path, group: str | None, trials: int, minutes: float) -> None:
+    """Train random configurations to the end, and write what each took and scored."""
+    with TemporaryDirectory() as folder:
+        new = ["new", str(dataset), "-o", "sweep.yaml", "--trials", str(trials), "--minutes", f"{minutes:g}"]
+        voxtune([*new, *(["--group", group] if group else [])], Path(folder))
+        file = Path(folder) / "sweep.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["search"].update(stop_early=False, sampler="random")
+        file.write_text(yaml.safe_dump({**config, "name": "recorded", "confirm": {"top": 0}}))
+        voxtune(["run", "sweep.yaml"], Path(folder))
+        found = read_results(SweepDirectory.find("recorded", runs=Path(folder) / "runs")).sweep_trials
+    curves = [rungs_of(trial.user_attrs["evaluations"]) for trial in found if trial.state.name == "COMPLETE"]
+    result = RESULTS / f"recorded_trials-{dataset.name}.json"
+    result.write_text(json.dumps({"trials": curves, "environment": describe_environment()}, indent=1) + "\n")
+    print(
+        f"{len(curves)} trials, {sum(rung['seconds'] for curve in curves for rung in curve):.0f} s; written: {result}"
+    )
+
+
+def rungs_of(evaluations: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """Of each rung its step, the seconds since the one before, and the score."""
+    total = [evaluation["training_seconds"] + evaluation["evaluation_seconds"] for evaluation in evaluations]
+    seconds = np.diff(total, prepend=0.0).tolist()
+    return [
+        {"step": evaluation["step"], "seconds": spent, "score": evaluation["score"]}
+        for evaluation, spent in zip(evaluations, seconds, strict=True)
+    ]
+
+
+def replay(recording: Path, counts: Sequence[int], scale: float) -> None:
+    """Search over the recorded trials on each number of slots."""
+    file = RESULTS / f"scaling-{date.today()}.json"
+    command = f"python benchmarks/scaling.py replay {recording.name} --scale {scale:g}"
+    result: dict[str, Any] = {
+        "recording": recording.name,
+        "scale": scale,
+        "searches": [],
+        "environment": {**describe_environment(), "command": command},
+        "trials": json.loads(recording.read_text())["trials"],
+    }
+    for slots in counts:
+        result["searches"].append(search(recording, slots, scale, len(result["trials"])))
+        print(line(result["searches"][-1]), flush=True)
+        file.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written: {file}")
+
+
+def search(recording: Path, slots: int, scale: float, trials: int) -> dict[str, Any]:
+    """One search on so many slots, by the command line."""
+    config = {
+        "name": "replayed",
+        "trainable": "replay:ReplayRun",
+        "training": {"recording": str(recording), "scale": scale},
+        "space": {"trial": {"int": [0, trials - 1]}},
+        "budget": {"unit": "steps", "maximum": 1000},
+        "search": {"trials": trials, "sampler": "grid"},
+        "resources": {"cpus_per_trial": CORES_HELD / slots, "trials_at_once": slots},
+        "confirm": {"top": 0},
+    }
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "sweep.yaml"
+        file.write_text(yaml.safe_dump(config))
+        driver: list[tuple[float, float]] = []
+        voxtune(["run", str(file), "--runs", folder], HERE, driver=driver)
+        found = read_results(SweepDirectory.find("replayed", runs=Path(folder))).sweep_trials
+    frame = stints(found)
+    began, ended = frame["began"].min(), frame["ended"].max()
+    order = frame.sort_values("began")["number"]
+    waited = {trial.number: trial.user_attrs["evaluations"][-1]["training_seconds"] for trial in found}
+    durations = [waited[number] for number in order]
+    times, spent = np.array(driver).T
+    driver_seconds = float(np.interp(ended, times, spent) - np.interp(began, times, spent))
+    return {
+        "slots": slots,
+        "opened": int(frame["slot"].nunique()),
+        "seconds": ended - began,
+        "bound": list_schedule(durations, slots),
+        "durations": durations,
+        "trials": [found[number].params["trial"] for number in order],
+        "reports": sum(len(trial.user_attrs["evaluations"]) for trial in found),
+        "turnaround": median(frame["turnaround"].dropna()),
+        "driver_seconds": driver_seconds,
+    }
+
+
+def voxtune(arguments: Sequence[str], folder: Path, driver: list[tuple[float, float]] | None = None) -> None:
+    """A voxtune command; `driver` is filled with Unix time and the seconds of CPU that it has used, twice a second."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tuner.cli", *arguments], cwd=folder, stdout=subprocess.DEVNULL
+    ) as process:
+
+        def watch() -> None:
+            known = psutil.Process(process.pid)
+            while process.poll() is None:
+                used = known.cpu_times()
+                if driver is not None:
+                    driver.append((time.time(), used.user + used.system))
+                time.sleep(0.5)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        process.wait()
+        watcher.join()
+    if process.returncode:
+        sys.exit(f"voxtune {' '.join(arguments)} ended with {process.returncode}")
+
+
+def line(found: dict[str, Any]) -> str:
+    return (
+        f"{found['slots']:3} slots ({found['opened']} opened): {found['seconds']:.1f} s, without overhead "
+        f"{found['bound']:.1f} s, {found['seconds'] / found['bound'] - 1:+.1%}; driver "
+        f"{found['driver_seconds'] / found['seconds']:.1%} of a core"
+    )
+
+
+def model(result: dict[str, Any]) -> None:
+    """Fit the model to the smallest searches, test it on the others, go on to 1,024 slots."""
+    by_slots = {search["slots"]: search for search in result["searches"]}
+    fitted = fit([search for slots, search in by_slots.items() if slots <= FITTED_ON])
+    print(f"fitted: {fitted}")
+    for slots, search in sorted(by_slots.items()):
+        modelled = simulate(times_of(result, search["trials"]), slots=slots, overheads=fitted, rungs=RUNGS)
+        used = "fitted" if slots <= FITTED_ON else "tested"
+        print(
+            f"{slots:4} slots: measured {search['seconds']:.1f} s, modelled {modelled.seconds:.1f} s "
+            f"({modelled.seconds / search['seconds'] - 1:+.1%}, {used})"
+        )
+    order = by_slots[max(by_slots)]["trials"]
+    for rungs, said in ((RUNGS, "with early stopping"), (None, "every trial to the end")):
+        for slots in (32, 64, 128, 256, 512, 1024):
+            many = [trial for _ in range(max(1, 4 * slots // len(order))) for trial in times_of(result, order)]
+            print(modelled_line(simulate(many, slots=slots, overheads=fitted, rungs=rungs), len(many), said))
+
+
+def modelled_line(found: Modelled, trials: int, said: str) -> str:
+    bound = list_schedule(found.durations, found.slots)
+    return (
+        f"{found.slots:5} slots, {trials} trials, {said}, modelled: {bound / found.seconds:.1%} of the list schedule's "
+        f"speed, slots busy {found.busy:.1%}, driver {found.driver_busy:.1%} of its time"
+    )
+
+
+def fit(searches: Sequence[dict[str, Any]]) -> Overheads:
+    """The driver's time is what it took of a core, a report and a proposal alike; the rest lies on the slots."""
+    answers = sum(search["reports"] + len(search["durations"]) for search in searches)
+    driver = sum(search["driver_seconds"] for search in searches) / answers
+    trials = sum(len(search["durations"]) for search in searches)
+    idle = sum(search["slots"] * search["seconds"] - sum(search["durations"]) for search in searches)
+    tails = sum(search["slots"] * search["bound"] - sum(search["durations"]) for search in searches)
+    return Overheads(report=driver, proposal=driver, between=max(0.0, (idle - tails - driver * answers) / trials))
+
+
+def times_of(result: dict[str, Any], order: Sequence[int]) -> list[TrialTimes]:
+    """The recorded trials in this order."""
+    return [
+        TrialTimes(
+            seconds=tuple(result["scale"] * rung["seconds"] for rung in result["trials"][trial]),
+            scores=tuple(rung["score"] for rung in result["trials"][trial]),
+        )
+        for trial in order
+    ]
+
+
+if __name__ == "__main__":
+    main()
