@@ -3,6 +3,8 @@
 import io
 import logging
 import re
+import time
+from threading import Event
 
 import pytest
 from make_sweep import evaluation, open_study, play
@@ -199,3 +201,20 @@ def test_leaderboard_begins_with_the_chosen_trial(study):
     assert lines[0].strip() == "Leaderboard"
     assert lines[2].split()[:3] == ["*", str(results.best.number), f"{results.best.run.score:.4f}"]
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_showing_a_search_takes_no_more_than_its_share_of_a_core():
+    """An update that takes 10 ms of a processor is made every 2 s, however often it was asked for."""
+    ended = Event()
+    made = []
+
+    def update():
+        made.append(time.monotonic())
+        began = time.thread_time()
+        while time.thread_time() - began < 0.01:
+            pass
+        if len(made) == 2:
+            ended.set()
+
+    view_module._again_and_again(update, ended)
+    assert 2.0 <= made[1] - made[0] < 4.0

@@ -63,10 +63,9 @@ class Rows:
 
     def lines(self, width: int) -> list[Text]:
         """Headings in one or two lines, a line a row, and one for what is not shown; none wider than `width`."""
-        for heading in (_whole, _broken):
-            chosen = _fitting(self._columns, heading, width)
-            if len(chosen) == len(self._columns):
-                break
+        heading, chosen = _whole, _fitting(self._columns, _whole, width)
+        if len(chosen) < len(self._columns) and len(more := _fitting(self._columns, _broken, width)) > len(chosen):
+            heading, chosen = _broken, more
         widths = [_width(column, heading) for column in chosen]
         headings = [heading(column.heading) for column in chosen]
         lines = [
