@@ -1,12 +1,13 @@
 """Where a study stands: its trials by what they do, the best so far, and how long it may still take."""
 
+import traceback
 from datetime import datetime, timedelta
 
 import pytest
 from make_sweep import evaluation, open_study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.standing import Standing
+from tuner.standing import Standing, failure
 from tuner.time_left import expected_seconds_left
 
 START = datetime(2026, 3, 1, 12)
@@ -30,6 +31,27 @@ def test_trials_are_counted_by_what_they_do():
     assert [trial.number for trial in standing.ended] == numbers[:2]
     assert (standing.to_go, standing.turned_away) == (5, 1)
     assert standing.counts() == "1 running, 1 interrupted, 2 ended, 5 to go; 1 turned away: too large for memory"
+
+
+def test_the_last_failure_is_told_by_the_line_that_says_what_it_was():
+    study = open_study()
+    assert Standing.of(study.trials(), wanted=9).failures() is None
+    try:
+        int("x")
+    except ValueError:
+        error = traceback.format_exc()
+    for reason in (error, "the loss became nan\nmore of it", "x" * 1000):
+        study.finish(study.ask().number, "error", error=reason)
+    study.finish(study.ask().number, "out of memory", error="no error of ours")
+    told = [failure(trial) for trial in study.trials()]
+    assert told == [
+        "ValueError: invalid literal for int() with base 10: 'x'",
+        "the loss became nan",
+        "x" * 200 + "…",
+        None,
+    ]
+    failures = Standing.of(study.trials()[:2], wanted=9).failures()
+    assert failures == "2 failed, the last one trial 1: the loss became nan"
 
 
 def test_without_a_number_of_trials_nothing_is_to_go_and_no_end_is_expected():

@@ -69,7 +69,8 @@ class Followed:
         standing = self.standing()
         title = self.title if len(self.title) <= longest_title else f"{self.title[:longest_title]}…"
         times = [_best(standing), f"elapsed {self.elapsed()}", *filter(None, [self.left(standing)])]
-        return [f"{title}: {standing.counts()}".split("; "), times]
+        failures = standing.failures()
+        return [f"{title}: {standing.counts()}".split("; "), times, *([[failures]] if failures else [])]
 
 
 def _best(standing: Standing) -> str:

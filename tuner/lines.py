@@ -7,7 +7,7 @@ from tuner.board import status_of
 from tuner.cells import short
 from tuner.followed import Followed
 from tuner.rungs import FULL_BUDGET
-from tuner.standing import Standing
+from tuner.standing import Standing, failure
 from tuner.time_left import last_step
 
 
@@ -54,6 +54,8 @@ class Lines:
         elif trial.state == TrialState.RUNNING:
             searched = [name for name in self._followed.searched if name in trial.params]
             line += f" ({', '.join(f'{name} {short(trial.params[name])}' for name in searched)})"
+        if reason := failure(trial):
+            line += f": {reason}"
         if trial.state.is_finished():
             line += f"; {standing.counts()}"
             if left := self._followed.left(standing):

@@ -9,6 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.study import is_planned, was_turned_away
 from tuner.time_left import expected_seconds_left, last_step
 
+LONGEST_FAILURE = 200
+"""Characters of an error that are shown; all of it stands in the trial's log."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BestSoFar:
@@ -86,6 +89,23 @@ class Standing:
             parts.append(f"{self.to_go} to go")
         away = f"; {self.turned_away} turned away: too large for memory" if self.turned_away else ""
         return ", ".join(parts) + away
+
+    def failures(self) -> str | None:
+        """`2 failed, the last one trial 7: RuntimeError: a bug`; None if none failed."""
+        failed = [trial for trial in self.ended if failure(trial)]
+        if not failed:
+            return None
+        return f"{len(failed)} failed, the last one trial {failed[-1].number}: {failure(failed[-1])}"
+
+
+def failure(trial: FrozenTrial) -> str | None:
+    """`RuntimeError: a bug`, the line that says which error ended a trial; None if none did."""
+    if trial.user_attrs.get("stop_reason") != "error":
+        return None
+    lines = str(trial.user_attrs.get("error", "")).splitlines()
+    frames = [index for index, line in enumerate(lines) if line.startswith("  ")]  # of a traceback
+    reason = next(iter(lines[frames[-1] + 1 :] if frames else lines), "unknown")
+    return reason if len(reason) <= LONGEST_FAILURE else f"{reason[:LONGEST_FAILURE]}…"
 
 
 def _best(trials: Sequence[FrozenTrial]) -> BestSoFar | None:

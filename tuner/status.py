@@ -99,6 +99,8 @@ def status_lines(status: SweepStatus) -> list[str]:
         lines.append(
             f"Best so far: Dice {best.score:.4f}, trial {best.number} at {best.step / FULL_BUDGET:.0%} of budget"
         )
+    if failures := status.search.failures():
+        lines.append(f"{failures}; see `voxtune logs {status.directory.root} --trial N`")
     return [*lines, *_times(status), *_driver(status)]
 
 
