@@ -5,13 +5,12 @@ little was seen before them. So the rungs that will judge the sweep judge trials
 that counts what each trial's steps and evaluations were measured to take.
 """
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
+from tuner.cluster_model import Overheads, TrialTimes, simulate
 from tuner.rungs import FULL_BUDGET, SuccessiveHalving, rung_steps
 
 START_SECONDS = 15.0
@@ -77,25 +76,13 @@ def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: i
     scores = rng.random(shape.trials) + LEARNING * np.arange(shape.trials) / shape.trials
     drawn = [costs[0], *(costs[index] for index in rng.integers(len(costs), size=shape.trials - 1))]
     steps = rung_steps(shape.first_share, shape.reduction)
-    rungs = SuccessiveHalving(steps, shape.reduction)
-    seen: dict[int, dict[int, float]] = {step: {} for step in steps}
-
-    def reached(start: float, trial: int, rung: int) -> tuple[float, int, int]:
-        """When a trial that begins a rung at `start` reports, and which."""
-        share = (steps[rung] - (steps[rung - 1] if rung else 0)) / FULL_BUDGET
-        training = share * maximum * drawn[trial].seconds_per_voxel
-        return start + training + drawn[trial].evaluation_seconds + REPORT_SECONDS, trial, rung
-
-    waiting = iter(range(shape.trials))
-    reports = [reached(START_SECONDS, trial, 0) for trial in islice(waiting, shape.slots)]
-    heapq.heapify(reports)
-    now = START_SECONDS
-    while reports:
-        now, trial, rung = heapq.heappop(reports)
-        seen[steps[rung]][trial] = float(scores[trial])
-        goes_on = rungs.goes_on(trial, seen[steps[rung]]) or not shape.stop_early
-        if goes_on and rungs.judges(steps[rung]):
-            heapq.heappush(reports, reached(now, trial, rung + 1))
-        elif (new := next(waiting, None)) is not None:
-            heapq.heappush(reports, reached(now, new, 0))
-    return now
+    shares = np.diff(steps, prepend=0) / FULL_BUDGET
+    trials = [
+        TrialTimes(
+            seconds=tuple(shares * maximum * cost.seconds_per_voxel + cost.evaluation_seconds + REPORT_SECONDS),
+            scores=(score,) * len(steps),
+        )
+        for cost, score in zip(drawn, scores, strict=True)
+    ]
+    rungs = SuccessiveHalving(steps, shape.reduction) if shape.stop_early else None
+    return simulate(trials, slots=shape.slots, overheads=Overheads(start=START_SECONDS), rungs=rungs).seconds
