@@ -8,8 +8,6 @@ The sweep trains nothing (`trainables.toy`), but its Ray, study and dashboards a
 
 import argparse
 import asyncio
-import base64
-import io
 import json
 import os
 import secrets
@@ -17,15 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
-import aiohttp
-from PIL import Image
+from browser import CURVES, DRAWN, HISTORY, browser
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -45,87 +40,6 @@ search: {trials: 40}
 confirm: {top: 0}
 resources: {cpus_per_trial: 1, trials_at_once: 2, memory_limit_gib: 3.5, memory_estimate: false}
 """
-
-COLOURS = 96
-"""Of a picture: as many as such pages have, but for the edges of letters."""
-
-CARD = """
-(heading => {
-    const found = [...document.querySelectorAll("h6")].find(one => one.innerText == heading);
-    const {x, y, width, height} = found.closest(".MuiCard-root").getBoundingClientRect();
-    return JSON.stringify({x, y, width, height, scale: 1});
-})(%s)
-"""
-"""Where a card of optuna-dashboard lies."""
-
-
-class Page:
-    """A page of a browser, spoken to by Chrome's DevTools protocol."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._sent = 0
-
-    async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._sent += 1
-        await self._socket.send_json({"id": self._sent, "method": method, "params": parameters})
-        while True:
-            answer = await self._socket.receive_json()
-            if answer.get("id") == self._sent:
-                if "error" in answer:
-                    raise RuntimeError(f"{method}: {answer['error']}")
-                return dict(answer["result"])
-
-    async def open(self, url: str, *, width: int, height: int, token: str | None = None) -> None:
-        """Show a page; `token` is what its user would have typed into Ray's dialog."""
-        await self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
-        if token:
-            await self._call("Network.setCookie", name="ray-authentication-token", value=token, url=url)
-        await self._call("Page.navigate", url=url)
-
-    async def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
-        return (await self._call("Runtime.evaluate", expression=script, returnByValue=True))["result"].get("value")
-
-    async def until(self, script: str, *, seconds: float = 40) -> None:
-        """Wait until a JavaScript expression is true, and drawn."""
-        deadline = time.monotonic() + seconds
-        while not await self.run(script):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{script}; the page says: {await self.run('document.body.innerText')}")
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(2)
-
-    async def picture(self, path: Path, *, card: str | None = None) -> None:
-        """Write what is seen, or the card with this heading, as a PNG of few colours."""
-        clip = {} if card is None else {"clip": json.loads(await self.run(CARD % json.dumps(card)))}
-        taken = await self._call("Page.captureScreenshot", format="png", **clip)
-        image = Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB")
-        image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
-        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
-
-
-@asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Page]:
-    """A page of a Chromium that leaves nothing behind but `folder`."""
-    options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0"]
-    command = ["chromium", *options, f"--user-data-dir={folder}", "about:blank"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            port_file = folder / "DevToolsActivePort"
-            while not (port_file.is_file() and port_file.read_text().count("\n")):
-                assert process.poll() is None, "chromium did not start"
-                await asyncio.sleep(0.2)
-            port = port_file.read_text().splitlines()[0]
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-                    (page,) = [found for found in await answer.json() if found["type"] == "page"]
-                async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    yield Page(socket)
-        finally:
-            process.terminate()
 
 
 @contextmanager
@@ -170,9 +84,9 @@ async def take(folder: Path, images: Path) -> None:
                 assert line, "no optuna-dashboard"
             study = line.split()[1]
             await page.open(study, width=1300, height=2400)
-            await page.until("document.querySelectorAll('.js-plotly-plot').length > 3")
-            await page.picture(images / "optuna_history.png", card="History")
-            await page.picture(images / "optuna_curves.png", card="Intermediate values")
+            await page.until(DRAWN)
+            await page.picture(images / "optuna_history.png", card=HISTORY)
+            await page.picture(images / "optuna_curves.png", card=CURVES)
             with urlopen(study.replace("/dashboard/", "/api/")) as answer:
                 trials = json.load(answer)["trials"]
             too_large = next(

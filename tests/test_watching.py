@@ -1,8 +1,10 @@
 """A running sweep watched from outside: by Prometheus with the board's own queries, and by `voxtune dashboard`."""
 
+import asyncio
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +19,15 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from prometheus import Prometheus, prometheus, until
+from services import missing
 
 from cluster.monitoring import BOARD
 from tuner.directory import SweepDirectory
 from tuner.machine import cuda_devices
 from tuner.results import read_results
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+from browser import CURVES, DRAWN, browser
 
 pytestmark = [pytest.mark.ray, pytest.mark.service, pytest.mark.slow]
 
@@ -238,6 +244,32 @@ def test_dashboard_of_a_running_sweep(sweep: RunningSweep) -> None:
         assert refused.value.code == 403
     curves = {trial["number"]: [value["value"] for value in trial["intermediate_values"]] for trial in study["trials"]}
     assert curves == {trial.number: list(trial.intermediate_values.values()) for trial in trials}
+
+
+def test_browser_shows_job_slots_and_curves(sweep: RunningSweep, watching: Prometheus) -> None:
+    if shutil.which("chromium") is None:
+        missing("Chromium is not installed; `.ci/services` installs it on Debian")
+    ray = json.loads(sweep.directory.ray_file.read_text())["dashboard"]
+    trials = sweep.trials()
+    (too_large,) = (trial for trial in trials if trial.user_attrs.get("stop_reason") == "out of memory")
+
+    async def look(study: str) -> list[list[float]]:
+        async with browser(sweep.folder / "browser") as page:
+            await page.open(f"{ray}/#/jobs", width=1500, height=640, token=sweep.token)
+            await page.until("document.body.innerText.includes('endings')")
+            await page.open(f"{ray}/#/actors", width=1500, height=640, token=sweep.token)
+            await page.until("document.body.innerText.includes('slot 1 of endings')")
+            await page.open(f"{study}/trials?numbers={too_large.number}", width=1300, height=760)
+            await page.until("document.body.innerText.includes('stop_reason out of memory')")
+            await page.open(study, width=1300, height=2400)
+            await page.until(DRAWN)
+            return [line["y"] for line in await page.plotted(CURVES)]
+
+    with shown(sweep) as (_, address):
+        drawn = asyncio.run(look(address))
+    curves = [list(trial.intermediate_values.values()) for trial in trials if trial.intermediate_values]
+    assert [len(curve) for curve in curves].count(3) >= 1
+    assert sorted(drawn) == sorted(curves)
 
 
 def _voxtune(sweep: RunningSweep, *arguments: object) -> str:

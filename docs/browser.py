@@ -1,0 +1,116 @@
+"""A headless Chromium, driven by Chrome's DevTools protocol: looks at dashboards, for pictures and for tests."""
+
+import asyncio
+import base64
+import io
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from PIL import Image
+
+HISTORY, CURVES = "History", "Intermediate values"
+"""Headings of optuna-dashboard's cards."""
+
+DRAWN = "document.querySelectorAll('.js-plotly-plot').length > 3"
+"""Whether optuna-dashboard has drawn a study's plots."""
+
+COLOURS = 96
+"""Of a picture: as many as such pages have, but for the edges of letters."""
+
+_CARD = """
+[...document.querySelectorAll("h6")].find(one => one.innerText == %s).closest(".MuiCard-root")
+"""
+"""A card of optuna-dashboard, by its heading."""
+
+_PLACE = """
+(({x, y, width, height}) => JSON.stringify({x, y, width, height, scale: 1}))(%s.getBoundingClientRect())
+"""
+
+
+class Page:
+    """A page of a browser, spoken to by Chrome's DevTools protocol."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._sent = 0
+
+    async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._sent += 1
+        await self._socket.send_json({"id": self._sent, "method": method, "params": parameters})
+        while True:
+            answer = await self._socket.receive_json()
+            if answer.get("id") == self._sent:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return dict(answer["result"])
+
+    async def open(self, url: str, *, width: int, height: int, token: str | None = None) -> None:
+        """Show a page; `token` is what its user would have typed into Ray's dialog."""
+        await self._call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        if token:
+            await self._call("Network.setCookie", name="ray-authentication-token", value=token, url=url)
+        await self._call("Page.navigate", url=url)
+
+    async def run(self, script: str) -> Any:
+        """The value of a JavaScript expression."""
+        return (await self._call("Runtime.evaluate", expression=script, returnByValue=True))["result"].get("value")
+
+    async def until(self, script: str, *, seconds: float = 40) -> None:
+        """Wait until a JavaScript expression is true, and drawn."""
+        deadline = time.monotonic() + seconds
+        while not await self.run(script):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{script}; the page says: {await self.run('document.body.innerText')}")
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
+
+    async def plotted(self, card: str) -> list[dict[str, Any]]:
+        """The lines of the plot in the card with this heading, as plotly has them."""
+        script = f"JSON.stringify({_card(card)}.querySelector('.js-plotly-plot').data)"
+        lines: list[dict[str, Any]] = json.loads(await self.run(script))
+        return lines
+
+    async def picture(self, path: Path, *, card: str | None = None) -> None:
+        """Write what is seen, or the card with this heading, as a PNG of few colours."""
+        clip = {} if card is None else {"clip": json.loads(await self.run(_PLACE % _card(card)))}
+        taken = await self._call("Page.captureScreenshot", format="png", **clip)
+        image = Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB")
+        image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+@asynccontextmanager
+async def browser(folder: Path) -> AsyncIterator[Page]:
+    """A page of a Chromium that leaves nothing behind but `folder`."""
+    options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0"]
+    program = shutil.which("chromium")
+    if program is None:
+        raise FileNotFoundError("chromium is not installed: apt-get install chromium")
+    command = [program, *options, f"--user-data-dir={folder}", "about:blank"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            port_file = folder / "DevToolsActivePort"
+            while not (port_file.is_file() and port_file.read_text().count("\n")):
+                assert process.poll() is None, "chromium did not start"
+                await asyncio.sleep(0.2)
+            port = port_file.read_text().splitlines()[0]
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://127.0.0.1:{port}/json") as answer:
+                    (page,) = [found for found in await answer.json() if found["type"] == "page"]
+                async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    yield Page(socket)
+        finally:
+            process.terminate()
+
+
+def _card(heading: str) -> str:
+    return (_CARD % json.dumps(heading)).strip()
