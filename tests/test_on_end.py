@@ -170,7 +170,7 @@ def test_who_does_not_want_to_know_is_a_warning_without_the_secret(server: Serve
         pass
     assert len(server.posts) == 3  # the redirect was not followed
     host = server.url.split("/")[2]
-    warning = f"on_end: {host} was not told that the sweep finished: it answered 500 Internal Server Error, 3 times"
+    warning = f"on_end: {host} was not told how the sweep ended: it answered 500 Internal Server Error, 3 times"
     assert told == [f"Warning: {warning}"]
     assert warning in log_of(directory)
     assert "secret" not in log_of(directory)
@@ -180,7 +180,7 @@ def test_nobody_there_is_a_warning(directory: SweepDirectory) -> None:
     host = f"127.0.0.1:{free_port()}"
     with pytest.raises(SweepFailed), ending(f"http://{host}/secret", directory) as told:
         raise SweepFailed("no trial gave a result")
-    assert told == [f"Warning: on_end: {host} was not told that the sweep failed: Connection refused, 3 times"]
+    assert told == [f"Warning: on_end: {host} was not told how the sweep ended: Connection refused, 3 times"]
 
 
 def test_what_is_no_web_server_is_a_warning(directory: SweepDirectory) -> None:
@@ -200,7 +200,7 @@ def test_what_is_no_web_server_is_a_warning(directory: SweepDirectory) -> None:
         with ending(f"http://127.0.0.1:{silly.getsockname()[1]}/", directory) as told:
             pass
         thread.join(5)
-    assert told[0].endswith("was not told that the sweep finished: BadStatusLine, 3 times")
+    assert told[0].endswith("was not told how the sweep ended: BadStatusLine, 3 times")
 
 
 def test_who_does_not_answer_is_not_waited_for(
@@ -224,7 +224,7 @@ def test_ctrl_c_while_it_is_told_does_not_change_how_the_sweep_ended(
     monkeypatch.setattr(on_end, "_sent", interrupt)
     with ending("http://127.0.0.1/", directory) as told:
         pass
-    assert told == ["Warning: on_end: 127.0.0.1 was not told that the sweep finished: interrupted"]
+    assert told == ["Warning: on_end: 127.0.0.1 was not told how the sweep ended: interrupted"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import io
 import logging
 import re
 import time
+from dataclasses import replace
 from threading import Event
 
 import pytest
-from make_sweep import evaluation, open_study, play
+from make_sweep import evaluation, open_study, play, stint_on
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -148,6 +149,20 @@ def test_live_table_says_how_far_the_sweep_is():
     last = next(line for line in reversed(lines) if "elapsed" in line)
     assert last.split("   ")[:2] == [f"best Dice {best.score:.4f} (trial {best.number})", "elapsed 0 s"]
     assert last.rstrip().endswith(" left")
+
+
+def test_live_table_says_how_busy_the_slots_are():
+    """Two slots of 50 s each, with 30 s and 15 s of training and evaluation."""
+    study = open_study()
+    for pid, seconds in ((1, 30.0), (2, 15.0)):
+        number = study.ask().number
+        told = replace(evaluation(0.5, 1000), training_seconds=seconds - 5, evaluation_seconds=5.0)
+        study.report(number, 1000, told, stint=stint_on(pid=pid, lasted=50.0))
+        study.finish(number, "full budget")
+    console, watching = followed(study, trials=2, width=120)
+    with watching:
+        pass
+    assert "   slots 45% busy" in console.file.getvalue()
 
 
 def test_a_storage_that_is_away_is_logged_once_and_the_search_goes_on(monkeypatch, caplog):

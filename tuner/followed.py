@@ -4,6 +4,7 @@ Asking is cheap, however often it is done: the study reads what is new alone, an
 trial has changed. (At 400 trials a standing takes 6 ms; to see that nothing has changed, 0.2.)
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,11 @@ from tuner.durations import about, duration
 from tuner.rungs import FULL_BUDGET
 from tuner.standing import Standing
 from tuner.study import SweepStudy
+from tuner.utilisation import utilisation
+
+
+BUSY_SECONDS = 30.0
+"""Between two sums of what the slots did, which take 20 ms at 400 trials."""
 
 
 def _always() -> bool:
@@ -44,6 +50,8 @@ class Followed:
         self._seen: object = None
         self._standing = Standing.of((), wanted=trials)
         self._read = self._began
+        self._busy: str | None = None
+        self._busy_summed = -math.inf
 
     def standing(self) -> Standing:
         """As it stands now; the very same object while no trial has changed."""
@@ -68,9 +76,17 @@ class Followed:
         """Lines of parts: `heart: 2 running, 5 ended, 9 to go`; `best Dice 0.8731 (trial 3)`, `elapsed 8 s`, ..."""
         standing = self.standing()
         title = self.title if len(self.title) <= longest_title else f"{self.title[:longest_title]}…"
-        times = [_best(standing), f"elapsed {self.elapsed()}", *filter(None, [self.left(standing)])]
+        times = [_best(standing), f"elapsed {self.elapsed()}", *filter(None, [self.left(standing), self._slots()])]
         failures = standing.failures()
         return [f"{title}: {standing.counts()}".split("; "), times, *([[failures]] if failures else [])]
+
+    def _slots(self) -> str | None:
+        """`slots 96% busy`: with training and evaluation until their trials last reported; None before any has."""
+        now = time.monotonic()
+        if now - self._busy_summed > BUSY_SECONDS:
+            use, self._busy_summed = utilisation(self._study.trials()), now
+            self._busy = None if use is None else f"slots {use.busy:.0%} busy"
+        return self._busy
 
 
 def _best(standing: Standing) -> str:

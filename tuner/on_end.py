@@ -64,7 +64,7 @@ def told_at_end(url: str | None, directory: SweepDirectory, *, tell: Callable[[s
         message = _message(directory, error, seconds=time.monotonic() - began)
         with library_messages(directory.log_file, verbose=False):
             if reason := _delivered(address, message):
-                warning = f"on_end: {shown(url)} was not told that the sweep {message['ended']}: {reason}"
+                warning = f"on_end: {shown(url)} was not told how the sweep ended: {reason}"
                 log.warning(warning)
                 tell(f"Warning: {warning}")
 
