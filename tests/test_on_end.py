@@ -18,6 +18,7 @@ from services import free_port
 from tuner import on_end
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.drive import Drive
 from tuner.errors import SweepConfigError, SweepFailed, SweepInterrupted
 from tuner.on_end import told_at_end
 from tuner.storage import open_storage
@@ -29,7 +30,7 @@ TOY = {
     "trainable": "trainables.toy:ToyRun",
     "space": {"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
     "budget": {"unit": "steps", "maximum": 90},
-    "search": {"trials": 2},
+    "search": {"trials": 2, "stop_early": False},
     "confirm": {"top": 0},
 }
 
@@ -273,6 +274,30 @@ def test_a_variable_that_is_not_set_is_told_before_anything_is_started(
     assert begin is not run_sweep or not (tmp_path / "toy").exists()
 
 
+def test_run_and_resume_tell_and_one_that_helps_does_not(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(drive: Drive, **options: object) -> None:
+        assert (drive.directory.root / "owner.json").is_file()
+        drive.began = True
+        raise SweepInterrupted("Stopped.")
+
+    monkeypatch.setattr(Drive, "run", stop)
+    monkeypatch.setattr("tuner.sweep._check_name", lambda *arguments, **options: None)
+    config = SweepConfig.model_validate({**TOY, "on_end": server.url})
+    endings: list[Callable[[], object]] = [
+        lambda: run_sweep(config, runs=tmp_path),
+        lambda: resume_sweep(SweepDirectory(tmp_path / "toy")),
+        lambda: run_sweep(config, runs=tmp_path / "elsewhere", join=True),
+    ]
+    told = []
+    for end in endings:
+        with pytest.raises(SweepInterrupted):
+            end()
+        told.append([post["ended"] for post in server.posts])
+    assert told == [["interrupted"], ["interrupted"] * 2, ["interrupted"] * 2]
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_sweep_of_toys_tells_and_leaves_no_secret(
@@ -285,13 +310,15 @@ def test_a_sweep_of_toys_tells_and_leaves_no_secret(
     assert results.best is not None
     assert (post["ended"], post["best"]["trial"]) == ("finished", results.best.number)
     assert post["best"]["dice"] == results.best.score
-    failing = SweepConfig.model_validate({**TOY, "name": "failing", "training": {"fail_at": 0.0}, "on_end": server.url})
-    with pytest.raises(SweepFailed):
-        run_sweep(failing, runs=tmp_path, address=running_ray)
-    assert server.posts[-1]["ended"] == "failed"
-    assert server.posts[-1]["trials"] == {"complete": 0, "pruned": 0, "fail": 2, "interrupted": 0}
-    assert server.posts[-1]["best"] is None
-    assert server.posts[-1]["error"].startswith("no trial gave a result; the first error: ")
-    written = [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
-    assert written == [tmp_path / "failing" / "sweep.yaml"]  # as it was given, for its owner's eyes alone
-    assert written[0].stat().st_mode & 0o077 == 0
+    assert post["trials"] == {"complete": len(results.trials), "pruned": 0, "fail": 0, "interrupted": 0}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def test_a_url_that_stands_in_the_file_itself_is_for_its_owners_eyes_alone(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Drive, "run", lambda drive, **options: setattr(drive, "began", True))
+    for name, url, mode in (("plain", server.url, 0o600), ("variable", "${VOXTUNE_HOOK}", 0o644)):
+        monkeypatch.setenv("VOXTUNE_HOOK", server.url)
+        run_sweep(SweepConfig.model_validate({**TOY, "name": name, "on_end": url}), runs=tmp_path)
+        assert (tmp_path / name / "sweep.yaml").stat().st_mode & 0o777 == mode
