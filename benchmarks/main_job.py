@@ -114,7 +114,7 @@ def watch_memory(process: subprocess.Popen, peaks: dict[str, float]) -> None:
             try:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 number = int(folder.name)
-                if number != process.pid and not command.startswith("ray::ResourceTrainable"):
+                if number != process.pid and not command.startswith("ray::TrialActor"):
                     continue
                 status = (folder / "status").read_text()
             except OSError:  # it ended meanwhile

@@ -94,7 +94,7 @@ def watch_memory(process: subprocess.Popen, samples: list[tuple[float, int, floa
     while process.poll() is None:
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if (folder / "cmdline").read_bytes().startswith(b"ray::ResourceTrainable"):
+                if (folder / "cmdline").read_bytes().startswith(b"ray::TrialActor"):
                     lines = (folder / "smaps_rollup").read_text().splitlines()
                     private = sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
                     samples.append((time.time(), int(folder.name), private / 1024))

@@ -20,7 +20,7 @@ from trainables.errors import TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Evaluation, TrainingRun
 from trainables.workers import Workers
-from tuner.assignment import ASSIGNMENT, Assignment, build_run
+from tuner.assignment import ASSIGNMENT, Assignment, build_run, places
 from tuner.cells import short
 from tuner.checkpoint_writer import CheckpointWriter
 from tuner.checkpoints import MODEL, state_name
@@ -57,6 +57,12 @@ class TrialActor(tune.Trainable):
     _run: TrainingRun | None = None
     _team: Team | None = None
     """Where several processes train a trial together: the others."""
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """A place for each of a trial's workers, all or none, on one node where possible."""
+        assignment: Assignment = config[ASSIGNMENT]
+        return tune.PlacementGroupFactory(places(assignment.resources, assignment.workers), strategy="PACK")
 
     def setup(self, config: dict[str, Any]) -> None:
         self._writer = CheckpointWriter()

@@ -56,6 +56,12 @@ class Assignment:
     """Where the process waits, before its first trial, for the other slots to come up."""
 
 
+def places(resources: Mapping[str, float], workers: int) -> list[dict[str, float]]:
+    """What a trial asks Ray for, by Ray's names: a place for each of its workers."""
+    ray_names = {"cpu": "CPU", "gpu": "GPU"}
+    return [{ray_names.get(kind, kind): amount for kind, amount in resources.items() if amount}] * workers
+
+
 def build_run(assignment: Assignment, workers: Workers | None = None) -> TrainingRun:
     """The assignment's training run, as one of `workers` has it, at the state where it was left before."""
     data = {key: value.here() if isinstance(value, ShippedFolder) else value for key, value in assignment.data.items()}

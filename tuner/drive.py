@@ -17,6 +17,7 @@ from cluster.connect import Cluster, connect
 from cluster.growth import check_growth
 from tuner import machine
 from tuner.announcement import announced
+from tuner.assignment import places
 from tuner.checkpoints import Checkpoints, checkpoints_of
 from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
@@ -36,7 +37,7 @@ from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import grid, sampler_factory
 from tuner.search import search
-from tuner.share import Share, places, share_of_trial
+from tuner.share import Share, share_of_trial
 from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
 from tuner.study import DEFAULT_ORIGIN, SweepStudy

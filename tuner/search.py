@@ -23,7 +23,6 @@ from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import StudyError
 from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
-from tuner.share import places
 from tuner.study import Proposal, StopReason
 from tuner.tune_reporter import reporter
 from tuner.work import TooLarge, Work
@@ -218,7 +217,7 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
 def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
     """Ray Tune, told to keep nothing and print nothing: study, checkpoints and views are ours."""
     return tune.Tuner(
-        tune.with_resources(TrialActor, _resources(work)),
+        TrialActor,
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(work, gate=gate),
             scheduler=StudyScheduler(work),
@@ -240,11 +239,6 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-
-
-def _resources(work: Work) -> tune.PlacementGroupFactory:
-    """A place for each of a trial's workers, all or none, on one node where possible."""
-    return tune.PlacementGroupFactory(places(work.resources, work.workers), strategy="PACK")
 
 
 def _error_of(trial: Any) -> Exception | None:

@@ -46,12 +46,6 @@ class Share:
         return {"cpu": self.cpus, "gpu": self.gpus} | ({f"{GPU_TYPE}{self.gpu_type}": 0.001} if self.gpu_type else {})
 
 
-def places(resources: Mapping[str, float], workers: int) -> list[dict[str, float]]:
-    """What a trial asks Ray for, by Ray's names: a place for each of its workers."""
-    ray_names = {"cpu": "CPU", "gpu": "GPU"}
-    return [{ray_names.get(kind, kind): amount for kind, amount in resources.items() if amount}] * workers
-
-
 def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, Any]) -> Share:
     """What `resources:` of the sweep file comes to on this cluster.
 
