@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions
-from rich.measure import Measurement
 from rich.text import Text
 
 GAP = 2
@@ -89,10 +88,6 @@ class Rows:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         yield from self.lines(options.max_width)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        widest = max((cell_len(line.plain) for line in self.lines(options.max_width)), default=0)
-        return Measurement(widest, widest)
 
 
 def flowing(parts: Sequence[str], width: int) -> list[str]:

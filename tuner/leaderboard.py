@@ -5,40 +5,37 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import pandas as pd
-from rich.table import Table
+from rich.console import Group
+from rich.text import Text
 
 from tuner.best import Run
-from tuner.cells import cell
+from tuner.cells import short
+from tuner.columns import Column, Rows
 from tuner.results import Results
 
 ROWS = 8
 
 
-def leaderboard(results: Results, *, rows: int = ROWS) -> Table:
+def leaderboard(results: Results, *, rows: int = ROWS) -> Group:
     """The best trials of the search, the chosen one first and marked; with several objectives the front next.
 
     `Dice` is the search's own run. What other seeds gave, and the test cases, stands beside it where there is any.
     """
     best = results.best
-    columns = _columns(results)
-    table = Table(title="Leaderboard", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "trial", *columns):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name in results.space.searched:
-        table.add_column(cell(name), justify="right")
 
     def place(run: Run) -> tuple[bool, bool]:
         return best is None or run.number != best.number, run.number not in results.front
 
-    for run in sorted(results.standings, key=place)[:rows]:
-        parameters = results.sweep_trials[run.number].params
-        table.add_row(
-            "*" if best and run.number == best.number else "",
-            str(run.number),
-            *(text(run) for text in columns.values()),
-            *(cell(parameters.get(name, "")) for name in results.space.searched),
-        )
-    return table
+    runs = sorted(results.standings, key=place)[:rows]
+    table = [
+        Column(heading="", cells=tuple("*" if best and run.number == best.number else " " for run in runs)),
+        Column(heading="trial", cells=tuple(str(run.number) for run in runs)),
+        *(Column(heading=heading, cells=tuple(map(text, runs))) for heading, text in _columns(results).items()),
+    ]
+    for name in results.space.searched:
+        values = [short(results.sweep_trials[run.number].params.get(name, "")) for run in runs]
+        table.append(Column.of_parameter(name, values, rank=1))
+    return Group(Text("Leaderboard", style="italic"), Rows(table))
 
 
 def _columns(results: Results) -> Mapping[str, Callable[[Run], str]]:
