@@ -43,7 +43,7 @@ def run_sweep(
         verbose: whether Ray's and Optuna's messages reach the terminal.
 
     Raises a UserError, TrainableError or ClusterError before a trial starts, and leaves nothing then; SweepFailed if
-    no trial gave a result; SweepInterrupted if the user stopped it.
+    no trial gave a result or, with a trial begun, the study can't be written; SweepInterrupted if the user stopped it.
     """
     view = view or View(quiet=True)
     SweepDirectory.check_free(runs / config.name)
