@@ -168,6 +168,11 @@ def test_a_home_there_is_no_home_here(here: Path, folder: Path) -> None:
         ({}, {"data": "Blobs"}, "--data: must be an absolute path on the cluster, or begin with ~/; got 'Blobs'"),
         ({}, {"runs": "runs"}, "--runs: must be an absolute path on the cluster, or begin with ~/; got 'runs'"),
         (
+            {"on_end": "https://hooks.example.org/secret"},
+            {},
+            "sweep.yaml: on_end stands there in plain text, which a job must not carry; write ${NAME} in its place",
+        ),
+        (
             {"storage": "postgresql://me:secret@host/studies"},
             {},
             "sweep.yaml: storage holds a password, which a job must not carry; write ${NAME} in its place, and set "

@@ -16,7 +16,6 @@ from tuner.standing import Standing
 from tuner.study import SweepStudy
 from tuner.utilisation import utilisation
 
-
 BUSY_SECONDS = 30.0
 """Between two sums of what the slots did, which take 20 ms at 400 trials."""
 

@@ -21,6 +21,7 @@ from tuner.config import SweepConfig, absolute_path, validated
 from tuner.errors import SweepConfigError
 from tuner.importing import source_path, top_module
 from tuner.storage import holds_password
+from tuner.webhook_url import is_secret
 
 SWEEP_FILE, GROUPS_FILE = "sweep.yaml", "groups.csv"
 """Names of what travels besides code."""
@@ -81,6 +82,11 @@ def travelling_files(
         raise SweepConfigError(
             f"{sweep}: storage holds a password, which a job must not carry; write ${{NAME}} in its place, and set "
             "that variable where the cluster's head is started"
+        )
+    if is_secret(config.on_end):
+        raise SweepConfigError(
+            f"{sweep}: on_end stands there in plain text, which a job must not carry; write ${{NAME}} in its place, and set that "
+            "variable where the cluster's head is started"
         )
     files = {}
     if groups is not None:

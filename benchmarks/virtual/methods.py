@@ -23,6 +23,7 @@ from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
 from tuner.search import StudyScheduler, StudySearcher
 from tuner.study import SweepStudy
+from tuner.trial_record import TrialRecord
 from tuner.work import Work
 
 from .clock import Decision, Report, VirtualTrial
@@ -94,6 +95,20 @@ class RayMethod:
             self._trials.remove(trial)
 
 
+class _NoRecord(TrialRecord):
+    """Keeps no logs and no events."""
+
+    def __init__(self) -> None: ...
+
+    def begun(self, number: int, parameters: Mapping[str, Any]) -> None: ...
+
+    def reported(self, number: int, step: int, evaluation: Evaluation, written: str) -> None: ...
+
+    def ended(self, number: int, how: str, written: str = "") -> None: ...
+
+    def left(self, number: int, why: str, written: str = "") -> None: ...
+
+
 class OurMethod:
     """Our searcher and scheduler over one study in memory."""
 
@@ -106,6 +121,8 @@ class OurMethod:
     ) -> None:
         study = SweepStudy.open(InMemoryStorage(), "virtual", SearchSpace(SPACE), sampler=sampler)
         work = Work(
+            sweep="virtual",
+            record=_NoRecord(),
             study=study,
             study_name="virtual",
             checkpoints=Checkpoints(cast(Any, _NoFiles())),
