@@ -85,8 +85,8 @@ def travelling_files(
         )
     if is_secret(config.on_end):
         raise SweepConfigError(
-            f"{sweep}: on_end stands there in plain text, which a job must not carry; write ${{NAME}} in its place, and set that "
-            "variable where the cluster's head is started"
+            f"{sweep}: on_end stands there in plain text, which a job must not carry; write ${{NAME}} in its place, "
+            "and set that variable where the cluster's head is started"
         )
     files = {}
     if groups is not None:
