@@ -93,6 +93,6 @@ def terminal(command: Sequence[object], *, columns: int, rows: int, folder: Path
 
 def _tmux(socket: Path, *command: str) -> str:
     run = ["tmux", "-u", "-S", str(socket), *command]
-    # Python's readline puts COLUMNS and LINES into the environment of what is started, but for what is given here.
-    environment = dict(os.environ)
+    # Python's readline puts COLUMNS and LINES into the environment of what is started, other tests' processes too.
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     return subprocess.run(run, check=True, capture_output=True, text=True, timeout=20, env=environment).stdout

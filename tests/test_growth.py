@@ -98,5 +98,5 @@ def test_what_a_node_to_come_can_hold_is_waited_for(head: RayHead, tmp_path: Pat
             pytest.fail(process.stderr.read() if process.stderr else "")
         assert process.poll() is None
         process.terminate()
-        process.communicate(timeout=60)
-    assert process.returncode == 130
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors

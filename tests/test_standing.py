@@ -54,14 +54,6 @@ def test_the_last_failure_is_told_by_the_line_that_says_what_it_was():
     assert failures == "2 failed, the last one trial 1: the loss became nan"
 
 
-def test_on_a_grid_that_is_smaller_than_the_number_of_trials_its_places_are_to_go():
-    study = open_study()
-    study.plan(4)
-    study.finish(study.ask().number, "turned away")
-    study.finish(study.ask().number, "stopped at rung")
-    assert Standing.of(study.trials(), wanted=16).to_go == 2
-
-
 def test_without_a_number_of_trials_nothing_is_to_go_and_no_end_is_expected():
     study = open_study()
     study.ask()

@@ -142,7 +142,6 @@ def test_live_table_says_how_far_the_sweep_is():
     console, watching = followed(study, trials=7, width=80)
     with watching:
         play(study, 4)
-        study.plan(7)
         study.ask()
     lines = re.sub(r"\x1b\[[?\d]*[A-Za-z]", "", console.file.getvalue()).splitlines()
     assert any("heart: 1 running, 4 ended, 2 to go" in line for line in lines)

@@ -58,7 +58,6 @@ class Standing:
             driven: whether a driver is at work; if not, those that it left as running are interrupted.
             now: local time, without a zone, as Optuna writes it.
         """
-        trials = tuple(trials)
         begun = [trial for trial in trials if not is_planned(trial)]
         counted = [trial for trial in begun if not was_turned_away(trial)]
         ended = tuple(trial for trial in counted if trial.state.is_finished())
@@ -68,8 +67,7 @@ class Standing:
             for trial in counted
             if trial.state == TrialState.WAITING or (trial.state == TrialState.RUNNING and not driven)
         )
-        # On a grid there may be fewer places than are wanted, and what was turned away has no other in its place.
-        to_go = None if wanted is None else min(max(0, wanted - len(counted)), len(trials) - len(begun))
+        to_go = None if wanted is None else max(0, wanted - len(counted))
         return cls(
             running=running,
             interrupted=interrupted,
