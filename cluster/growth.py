@@ -12,6 +12,7 @@ import ray
 # What `ray status` reads: no public call tells of requests that can't be filled.
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # type: ignore[attr-defined]
+from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from cluster.errors import ClusterError
@@ -40,7 +41,10 @@ def check_growth(places: Sequence[Mapping[str, float]]) -> None:
             if group.wait(1):
                 return
             reply = GetClusterStatusReply()
-            reply.ParseFromString(client.get_cluster_status(timeout_s=5))
+            try:
+                reply.ParseFromString(client.get_cluster_status(timeout_s=5))
+            except RayError:  # the head is busy: nothing is known
+                continue
             state = reply.autoscaling_state
             refused = any(
                 request.details.startswith(group.id.hex()) for request in state.infeasible_gang_resource_requests

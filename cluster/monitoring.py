@@ -44,6 +44,8 @@ org_role = Viewer
 
 [security]
 allow_embedding = true
+; Its first administrator has a password that everybody knows.
+disable_initial_admin_creation = true
 
 [analytics]
 reporting_enabled = false

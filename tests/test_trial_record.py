@@ -52,7 +52,15 @@ def test_a_log_holds_what_was_written_and_how_the_trial_went_on(directory: Sweep
     record.reported(7, 333, evaluation(0.6, 333), "two\n")
     record.ended(7, "stopped at rung")
     record.of_study("confirm").ended(7, "error", "three\n")
-    assert lines(directory, 7) == ["one", "trial 7: interrupted", "two", "trial 7: stopped at rung"]
+    handed = "trial 7: handed to a slot; its lines come with its evaluations"
+    assert lines(directory, 7) == [
+        handed,
+        "one",
+        "trial 7: interrupted",
+        handed,
+        "two",
+        "trial 7: stopped at rung",
+    ]
     assert lines(directory, 7, "confirm") == ["three", "trial 7: error"]
 
 
@@ -67,6 +75,17 @@ def test_where_nothing_can_be_written_that_is_told_once(
         record.ended(1, "stopped at rung")
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("logs and TensorBoard events of trials can't be written: ")
+
+
+def test_what_is_no_number_ends_no_search(directory: SweepDirectory, caplog: pytest.LogCaptureFixture) -> None:
+    record = TrialRecord(directory, "sweep")
+    record.begun(1, {"huge": 10**30})
+    odd = replace(evaluation(0.5, 111), metrics={"a": "x"}, facts={"voxels": None})  # type: ignore[dict-item]
+    with caplog.at_level(logging.WARNING):
+        record.reported(1, 111, odd, "one\n")
+        record.ended(1, "stopped at rung")
+    assert len(caplog.messages) == 1
+    assert lines(directory, 1)[1:] == ["one", "trial 1: stopped at rung"]
 
 
 @contextmanager

@@ -36,7 +36,9 @@ class LossWatch:
 
     def _look_back(self) -> None:
         """Ask for the losses so far, and check those asked for earlier: the host does not wait for the device."""
-        if self._seen is not None and self._seen[1].query():
+        if self._seen is not None:
+            if not self._seen[1].query():  # the device is further behind than that
+                return
             self._check(self._seen[0])
         now = torch.empty_like(self._sum, device="cpu", pin_memory=True).copy_(self._sum, non_blocking=True)
         copied = torch.cuda.Event()

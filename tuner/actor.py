@@ -27,7 +27,7 @@ from tuner.checkpoints import MODEL, state_name
 from tuner.gate import pass_gate
 from tuner.stint import StintClock
 from tuner.team import Team
-from tuner.trial_log import TrialLog
+from tuner.trial_log import SlotLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,7 @@ class TrialActor(tune.Trainable):
         return tune.PlacementGroupFactory(places(assignment.resources, assignment.workers), strategy="PACK")
 
     def setup(self, config: dict[str, Any]) -> None:
+        self._log = SlotLog()
         self._writer = CheckpointWriter()
         assignment: Assignment = config[ASSIGNMENT]
         _warm_up(assignment)
@@ -84,7 +85,7 @@ class TrialActor(tune.Trainable):
 
     def _begin(self, assignment: Assignment) -> None:
         self._assignment = assignment
-        self._log = TrialLog(f"trial {assignment.number}")
+        self._log.begin(f"trial {assignment.number}")
         self._log.say(_taken_up(assignment, self._slot))
         self._clock = StintClock()
         # The run of the trial before must be gone before the next one is built: two would not fit on a full device.
@@ -103,14 +104,12 @@ class TrialActor(tune.Trainable):
         todo = [step for step in assignment.steps if step not in assignment.steps_done]
         step = todo[min(self.iteration, len(todo) - 1)]
         try:
-            with self._log.capturing():
-                report = self._advance(step)
-            self._log.say(_reached(report, of=assignment.steps[-1]))
+            report = self._advance(step)
         except Exception as error:
             if is_device_lost(error) or isinstance(error, RayActorError):
                 raise  # Tune then ends this process, where every further trial would fail
             report = self._failure(step, error)
-            self._log.say(f"failed: {report.traceback or report.failure}")
+        self._log.say(_reached(report, of=assignment.steps[-1]))
         return {"report": replace(report, log=self._log.take())}
 
     def _advance(self, step: int) -> TrialReport:
@@ -192,6 +191,7 @@ class TrialActor(tune.Trainable):
     def cleanup(self) -> None:
         self._run = None
         self._writer.wait()
+        self._log.close()
 
 
 def _warm_up(assignment: Assignment) -> None:
@@ -216,8 +216,9 @@ def _taken_up(assignment: Assignment, slot: str) -> str:
 
 def _reached(report: TrialReport, *, of: int) -> str:
     evaluation = report.evaluation
-    assert evaluation is not None
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.metrics.items())
+    if evaluation is None:
+        return f"failed: {report.traceback or report.failure}"
+    metrics = ", ".join(f"{name} {short(value)}" for name, value in evaluation.metrics.items())
     return (
         f"at {report.step / of:.0%} of the budget: Dice {evaluation.score:.4f}, {metrics}; so far "
         f"{evaluation.training_seconds:.1f} s of training, {evaluation.evaluation_seconds:.1f} s of evaluation"

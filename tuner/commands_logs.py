@@ -36,11 +36,17 @@ def logs(
     ] = None,
 ) -> None:
     """Show what a sweep, its job on a cluster, or one of its trials wrote."""
+    if confirm and trial is None:
+        raise typer.BadParameter("--confirm says of which trial, by --trial N")
     source = context.get_parameter_source("address")
     typed = source is not None and source.name == "COMMANDLINE"  # RAY_ADDRESS may be that of a cluster to connect to
     if address is not None and (typed or is_dashboard(address)):
         if trial is None:
             print_logs_of_job(run, address, follow=follow)
+        elif follow:
+            raise typer.BadParameter(
+                "--follow with --trial is for a sweep of this machine; without --trial it follows the job"
+            )
         else:
             print_trial_of_job(run, address, trial=trial, confirm=confirm)
         return

@@ -64,7 +64,7 @@ def _curves(evaluation: Evaluation) -> dict[str, float]:
     }
     curves["time/training s"] = evaluation.training_seconds
     curves["time/evaluation s"] = evaluation.evaluation_seconds
-    if evaluation.training_seconds > 0 and "voxels" in evaluation.facts:
+    if evaluation.training_seconds > 0 and evaluation.facts.get("voxels"):
         curves["time/voxels per s"] = evaluation.facts["voxels"] / evaluation.training_seconds
     for fact, name in FACTS.items():
         if evaluation.facts.get(fact) is not None:

@@ -61,6 +61,12 @@ def told_at_end(url: str | None, directory: SweepDirectory, *, tell: Callable[[s
     began = time.monotonic()
 
     def told(error: BaseException | None) -> None:
+        try:
+            tell_it(error)
+        except Exception as failure:  # no log file can be opened on a full disk: the sweep's end stands all the same
+            tell(f"Warning: on_end: {shown(url)} was not told how the sweep ended: {failure}")
+
+    def tell_it(error: BaseException | None) -> None:
         message = _message(directory, error, seconds=time.monotonic() - began)
         with library_messages(directory.log_file, verbose=False):
             if reason := _delivered(address, message):

@@ -157,6 +157,13 @@ class LostTrials(tune.Callback):
     def __init__(self, work: Work) -> None:
         self._work = work
 
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """What is recorded is forgotten here: Tune would keep each trial's last log and picture, and write all of them
+        to its own files again and again."""
+        result.pop("report", None)
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = trial.config[ASSIGNMENT].number
         if number not in self._work.study.asked or not self._work.study.is_ours(number):

@@ -103,8 +103,10 @@ def failure(trial: FrozenTrial) -> str | None:
     if trial.user_attrs.get("stop_reason") != "error":
         return None
     lines = str(trial.user_attrs.get("error", "")).splitlines()
-    frames = [index for index, line in enumerate(lines) if line.startswith("  ")]  # of a traceback
-    reason = next(iter(lines[frames[-1] + 1 :] if frames else lines), "unknown")
+    frames = [index for index, line in enumerate(lines) if line.startswith('  File "')]  # of a traceback
+    after = lines[frames[-1] + 1 :] if frames else lines
+    reason = next((line for line in after if line.strip() and not line.startswith("  ")), "unknown")
+    reason = "".join(character if character.isprintable() else " " for character in reason)
     return reason if len(reason) <= LONGEST_FAILURE else f"{reason[:LONGEST_FAILURE]}…"
 
 

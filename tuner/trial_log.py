@@ -4,71 +4,78 @@ The lines travel to the driver with the trial's reports, so a node needs no disk
 after its last report, before it was killed, is in Ray's log alone.
 """
 
-import io
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TextIO
+from contextlib import suppress
+from typing import Any
 
 MOST = 100_000
 """Characters that one report carries; of more than that the last are kept."""
 
 
-class TrialLog:
-    """Of the trial that a slot runs now."""
+class SlotLog:
+    """Keeps what Python code of this process writes, in any thread, for the trial that it runs now.
 
-    def __init__(self, trial: str) -> None:
-        """`trial`: how its lines begin."""
-        self._trial = trial
+    From the beginning of the process on, since a logger that is set up early keeps the stream that it found.
+    """
+
+    def __init__(self) -> None:
+        self._before = sys.stdout, sys.stderr
+        self._lock = threading.Lock()
+        self._trial = ""
         self._kept = ""
         self._left_out = 0
+        sys.stdout, sys.stderr = _Copying(sys.stdout, self), _Copying(sys.stderr, self)
+
+    def begin(self, trial: str) -> None:
+        """From now on it is another trial's; `trial`: how its lines begin."""
+        self._trial = trial
+        self.take()
 
     def say(self, text: str) -> None:
-        """Write a line, or several, of our own."""
-        with self.capturing():
-            print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._trial}: {text}", flush=True)
-
-    @contextmanager
-    def capturing(self) -> Iterator[None]:
-        """Keep a copy of what Python code writes to its standard output and error in the block, in any thread."""
-        with redirect_stdout(_Copying(sys.stdout, self)), redirect_stderr(_Copying(sys.stderr, self)):
-            yield
+        """Write a line, or several, of our own. Never raises: a full disk under Ray's log must not fail a trial."""
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._trial}: {text}\n"
+        self.keep(line)
+        with suppress(OSError, ValueError):
+            self._before[0].write(line)
+            self._before[0].flush()
 
     def keep(self, text: str) -> None:
-        """Keep what was written elsewhere."""
-        kept = self._kept + text
-        self._left_out += max(0, len(kept) - MOST)
-        self._kept = kept[-MOST:]
+        """Keep what is written elsewhere."""
+        with self._lock:
+            kept = self._kept + text
+            self._left_out += max(0, len(kept) - MOST)
+            self._kept = kept[-MOST:]
 
     def take(self) -> str:
         """What was written since the last time."""
-        taken, left_out = self._kept, self._left_out
-        self._kept, self._left_out = "", 0
+        with self._lock:
+            taken, left_out = self._kept, self._left_out
+            self._kept, self._left_out = "", 0
         note = f"[{left_out} characters left out here: they are in Ray's log of this slot]\n" if left_out else ""
         return note + taken
 
+    def close(self) -> None:
+        """Put the streams back that were there before."""
+        sys.stdout, sys.stderr = self._before
 
-class _Copying(io.TextIOBase):
-    """Writes to a stream, and to a trial's log too. All else is the stream's own affair, be it asked for its fileno."""
 
-    def __init__(self, stream: TextIO, log: TrialLog) -> None:
+class _Copying:
+    """A stream whose text a log gets too. All else, be it asked for its buffer or its fileno, is the stream's own."""
+
+    def __init__(self, stream: Any, log: SlotLog) -> None:
         self._stream = stream
         self._log = log
 
     def write(self, text: str) -> int:
         self._log.keep(text)
-        return self._stream.write(text)
+        written: int = self._stream.write(text)
+        return written
 
-    def flush(self) -> None:
-        self._stream.flush()
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
 
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

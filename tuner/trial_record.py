@@ -37,6 +37,8 @@ class TrialRecord:
     def begun(self, number: int, parameters: Mapping[str, Any]) -> None:
         """A trial was handed to a process, which has not reported yet."""
         self._parameters[number] = parameters
+        with self._unless_refused():
+            self._append(number, f"{_now()} trial {number}: handed to a slot; its lines come with its evaluations\n")
 
     def reported(self, number: int, step: int, evaluation: Evaluation, written: str) -> None:
         """A trial reached `step` thousandths of the full budget; its process wrote `written` on the way."""
@@ -58,9 +60,12 @@ class TrialRecord:
     def _leave(self, number: int, why: str, written: str, *, ended: bool) -> None:
         self._parameters.pop(number, None)
         with self._unless_refused():
-            self._append(number, f"{written}{_now()} trial {number}: {why}\n")
-            if number in self._events:
-                self._events.pop(number).close(ended=ended)
+            events = self._events.pop(number, None)
+            try:
+                self._append(number, f"{written}{_now()} trial {number}: {why}\n")
+            finally:
+                if events:
+                    events.close(ended=ended)
 
     def _append(self, number: int, text: str) -> None:
         file = self._directory.trial_log(self._study, number)
@@ -72,9 +77,11 @@ class TrialRecord:
     def _unless_refused(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except Exception as error:  # a full disk, or what a trainable reports as a number and is none
             if not self._refused:
-                log.warning("logs and TensorBoard events of trials can't be written: %s", error)
+                log.warning(
+                    "logs and TensorBoard events of trials can't be written: %s: %s", type(error).__name__, error
+                )
             self._refused = True
 
 

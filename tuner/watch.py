@@ -69,7 +69,13 @@ class _Watch:
         search = self._opened(SWEEP)
         if search is None:
             raise StudyError(f"sweep {name}: no trial was begun yet, and no driver works on it any more")
-        self._show(search, trials=self._config.search.trials, title=name, until=lambda: self._is(CONFIRM, _running))
+        # A driver that was killed while it confirmed leaves a running trial there, and a longer search may follow.
+        self._show(
+            search,
+            trials=self._config.search.trials,
+            title=name,
+            until=lambda: self._is(CONFIRM, _running) and not _running(search),
+        )
         confirm = self._opened(CONFIRM)
         if confirm is not None and _begun(confirm):
             self._show(confirm, trials=len(confirm.trials()), title="confirm", until=lambda: False)
