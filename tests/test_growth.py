@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,11 @@ def test_what_a_node_to_come_can_hold_is_waited_for(head: RayHead, tmp_path: Pat
                 break
         else:
             pytest.fail(process.stderr.read() if process.stderr else "")
+        journal = tmp_path / "runs" / "toy" / "study.journal"
+        while not journal.is_file():
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(3)  # the search waits by now
         assert process.poll() is None
         process.terminate()
         _, errors = process.communicate(timeout=60)

@@ -136,7 +136,7 @@ def test_submit_follow_stop_submit_again_resume(head: RayHead, voxtune: Voxtune,
     assert {"slot 1 of own", "slot 2 of own"} <= {actor["repr_name"] for actor in actors}
     trial = voxtune("logs", "own", "--trial", 0)
     assert (trial.code, trial.err) == (0, "")
-    assert re.match(r"\S+ \S+ trial 0: taken up by slot \d of own on \S+, seed 0: ", trial.out)
+    assert re.search(r"^\S+ \S+ trial 0: taken up by slot \d of own on \S+, seed 0: ", trial.out, re.MULTILINE)
     missing = voxtune("logs", "own", "--trial", 99)
     assert missing.code == 2
     assert re.search(r"--trial: trial 99 of own has no log \(yet\); \d have one, 0 to \d", missing.out)
