@@ -194,7 +194,8 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     if work.trials is not None and work.plans:
         work.study.plan(work.trials)
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
-    gate = Gate(together) if together > 1 else None
+    # Also where the nodes that are there hold none or one yet, and others come: it numbers the slots.
+    gate = Gate(together) if work.trials_at_once > 1 else None
     try:
         with ending_in_order(tell):
             _tuner(work, gate=gate.name if gate else None).fit()
