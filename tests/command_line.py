@@ -2,10 +2,21 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tuner import cli
+
+
+def home_with_token(folder: Path, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to `folder`, which is the user's home too and holds a cluster's token."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    (folder / ".ray").mkdir()
+    (folder / ".ray" / "auth_token").write_text(token)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from command_line import Ended, run_voxtune
+from command_line import Ended, home_with_token, run_voxtune
 from fake_dashboard import dashboard as ray_dashboard
 from make_sweep import open_study, play, sweep_directory
 from optuna.trial import TrialState
@@ -30,12 +30,7 @@ Voxtune = Callable[..., Ended]
 @pytest.fixture
 def voxtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Voxtune:
     """Runs a command in the folder `tmp_path`, with the token `sesame` in its home."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("sesame")
+    home_with_token(tmp_path, "sesame", monkeypatch)
     return lambda *arguments: run_voxtune(*arguments, monkeypatch=monkeypatch, capsys=capsys)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from command_line import run_voxtune
+from command_line import home_with_token, run_voxtune
 
 from tuner.config import SweepConfig
 
@@ -31,12 +31,7 @@ Voxtune = Callable[..., str]
 @pytest.fixture
 def voxtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Voxtune:
     """Runs a command in a folder with sweep.yaml, at a home with a token. Returns what it wrote, or complained of."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("secret-of-the-cluster")
+    home_with_token(tmp_path, "secret-of-the-cluster", monkeypatch)
 
     def run(*arguments: object, sweep: Mapping[str, Any] = SWEEP, code: int = 0) -> str:
         (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(dict(sweep)))

@@ -39,7 +39,7 @@ from tuner.sampler import grid, sampler_factory
 from tuner.search import search
 from tuner.share import Share, share_of_trial
 from tuner.slots import TRIALS_A_SLOT
-from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
+from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
 from tuner.terminator import should_stop
 from tuner.travel import check_libraries, code_of, reaching_driver, reaching_nodes
@@ -239,7 +239,7 @@ class Drive:
             keep_models=max(config.search.keep_models, config.confirm.top),
             **self._fits(data, share),
             most_turned_away=config.search.turned_away,
-            abandoned=Abandoned(study.optuna, self.driver) if self._shares_study() else numbers,
+            abandoned=Abandoned(study.optuna, self.driver) if takes_several_drivers(self.config.storage) else numbers,
         )
 
     def _data(self) -> dict[str, Any]:
@@ -284,12 +284,8 @@ class Drive:
     def _checkpoints(self) -> Checkpoints:
         return checkpoints_of(self.config, self.directory)
 
-    def _shares_study(self) -> bool:
-        """Whether other drivers may work on the study: only a database server lets them."""
-        return self.config.storage is not None and sqlite_file(self.config.storage) is None
-
     def _among_others(self, study: SweepStudy) -> AbstractContextManager[None]:
-        return registered(study.optuna, self.driver) if self._shares_study() else nullcontext()
+        return registered(study.optuna, self.driver) if takes_several_drivers(self.config.storage) else nullcontext()
 
     def _storage(self) -> BaseStorage:
         return open_storage(self.config.storage, self.directory.journal, owner=True)

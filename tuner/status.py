@@ -15,7 +15,7 @@ from tuner.owner import Owner, read_owner
 from tuner.results import read_results
 from tuner.rungs import FULL_BUDGET
 from tuner.standing import Standing
-from tuner.storage import sqlite_file
+from tuner.storage import takes_several_drivers
 
 POINTS = 4
 """Of a learning curve the last ones are shown."""
@@ -75,8 +75,7 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
     results = read_results(directory)
     owner = read_owner(directory.root)
     now = now or datetime.now()
-    # On a database server drivers of other directories may work on the same study.
-    shared = config.storage is not None and sqlite_file(config.storage) is None
+    shared = takes_several_drivers(config.storage)
     driven = shared or (owner is not None and owner.alive)
     confirm = results.confirm_trials
     return SweepStatus(

@@ -83,6 +83,11 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database)).absolute()
 
 
+def takes_several_drivers(url: str | None) -> bool:
+    """Whether drivers of several directories may work on the studies in a storage: only a database server lets them."""
+    return url is not None and sqlite_file(url) is None
+
+
 def shown_url(url: str) -> str:
     """The URL as it may be printed and logged: each password in it is `***`."""
     try:

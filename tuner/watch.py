@@ -27,7 +27,7 @@ from tuner.errors import StudyError
 from tuner.followed import Followed
 from tuner.owner import read_owner
 from tuner.standing import Standing
-from tuner.storage import CONFIRM, SWEEP, open_storage, sqlite_file, stored_name
+from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
 from tuner.study import OVER, SweepStudy, is_planned
 from tuner.view import View
 
@@ -58,8 +58,7 @@ class _Watch:
         self._directory, self._view = directory, view
         self._config = SweepConfig.read(directory.sweep_file)
         self._storage: BaseStorage | None = None
-        # On a database server drivers of other directories may work on the same study.
-        self._shared = self._config.storage is not None and sqlite_file(self._config.storage) is None
+        self._shared = takes_several_drivers(self._config.storage)
 
     def to_the_end(self) -> Ending:
         name = self._config.name
