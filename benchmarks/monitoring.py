@@ -50,18 +50,18 @@ SAMPLE_SECONDS = 0.2
 class MeasuredRun(SegmentationRun):
     """A training run that says what its pictures took."""
 
-    _spent = 0.0
+    _on_pictures = 0.0
 
     def _picture(self, found: Mapping[str, Any]) -> bytes | None:
         began = time.thread_time()
         try:
             return super()._picture(found)
         finally:
-            self._spent += time.thread_time() - began
+            self._on_pictures += time.thread_time() - began
 
     def advance(self, budget: float) -> Any:
         evaluation = super().advance(budget)
-        evaluation.facts[PICTURES] = self._spent  # type: ignore[index]
+        evaluation.facts[PICTURES] = self._on_pictures  # type: ignore[index]
         return evaluation
 
 
@@ -87,7 +87,9 @@ def watched_sweep(sweep_file: Path, runs: Path) -> dict[str, float]:
     setattr(threading.Thread, "run", run_thread)  # noqa: B010 (mypy knows no methods that are replaced)
     for name in ("begun", "reported", "ended", "left"):
         setattr(TrialRecord, name, measured("trial files", getattr(TrialRecord, name)))
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=160, height=50)
+    screen = io.StringIO()
+    setattr(screen, "isatty", lambda: True)  # noqa: B010 (mypy knows no methods that are replaced)
+    terminal = Console(file=screen, width=160, height=50)
     results = run_sweep(SweepConfig.read(sweep_file), runs=runs, view=View(terminal))
     return {
         "live table": spent["thread view"],

@@ -187,7 +187,7 @@ def compare_steps(
         "each": seconds,
         "speed_of_ours": speeds(seconds),
         "speed_of_ours_in_processor_time": speeds(processor),
-        "share_of_data": run._data_seconds / run._training_seconds,
+        "share_of_data": run._spent.data / run._spent.training,
     }
 
 

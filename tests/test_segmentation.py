@@ -54,7 +54,9 @@ def start(
 
 
 def without_times(evaluation: Evaluation) -> Evaluation:
-    facts = {key: value for key, value in evaluation.facts.items() if key not in ("peak_gib", "data_seconds")}
+    facts = {
+        key: value for key, value in evaluation.facts.items() if not key.endswith("_seconds") and key != "peak_gib"
+    }
     return dataclasses.replace(evaluation, training_seconds=0.0, evaluation_seconds=0.0, facts=facts)
 
 

@@ -16,7 +16,7 @@ from trainables.errors import SettingError
 from trainables.protocol import Budget, Evaluation
 from trainables.segmentation import SegmentationRun
 from trainables.segmentation_config import SegmentationConfig
-from trainables.workers import SharedBatchNorm, Workers, free_address, meet, part
+from trainables.workers import ExchangeClock, SharedBatchNorm, Workers, free_address, meet, part
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +101,7 @@ def test_two_workers_keep_one_network(volumes: Path, settings: dict[str, Any]) -
     assert list(first.cases) == ["case_004", "case_005", "case_006"]
     assert (first.score, first.metrics, first.budget_used) == (second.score, second.metrics, second.budget_used)
     assert first.facts["voxels"] == 12 * settings["batch_size"] * 16**3
+    assert 0 < first.facts["exchange_seconds"] < first.training_seconds
 
 
 def test_a_batch_for_each_worker(volumes: Path) -> None:
@@ -112,6 +113,39 @@ def test_a_batch_for_each_worker(volumes: Path) -> None:
     assert asked.for_workers(1) == asked
     with pytest.raises(SettingError, match="batch_size: must be at least 3, one patch for each worker, got 2"):
         SegmentationConfig(batch_size=2).for_workers(3)
+
+
+def test_who_works_alone_adds_up_with_nobody(volumes: Path) -> None:
+    evaluation, _ = run(Workers(), volumes, {"batch_size": 2})
+    assert evaluation.facts["exchange_seconds"] == 0
+
+
+def test_on_a_gpu_the_device_s_own_time_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With events that say what they were told, in place of a device."""
+    times = iter((10.0, 12.5, 20.0, 20.5))
+
+    class Event:
+        def __init__(self, *, enable_timing: bool) -> None:
+            assert enable_timing
+            self.done = False
+
+        def record(self) -> None:
+            self.milliseconds = next(times)
+
+        def synchronize(self) -> None:
+            self.done = True
+
+        def elapsed_time(self, other: "Event") -> float:
+            assert other.done
+            return other.milliseconds - self.milliseconds
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    clock = ExchangeClock()
+    for _ in range(2):
+        with clock.measured(torch.device("cuda")):
+            pass
+    assert clock.seconds() == pytest.approx(0.003)
+    assert clock.seconds() == pytest.approx(0.003)  # each is counted once
 
 
 def test_the_loss_is_that_of_the_whole_batch(volumes: Path) -> None:

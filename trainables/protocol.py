@@ -58,8 +58,9 @@ class Evaluation:
     """Something to look at, JPEG or PNG: for segmentation planes of one case with the label and with what was found."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What a report wants to know of the run: voxels, data_seconds (the share of training_seconds in which it drew
-    batches or waited for them), peak_gib, parameters, precision, device."""
+    """What a report wants to know of the run: voxels, data_seconds (the part of training_seconds in which it drew
+    batches or waited for them), exchange_seconds (that in which it added up with other workers), peak_gib, parameters,
+    precision, device."""
 
 
 @runtime_checkable

@@ -1,6 +1,5 @@
 """Trains a segmentation network from rung to rung of a budget: the run behind every trial and `voxtune train`."""
 
-import time
 from collections.abc import Mapping
 from math import ceil, prod
 from pathlib import Path
@@ -28,6 +27,7 @@ from trainables.prefetch import PrefetchingSampler
 from trainables.protocol import Budget, Evaluation
 from trainables.resident import resident_volumes, room_gib
 from trainables.segmentation_config import SegmentationConfig
+from trainables.spent import Spent
 from trainables.targets import Targets
 from trainables.training_step import GraphedStep, HostLead, TrainingStep
 from trainables.volumes import Volumes
@@ -127,9 +127,7 @@ class SegmentationRun:
         self._sampler = PrefetchingSampler(sampler) if self._device.type == "cuda" else sampler
         self._step_cost = step_cost(budget.unit, self.network_config, config.patch_size, config.batch_size)
         self._steps = 0
-        self._training_seconds = 0.0
-        self._evaluation_seconds = 0.0
-        self._data_seconds = 0.0
+        self._spent = Spent()
         self._mean_loss = float("nan")
 
     @staticmethod
@@ -171,9 +169,7 @@ class SegmentationRun:
                 **self._step.state_dict(),
                 "sampler": self._sampler.state_dict(),
                 "steps": self._steps,
-                "training_seconds": self._training_seconds,
-                "evaluation_seconds": self._evaluation_seconds,
-                "data_seconds": self._data_seconds,
+                **self._spent.state_dict(),
                 "mean_loss": self._mean_loss,
             }
         )
@@ -185,9 +181,7 @@ class SegmentationRun:
         self._train_by.load_state_dict(state)
         self._sampler.load_state_dict(state["sampler"])
         self._steps = state["steps"]
-        self._training_seconds = state["training_seconds"]
-        self._evaluation_seconds = state["evaluation_seconds"]
-        self._data_seconds = state.get("data_seconds", 0.0)  # states of earlier versions lack it
+        self._spent.load_state_dict(state)
         self._mean_loss = state["mean_loss"]
 
     def save_model(self, path: Path) -> None:
@@ -214,7 +208,7 @@ class SegmentationRun:
     @property
     def used(self) -> float:
         """Training so far, in the budget's unit."""
-        return self._training_seconds if self._step_cost is None else self._steps * self._step_cost
+        return self._spent.training if self._step_cost is None else self._steps * self._step_cost
 
     def _train(self, budget: float) -> None:
         first = self._steps
@@ -222,19 +216,18 @@ class SegmentationRun:
         losses = LossWatch(self._device, self._loss_error)
         self._network.train()
         while self.used < budget:
-            started = time.perf_counter()
-            loss = self._next_step()
-            self._steps += 1
-            self._memory.check()
-            losses.add(loss)
-            if self._step_cost is None:
-                lead.wait(self._device)  # a budget in seconds means the device's
-            self._training_seconds += time.perf_counter() - started
+            with self._spent.on("training"):
+                loss = self._next_step()
+                self._steps += 1
+                self._memory.check()
+                losses.add(loss)
+                if self._step_cost is None:
+                    lead.wait(self._device)  # a budget in seconds means the device's
         if self._steps > first:
-            started = time.perf_counter()
-            self._mean_loss = losses.mean()
-            self._step.check_scale()
-            self._training_seconds += time.perf_counter() - started
+            with self._spent.on("training"):
+                self._mean_loss = losses.mean()
+                self._step.check_scale()
+                self._spent.count_exchange()
 
     def _next_step(self) -> Tensor:
         """One step of the optimizer. Returns the loss, on the device."""
@@ -246,9 +239,8 @@ class SegmentationRun:
             rank = (self._workers.rank,) if self._workers.rank else ()
             torch.manual_seed(int(np.random.SeedSequence((self._seed, self._steps, *rank)).generate_state(1)[0]))
 
-        started = time.perf_counter()
-        image, label = self._sampler.draw()
-        self._data_seconds += time.perf_counter() - started
+        with self._spent.on("data"):
+            image, label = self._sampler.draw()
         loss = self._train_by(image, label, learning_rate=self._config.learning_rate * factor)
         if self._average:
             self._average.update(self._network)
@@ -261,38 +253,38 @@ class SegmentationRun:
         )
 
     def _evaluate(self) -> Evaluation:
-        started = time.perf_counter()
-        if isinstance(self._train_by, GraphedStep):
-            self._train_by.release()
-        targets = self._volumes.targets
-        self._workers.same_buffers(self._evaluated_network)
-        found = segment_cases(
-            self._evaluated_network,
-            self._volumes,
-            self._validation[self._workers.rank :: self._workers.count],
-            config=self._config,
-            strides=self.network_config.strides,
-            device=self._device,
-            precision=self._precision,
-            resident=self._resident,
-        )
-        cases = self._workers.gathered(score_cases(found, self._volumes), self._validation)
-        self._memory.check()
-        dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in targets.names}
-        picture = self._picture(found)
-        self._evaluation_seconds += time.perf_counter() - started
+        with self._spent.on("evaluation"):
+            if isinstance(self._train_by, GraphedStep):
+                self._train_by.release()
+            self._workers.same_buffers(self._evaluated_network)
+            found = segment_cases(
+                self._evaluated_network,
+                self._volumes,
+                self._validation[self._workers.rank :: self._workers.count],
+                config=self._config,
+                strides=self.network_config.strides,
+                device=self._device,
+                precision=self._precision,
+                resident=self._resident,
+            )
+            cases = self._workers.gathered(score_cases(found, self._volumes), self._validation)
+            self._memory.check()
+            names = self._volumes.targets.names
+            dice = {name: float(np.mean([scores[name] for scores in cases.values()])) for name in names}
+            picture = self._picture(found)
         return Evaluation(
             score=float(np.mean(list(dice.values()))),
             budget_used=self.used,
             steps=self._steps,
-            training_seconds=self._training_seconds,
-            evaluation_seconds=self._evaluation_seconds,
+            training_seconds=self._spent.training,
+            evaluation_seconds=self._spent.evaluation,
             metrics={"loss": self._mean_loss, **{f"dice_{name}": score for name, score in dice.items()}},
             cases=cases,
             picture=picture,
             facts={
                 "voxels": self._steps * self._config.batch_size * prod(self._config.patch_size),
-                "data_seconds": self._data_seconds,
+                "data_seconds": self._spent.data,
+                "exchange_seconds": self._spent.exchange,
                 "peak_gib": self._memory.peak_gib,
                 "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
                 "precision": self._precision.name,

@@ -7,7 +7,9 @@ rules of its own for parts of a batch, graphs and layers that a step does not us
 """
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -41,7 +43,7 @@ class Workers:
             return loss
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
-        dist.all_reduce(flat)
+        _add_up(flat)
         total, *sums = flat.split([1, *(gradient.numel() for gradient in gradients)])
         for gradient, found in zip(gradients, sums, strict=True):
             gradient.copy_(found.view(gradient.shape))
@@ -87,6 +89,52 @@ def part() -> None:
         dist.destroy_process_group()
 
 
+class ExchangeClock:
+    """How long this process has added values up with others, waiting for them included.
+
+    On a GPU that is the device's time between two events, read when it is asked for, so that no step waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextmanager
+    def measured(self, device: torch.device) -> Iterator[None]:
+        if device.type == "cuda":
+            began, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            began.record()
+            yield
+            ended.record()
+            self._events.append((began, ended))
+        else:
+            started = time.perf_counter()
+            yield
+            self._seconds += time.perf_counter() - started
+
+    def seconds(self) -> float:
+        """So far. Waits for the device."""
+        events, self._events = self._events, []
+        for began, ended in events:
+            ended.synchronize()
+            self._seconds += began.elapsed_time(ended) / 1000
+        return self._seconds
+
+
+_clock = ExchangeClock()
+"""One for the process, as the group of workers is, which torch keeps."""
+
+
+def exchange_seconds() -> float:
+    """How long this process has added values up with other workers since it began. Waits for the device."""
+    return _clock.seconds()
+
+
+def _add_up(values: Tensor) -> None:
+    with _clock.measured(values.device):
+        dist.all_reduce(values)
+
+
 class SharedBatchNorm(nn.BatchNorm3d):
     """Batch norm over the batches of all workers. torch's SyncBatchNorm does the same, but on GPUs only."""
 
@@ -130,14 +178,14 @@ class _AllReduce(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
         values = values.clone()
-        dist.all_reduce(values)
+        _add_up(values)
         return values
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
         (gradient,) = gradients
         gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
+        _add_up(gradient)
         return gradient
 
 
