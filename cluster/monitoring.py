@@ -10,6 +10,7 @@ start of Ray, and its dashboard, always at the same address. We take the dashboa
 what is written once holds for each Ray that is started there later.
 """
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ check_for_updates = false
 
 
 def write_monitoring(folder: Path, server: JobServer) -> list[str]:
-    """Write the configuration for the cluster of `server` into the new `folder`. Returns how to start both programs.
+    """Write the configuration for the cluster of `server` into the new `folder`. Returns the two programs' command lines.
 
     The token is not copied: Prometheus reads it from the file where it lies.
 
@@ -71,10 +72,10 @@ def write_monitoring(folder: Path, server: JobServer) -> list[str]:
     _write(folder / "provisioning/dashboards/voxtune.yml", _boards(folder / "boards"))
     (folder / "boards").mkdir()
     shutil.copy(BOARD, folder / "boards")
+    files = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus"]
     return [
-        f"prometheus --config.file={folder}/prometheus.yml --storage.tsdb.path={folder}/prometheus "
-        f"--web.listen-address={PROMETHEUS}",
-        f"grafana server --homepath /usr/share/grafana --config {folder}/grafana.ini",
+        shlex.join(["prometheus", *files, f"--web.listen-address={PROMETHEUS}"]),
+        shlex.join(["grafana", "server", "--homepath", "/usr/share/grafana", "--config", f"{folder}/grafana.ini"]),
     ]
 
 

@@ -1,5 +1,6 @@
 """A real terminal for tests: a window of tmux, what it shows, and the bytes that were written to it."""
 
+import io
 import os
 import shlex
 import shutil
@@ -12,6 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services import missing
+
+
+class Screen(io.StringIO):
+    """Text that takes itself for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,42 +2,17 @@
 
 from pathlib import Path
 
-from make_sweep import DEFAULT, RUNGS, evaluation, open_study
+from make_sweep import DEFAULT, evaluation, open_study, toy_work
 
-from trainables.protocol import Budget
-from tuner.checkpoints import MODEL, Checkpoints, state_name
-from tuner.directory import SweepDirectory
-from tuner.limits import Limits
+from tuner.checkpoints import MODEL, state_name
 from tuner.study import DEFAULT_ORIGIN
-from tuner.trial_files import LocalFiles
-from tuner.trial_record import TrialRecord
-from tuner.work import Work
 
 
 def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -> None:
     study = open_study()
     study.enqueue(DEFAULT, origin=DEFAULT_ORIGIN)
-    files = LocalFiles(tmp_path)
-    checkpoints = Checkpoints(files)
-    work = Work(
-        sweep="toys",
-        study=study,
-        study_name="sweep",
-        checkpoints=checkpoints,
-        trial_files=files,
-        record=TrialRecord(SweepDirectory(tmp_path), "sweep"),
-        ray_results=tmp_path / "ray",
-        trainable="trainables.toy:ToyRun",
-        data={},
-        budget=Budget(unit="steps", maximum=900),
-        trials=7,
-        limits=Limits(),
-        rungs=None,
-        steps=RUNGS,
-        resources={"cpu": 1},
-        trials_at_once=1,
-        keep_models=2,
-    )
+    work = toy_work(tmp_path, study=study, trials=7, keep_models=2)
+    files, checkpoints = work.trial_files, work.checkpoints
 
     def begin(score: float, step: int) -> int:
         number = study.ask().number

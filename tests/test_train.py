@@ -1,5 +1,6 @@
 """One configuration, trained without Ray."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from terminal import Screen
 
 from trainables.errors import SettingError, TrainingError
 from trainables.model_file import load_model
@@ -78,10 +80,11 @@ def test_the_bar_moves_between_evaluations() -> None:
 
     budget = Budget(unit="steps", maximum=90)
     run = Counting({"learning_rate": 1e-3}, data={}, budget=budget, seed=0, device="cpu")
-    console = Console(width=80, force_terminal=True)
-    with console.capture() as capture, watching_training(console, run, budget):
-        pass
-    assert "33%" in capture.get()
+    for file, drawn in ((Screen(), True), (io.StringIO(), False)):
+        console = Console(file=file, width=80, force_terminal=True)
+        with watching_training(console, run, budget):
+            pass
+        assert ("33%" in file.getvalue()) is drawn
 
 
 def test_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

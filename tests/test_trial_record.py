@@ -15,12 +15,15 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from make_sweep import evaluation
+from make_sweep import SPACE, evaluation, toy_work
+from optuna.storages import InMemoryStorage
 from services import free_port
 
+from search_spaces.space import parse_space
 from trainables.picture import overlay
 from trainables.targets import Targets
 from tuner.directory import SweepDirectory
+from tuner.study import StopReason, SweepStudy
 from tuner.trial_record import TrialRecord
 
 PARAMETERS = {"learning_rate": 1e-3, "patch_size": [16, 24, 16], "loss": "dice"}
@@ -51,7 +54,7 @@ def test_a_log_holds_what_was_written_and_how_the_trial_went_on(directory: Sweep
     record.begun(7, PARAMETERS)
     record.reported(7, 333, evaluation(0.6, 333), "two\n")
     record.ended(7, "stopped at rung")
-    record.of_study("confirm").ended(7, "error", "three\n")
+    record.of_study("confirm").ended(7, "error", written="three\n")
     handed = "trial 7: handed to a slot; its lines come with its evaluations"
     assert lines(directory, 7) == [
         handed,
@@ -62,6 +65,17 @@ def test_a_log_holds_what_was_written_and_how_the_trial_went_on(directory: Sweep
         "trial 7: stopped at rung",
     ]
     assert lines(directory, 7, "confirm") == ["three", "trial 7: error"]
+
+
+def test_a_log_says_how_a_trial_truly_ended(directory: SweepDirectory) -> None:
+    study = SweepStudy.open(InMemoryStorage(), "sweep", parse_space(SPACE), objectives=("dice", "peak_gib"))
+    work = toy_work(directory.root, study=study)
+    for facts in ({}, {"peak_gib": 1.0}):
+        number = study.ask().number
+        study.report(number, 1000, replace(evaluation(0.6, 1000), facts=facts))
+        work.end(number, "full budget")
+    assert lines(directory, 0) == ["trial 0: error: search.objectives: the trainable reports no peak_gib"]
+    assert lines(directory, 1) == ["trial 1: full budget"]
 
 
 def test_where_nothing_can_be_written_that_is_told_once(
@@ -133,9 +147,14 @@ def test_tensorboard_shows_curves_parameters_and_pictures(directory: SweepDirect
         record.begun(number, PARAMETERS)
         record.reported(number, 1000, evaluation(score + 0.2, 1000), "")
     record.ended(1, "full budget")
+    endings: dict[int, StopReason] = {2: "stopped at rung", 3: "error", 4: "out of memory"}
+    for number, reason in endings.items():
+        record.begun(number, PARAMETERS)
+        record.reported(number, 111, evaluation(0.1, 111), "")
+        record.ended(number, reason)
     # Trial 0 still runs: its file is open.
     with tensorboard(directory.root / "tensorboard") as ask:
-        assert ask("plugin/scalars/tags").keys() == {"sweep_0000", "sweep_0001"}
+        assert ask("plugin/scalars/tags").keys() == {f"sweep_000{number}" for number in range(5)}
         tags = set(ask("plugin/scalars/tags")["sweep_0001"])
         assert {"Dice", "Dice/Anterior", "Dice/Posterior", "loss", "time/training s", "peak GiB"} <= tags
         points = ask("plugin/scalars/scalars?tag=Dice&run=sweep_0000")
@@ -148,7 +167,14 @@ def test_tensorboard_shows_curves_parameters_and_pictures(directory: SweepDirect
 
         experiment = ask("plugin/hparams/experiment", {})
         assert {info["name"] for info in experiment["hparamInfos"]} == set(PARAMETERS)
-        query = {"startIndex": 0, "sliceSize": 9, "colParams": [], "allowedStatuses": ["STATUS_SUCCESS"]}
-        (group,) = ask("plugin/hparams/session_groups", query)["sessionGroups"]
+
+        def groups(status: str) -> list[Any]:
+            query = {"startIndex": 0, "sliceSize": 9, "colParams": [], "allowedStatuses": [f"STATUS_{status}"]}
+            found = ask("plugin/hparams/session_groups", query)["sessionGroups"]
+            return sorted(found, key=lambda group: group["sessions"][0]["name"])
+
+        trials = {status: [one["sessions"][0]["name"] for one in groups(status)] for status in ("SUCCESS", "FAILURE")}
+        assert trials == {"SUCCESS": ["sweep_0001", "sweep_0002"], "FAILURE": ["sweep_0003", "sweep_0004"]}
+        group = groups("SUCCESS")[0]
         assert group["hparams"] == {"learning_rate": 1e-3, "patch_size": "[16, 24, 16]", "loss": "dice"}
         assert group["metricValues"][0]["value"] == pytest.approx(0.8)

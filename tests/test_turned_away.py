@@ -3,22 +3,16 @@
 import io
 
 import pytest
-from make_sweep import RUNGS, open_study
+from make_sweep import toy_work
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from trainables.protocol import Budget
 from tuner.assignment import ASSIGNMENT
-from tuner.checkpoints import Checkpoints
 from tuner.config import SweepConfig
-from tuner.directory import SweepDirectory
 from tuner.errors import SweepFailed
-from tuner.limits import Limits
 from tuner.search import StudySearcher
 from tuner.study import was_turned_away
 from tuner.sweep import run_sweep
-from tuner.trial_files import LocalFiles
-from tuner.trial_record import TrialRecord
 from tuner.view import View
 from tuner.work import TooLarge, Work
 
@@ -27,23 +21,9 @@ TRIALS = 10
 
 def work(tmp_path, **settings) -> Work:
     """A search of which those with the larger of two batch sizes don't fit: half of the space."""
-    return Work(
-        sweep="toys",
-        study=open_study(),
-        study_name="sweep",
-        checkpoints=Checkpoints(LocalFiles(tmp_path)),
-        trial_files=LocalFiles(tmp_path),
-        record=TrialRecord(SweepDirectory(tmp_path), "sweep"),
-        ray_results=tmp_path / "ray",
-        trainable="trainables.toy:ToyRun",
-        data={},
-        budget=Budget(unit="steps", maximum=900),
+    return toy_work(
+        tmp_path,
         trials=TRIALS,
-        limits=Limits(),
-        rungs=None,
-        steps=RUNGS,
-        resources={"cpu": 1},
-        trials_at_once=1,
         too_large=lambda parameters: (
             TooLarge(estimated_gib=9.0, memory_limit_gib=8.0) if parameters["batch_size"] == 4 else None
         ),

@@ -11,6 +11,7 @@ import pytest
 from make_sweep import evaluation, open_study, play, stint_on
 from optuna.trial import TrialState
 from rich.console import Console
+from terminal import Screen
 
 from tuner import view as view_module
 from tuner.board import Board
@@ -95,7 +96,7 @@ def test_planned_trials_and_those_turned_away_are_no_rows(study):
 
 def followed(study: SweepStudy, *, trials: int | None, width: int | None = None):
     """A view's console, and the block in which it follows the study."""
-    console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None)
+    console = Console(file=Screen() if width else io.StringIO(), width=width or 80, color_system=None)
     return console, View(console).watching(study, trials=trials, title="heart")
 
 
@@ -134,6 +135,21 @@ def test_lines_say_nothing_of_what_was_there_before(study):
     with watching:
         pass
     assert console.file.getvalue() == ""
+
+
+def test_colours_may_be_forced_on_a_pipe_but_nothing_is_drawn_over_there(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    study = open_study()
+    console = Console(file=io.StringIO(), width=80)
+    view = View(console)
+    with view.preparing():
+        view.progress("Preprocessing", 39, 40)
+    with view.watching(study, trials=1, title="heart"):
+        study.finish(study.ask().number, "error", error="a bug")
+    told = console.file.getvalue()
+    assert re.fullmatch(r"heart \d s: trial 0 error: a bug; 0 running, 1 ended, 0 to go\n", told)
+    console.print("a colour", style="red")
+    assert "\x1b[31m" in console.file.getvalue()
 
 
 def test_live_table_says_how_far_the_sweep_is():
@@ -199,7 +215,7 @@ def test_quiet_view_writes_nothing(capsys):
 
 
 def test_bars_in_a_terminal_name_the_stage_and_how_much_is_done():
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    console = Console(file=Screen(), width=80, color_system=None)
     view = View(console)
     view.progress("Test cases", 1, 40)  # nothing is prepared: nothing to show
     with view.preparing():

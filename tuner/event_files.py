@@ -10,15 +10,20 @@ import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import api_pb2
 from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboardX.summary import hparams
 
 from trainables.protocol import Evaluation
+
+Status = Literal["success", "failure"]
+"""How a trial ended, in TensorBoard's words."""
 
 SCORE = "Dice"
 FACTS = {"peak_gib": "peak GiB", "skipped_steps": "skipped steps"}
@@ -33,7 +38,7 @@ class EventFile:
         folder.mkdir(parents=True, exist_ok=True)
         self._writer = EventsWriter(str(folder / "events"), filename_suffix=f".{time.time_ns()}")
         plain = {name: _plain(value) for name, value in parameters.items()}
-        experiment, begin, self._end = hparams(plain, {SCORE: 0.0})  # the Dice itself is read from the curve
+        experiment, begin, _ = hparams(plain, {SCORE: 0.0})  # the Dice itself is read from the curve
         self._write(experiment)
         self._write(begin)
 
@@ -46,14 +51,23 @@ class EventFile:
         self._write(summary, step)
         self._writer.flush()
 
-    def close(self, *, ended: bool) -> None:
-        """Close the file of a trial that ended, or may go on elsewhere."""
-        if ended:
-            self._write(self._end)
+    def close(self, status: Status | None) -> None:
+        """Close the file of a trial that ended so; None: it may go on elsewhere."""
+        if status:
+            self._write(_session_end(status))
         self._writer.close()
 
     def _write(self, summary: Summary, step: int = 0) -> None:
         self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def _session_end(status: Status) -> Summary:
+    """What `hparams` makes too, but always of a success."""
+    end = SessionEndInfo(status=api_pb2.Status.Value(f"STATUS_{status.upper()}"))
+    content = HParamsPluginData(session_end_info=end).SerializeToString()
+    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
+    value = Summary.Value(tag="_hparams_/session_end_info", metadata=SummaryMetadata(plugin_data=plugin))
+    return Summary(value=[value])
 
 
 def _curves(evaluation: Evaluation) -> dict[str, float]:

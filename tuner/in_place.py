@@ -32,14 +32,15 @@ class InPlace:
         self._file: TextIO = console.file  # type: ignore[assignment]
         self._lock = threading.RLock()  # a signal's handler may have something to say too
         self._shown: list[Text] = []
-        self._before: list[tuple[str, TextIO]] = []
+        self._diverted: list[tuple[str, TextIO, _Above]] = []
 
     def __enter__(self) -> "InPlace":
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is self._file or stream.isatty():
-                self._before.append((name, stream))
-                setattr(sys, name, _Above(self, stream))
+                above = _Above(self, stream)
+                self._diverted.append((name, stream, above))
+                setattr(sys, name, above)
         return self
 
     def __exit__(
@@ -47,9 +48,10 @@ class InPlace:
     ) -> None:
         with self._lock:
             self._write("\r" + ERASE_BELOW)  # what the terminal showed of a Ctrl-C
-        for name, stream in self._before:
-            getattr(sys, name).close()
-            setattr(sys, name, stream)
+        for name, stream, above in self._diverted:
+            above.close()
+            if getattr(sys, name) is above:  # else others have put theirs there meanwhile, and take it away themselves
+                setattr(sys, name, stream)
         self._shown = []  # a log handler may keep what stood for the stream: it writes as the stream does from now on
 
     @property

@@ -20,7 +20,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from typing import Any
@@ -39,6 +39,10 @@ ANSWER_SECONDS = 10.0
 
 PAUSES = (1.0, 3.0)
 """Seconds before it is tried again."""
+
+INTERRUPTED_SECONDS = 4.0
+"""The same for a sweep that was interrupted, of which it is told once: a batch system kills soon after it terminates,
+Slurm after 30 s, and ending the search and writing the report take a part of them."""
 
 LONGEST_ERROR = 300
 """Characters of an error that are sent."""
@@ -69,7 +73,9 @@ def told_at_end(url: str | None, directory: SweepDirectory, *, tell: Callable[[s
     def tell_it(error: BaseException | None) -> None:
         message = _message(directory, error, seconds=time.monotonic() - began)
         with library_messages(directory.log_file, verbose=False):
-            if reason := _delivered(address, message):
+            hurried = message["ended"] == "interrupted"
+            patience, pauses = (INTERRUPTED_SECONDS, ()) if hurried else (ANSWER_SECONDS, PAUSES)
+            if reason := _delivered(address, message, patience=patience, pauses=pauses):
                 warning = f"on_end: {shown(url)} was not told how the sweep ended: {reason}"
                 log.warning(warning)
                 tell(f"Warning: {warning}")
@@ -110,34 +116,40 @@ def _message(directory: SweepDirectory, error: BaseException | None, *, seconds:
     }
 
 
-def _delivered(address: str, message: Mapping[str, Any]) -> str | None:
-    """Send the message, again after a pause where it did not get there. Returns why it did not in the end."""
+def _delivered(address: str, message: Mapping[str, Any], *, patience: float, pauses: Sequence[float]) -> str | None:
+    """Send the message, again after each pause where it did not get there. Returns why it did not in the end.
+
+    Args:
+        patience: seconds that the address has to answer.
+    """
     body = json.dumps(message, default=str).encode()
     try:
-        for pause in (*PAUSES, None):
-            reason = _sent(address, body)
+        for pause in (*pauses, None):
+            reason = _sent(address, body, patience)
             if reason is None or pause is None:
                 break
             time.sleep(pause)
     except KeyboardInterrupt:
         return "interrupted"
-    return reason and f"{reason}, {len(PAUSES) + 1} times"
+    return reason and (f"{reason}, {len(pauses) + 1} times" if pauses else reason)
 
 
-def _sent(address: str, body: bytes) -> str | None:
+def _sent(address: str, body: bytes, patience: float) -> str | None:
     """Send it once; why it did not get there, or None. In a thread, since a name's look-up knows no time limit."""
     outcome: list[str | None] = []
-    thread = threading.Thread(target=lambda: outcome.append(_posted(address, body)), name="on_end", daemon=True)
+    thread = threading.Thread(
+        target=lambda: outcome.append(_posted(address, body, patience)), name="on_end", daemon=True
+    )
     thread.start()
-    thread.join(ANSWER_SECONDS)
-    return outcome[0] if outcome else f"no answer within {ANSWER_SECONDS:.0f} s"
+    thread.join(patience)
+    return outcome[0] if outcome else f"no answer within {patience:.0f} s"
 
 
-def _posted(address: str, body: bytes) -> str | None:
+def _posted(address: str, body: bytes, patience: float) -> str | None:
     headers = {"Content-Type": "application/json", "User-Agent": "voxtune"}
     request = Request(address, data=body, headers=headers, method="POST")
     try:
-        build_opener(_NoRedirect).open(request, timeout=ANSWER_SECONDS).close()
+        build_opener(_NoRedirect).open(request, timeout=patience).close()
     except HTTPError as error:
         error.close()
         return f"it answered {error.code} {error.reason}"

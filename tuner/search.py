@@ -134,7 +134,7 @@ class StudyScheduler(FIFOScheduler):
         if report.evaluation is None:
             reason: StopReason = "out of memory" if report.out_of_memory else "error"
             work.study.finish(report.number, reason, error=report.traceback or report.failure, stint=report.stint)
-            work.record.ended(report.number, reason, report.log)
+            work.record.ended(report.number, reason, written=report.log)
             return False
         work.study.report(report.number, report.step, report.evaluation, report.facts, stint=report.stint)
         work.record.reported(report.number, report.step, report.evaluation, report.log)
@@ -173,14 +173,14 @@ class LostTrials(tune.Callback):
         what = f"the trial's process was lost: {error}"
         if isinstance(error, OutOfMemoryError):  # Ray ends a process that takes the last of its node's memory
             study.finish(number, "out of memory", error=what)
-            self._work.record.ended(number, f"out of memory: {what}")
+            self._work.record.ended(number, "out of memory", error=what)
         elif isinstance(error, RayActorError) and study.times_lost(number) + 1 < MOST_LOST:
             log.warning("trial %d goes on in another process; its own was lost: %s", number, error)
             study.lose(number)
             self._work.record.left(number, f"goes on in another process: {what}")
         else:
             study.finish(number, "error", error=what)
-            self._work.record.ended(number, f"error: {what}")
+            self._work.record.ended(number, "error", error=what)
 
 
 def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:

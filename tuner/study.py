@@ -253,8 +253,11 @@ class SweepStudy:
         error: str | None = None,
         facts: Mapping[str, Any] | None = None,
         stint: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Give a running trial its true final state; `facts` and `stint` are of one that failed before it reported."""
+    ) -> tuple[StopReason, str | None]:
+        """Give a running trial its true final state; `facts` and `stint` are of one that failed before it reported.
+
+        Returns how it truly ended, and the error: one without all objectives has failed, whatever budget it reached.
+        """
         values: list[float] = []
         if reason == "full budget":
             try:
@@ -275,6 +278,7 @@ class SweepStudy:
                 self.optuna.tell(trial, state=TrialState.FAIL)
             else:
                 self.optuna.tell(trial, state=TrialState.PRUNED)
+        return reason, error
 
     def _note(self, trial: optuna.Trial, attributes: Mapping[str, Any], stint: Mapping[str, Any] | None) -> None:
         """Set the user attributes that are new or have changed."""

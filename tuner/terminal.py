@@ -11,6 +11,11 @@ def say(text: str) -> None:
     console.print(Text(text), soft_wrap=True)
 
 
+def can_be_drawn_over(console: Console) -> bool:
+    """Whether it shows a terminal. With FORCE_COLOR rich takes a pipe for one too: colours are fine there, no more."""
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+
+
 def complain(message: str) -> None:
     """Print an error to stderr."""
     Console(stderr=True).print(Text("error: ", style="red").append(message, style="default"), soft_wrap=True)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from trainables.protocol import Budget, Evaluation, TrainingRun
 from tuner.durations import duration
+from tuner.terminal import can_be_drawn_over
 
 Tell = Callable[[Evaluation], None]
 
@@ -21,7 +22,7 @@ def watching_training(console: Console, run: TrainingRun, budget: Budget) -> Ite
     """
     started = time.monotonic()
     columns = (TextColumn("Training"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with _Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with _Bar(*columns, console=console, transient=True, disable=not can_be_drawn_over(console)) as bar:
         task = bar.add_task("", total=budget.maximum, run=run)
 
         def tell(evaluation: Evaluation) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from trainables.protocol import Evaluation
 from tuner.directory import SweepDirectory
-from tuner.event_files import EventFile
+from tuner.event_files import EventFile, Status
+from tuner.study import StopReason
 
 log = logging.getLogger("voxtune")
 
@@ -49,15 +50,16 @@ class TrialRecord:
                 self._events[number] = EventFile(folder, self._parameters.get(number, {}))
             self._events[number].add(step, evaluation)
 
-    def ended(self, number: int, how: str, written: str = "") -> None:
-        """A trial ended; `how` is a line for people."""
-        self._leave(number, how, written, ended=True)
+    def ended(self, number: int, reason: StopReason, *, error: str | None = None, written: str = "") -> None:
+        """A trial ended; `error`: what `written`, the last of its process, does not say."""
+        status: Status = "failure" if reason in ("error", "out of memory") else "success"
+        self._leave(number, f"{reason}: {error}" if error else reason, written, status=status)
 
     def left(self, number: int, why: str, written: str = "") -> None:
         """A trial did not end, but its process no longer runs it; `why` is a line for people."""
-        self._leave(number, why, written, ended=False)
+        self._leave(number, why, written, status=None)
 
-    def _leave(self, number: int, why: str, written: str, *, ended: bool) -> None:
+    def _leave(self, number: int, why: str, written: str, *, status: Status | None) -> None:
         self._parameters.pop(number, None)
         with self._unless_refused():
             events = self._events.pop(number, None)
@@ -65,7 +67,7 @@ class TrialRecord:
                 self._append(number, f"{written}{_now()} trial {number}: {why}\n")
             finally:
                 if events:
-                    events.close(ended=ended)
+                    events.close(status)
 
     def _append(self, number: int, text: str) -> None:
         file = self._directory.trial_log(self._study, number)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tuner.background import beside
+from tuner.terminal import can_be_drawn_over
 
 if TYPE_CHECKING:
     from tuner.followed import Followed
@@ -52,7 +53,7 @@ class View:
     @property
     def draws(self) -> bool:
         """Whether a search is shown as a table; else line by line as it goes on."""
-        return self.console.is_jupyter or (self.console.is_terminal and not self.console.is_dumb_terminal)
+        return self.console.is_jupyter or can_be_drawn_over(self.console)
 
     def note(self, text: str) -> None:
         """One line of news."""
@@ -65,7 +66,9 @@ class View:
     def preparing(self) -> Iterator[None]:
         """Progress bars for the stages that `progress` names, gone when they are done."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
+        with Progress(
+            *columns, console=self.console, transient=True, disable=not can_be_drawn_over(self.console)
+        ) as bars:
             self._bars, self._stages = bars, {}
             try:
                 yield

@@ -117,8 +117,8 @@ class Work:
 
     def end(self, number: int, reason: StopReason) -> None:
         """End a trial that went as it should."""
-        self.study.finish(number, reason)
-        self.record.ended(number, reason)
+        ended, error = self.study.finish(number, reason)
+        self.record.ended(number, ended, error=error)
         if reason == "stopped at rung":
             self.checkpoints.forget_trial(self.study_name, number)
         else:
