@@ -55,9 +55,9 @@ check_for_updates = false
 
 
 def write_monitoring(folder: Path, server: JobServer) -> list[str]:
-    """Write the configuration for the cluster of `server` into the new `folder`. Returns the two programs' command lines.
+    """Write the configuration for the cluster of `server` into the new `folder`.
 
-    The token is not copied: Prometheus reads it from the file where it lies.
+    The token is not copied: Prometheus reads it from the file where it lies. Returns the two programs' command lines.
 
     Raises ClusterError if something stands at `folder`, or if the token is in no file.
     """

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -118,19 +116,3 @@ def test_of_a_long_curve_the_end_is_shown() -> None:
     values = {100: 0.1, 200: 0.2, 300: 0.3, 400: 0.4, 500: 0.5, 1000: 0.6}
     trial = create_trial(state=optuna.trial.TrialState.PRUNED, intermediate_values=values)
     assert curve(trial) == "… → 30% 0.3000 → 40% 0.4000 → 50% 0.5000 → 100% 0.6000"
-
-
-@pytest.mark.slow
-def test_the_command_reads_without_ray_or_torch_and_changes_nothing(
-    directory: SweepDirectory, study: SweepStudy
-) -> None:
-    before = {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()}
-    script = (
-        "import sys; from tuner.cli import app\n"
-        f"app(['status', 'heart', '--runs', {str(directory.root.parent)!r}], standalone_mode=False)\n"
-        "assert not {'ray', 'torch'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("heart: 0 running, 1 interrupted, 5 ended, 10 to go")
-    assert {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()} == before

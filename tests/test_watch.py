@@ -212,15 +212,3 @@ def test_in_a_terminal_it_is_the_table_and_ctrl_c_ends_the_watching_alone(
             assert driver.wait(10) == 0
         finally:
             driver.send_signal(signal.SIGKILL)
-
-
-@pytest.mark.slow
-def test_it_needs_neither_ray_nor_torch(directory: SweepDirectory) -> None:
-    play(study_of(directory), 4)
-    script = (
-        "import sys; from tuner.cli import app\n"
-        f"app(['watch', 'heart', '--runs', {str(directory.root.parent)!r}], standalone_mode=False)\n"
-        "assert not {'ray', 'torch'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -1,7 +1,8 @@
 """`voxtune logs`: what a sweep's driver, its job on a cluster, or one of its trials wrote."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 POLL_SECONDS = 1.0
+
+LOOK_SECONDS = 30.0
+"""Between two looks at the study while a trial's log does not grow: its end adds a line, if that can be written."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -80,16 +84,33 @@ def _log_of(directory: "SweepDirectory", trial: int, *, confirm: bool) -> Path:
 
 def _followed(file: Path, directory: "SweepDirectory", trial: int | None, *, confirm: bool) -> Iterator[str]:
     """What stands in `file`, then what is added, until the trial, or the driver, has ended."""
-    from tuner.status import read_status
+    from tuner.owner import read_owner
 
+    ended = (lambda: False) if trial is None else _end_of(directory, trial, confirm=confirm)
+    looked, over = -math.inf, False
     with file.open(encoding="utf-8", errors="replace") as opened:
-        over = False
         while True:
-            yield opened.read()
+            text = opened.read()
+            yield text
             if over:
                 return
-            time.sleep(POLL_SECONDS)
-            status = read_status(directory)
-            stage = status.confirm if confirm else status.search
-            ended = {one.number for one in stage.ended} if stage else set()
-            over = not status.driven or trial in ended
+            owner = read_owner(directory.root)
+            over = owner is None or not owner.alive
+            if text or time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                over = over or ended()
+            time.sleep(POLL_SECONDS)  # a trial's last line is written a moment after its end stands in the study
+
+
+def _end_of(directory: "SweepDirectory", trial: int, *, confirm: bool) -> Callable[[], bool]:
+    """Asks the study whether a trial has ended."""
+    from tuner.reading import StudyReader
+    from tuner.storage import CONFIRM, SWEEP
+
+    reader = StudyReader(directory)
+
+    def ended() -> bool:
+        study = reader.study(CONFIRM if confirm else SWEEP)
+        return study is not None and study.trials()[trial].state.is_finished()
+
+    return ended

@@ -16,6 +16,7 @@ def watch(run: RunName, runs: Runs = RUNS) -> None:
     Ctrl-C ends the watching alone. Exit codes are those of `run`.
     """
     from tuner.directory import SweepDirectory
+    from tuner.failure import told_failure
     from tuner.results import read_results
     from tuner.view import View
     from tuner.watch import watch as watch_sweep
@@ -30,7 +31,7 @@ def watch(run: RunName, runs: Runs = RUNS) -> None:
         case "finished":
             print_outcome(read_results(directory), directory.root)
         case "failed":
-            raise SweepFailed(f"no trial gave a result; see {directory.root}")
+            raise SweepFailed(told_failure(directory) or f"no trial gave a result; see {directory.root}")
         case "died":
             raise SweepFailed(f"the sweep's driver died; {go_on}")
         case "interrupted":

@@ -94,6 +94,11 @@ class SweepDirectory:
         return self.root / "ray.json"
 
     @property
+    def failure_file(self) -> Path:
+        """Why the last driver could not go on, until another begins."""
+        return self.root / "failed.txt"
+
+    @property
     def ray_results(self) -> Path:
         """Ray Tune's own bookkeeping while a search runs; nothing of ours reads it."""
         return self.root / "ray"

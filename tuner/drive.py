@@ -24,6 +24,7 @@ from tuner.confirm import confirming_work, score_on_test_cases
 from tuner.directory import SweepDirectory
 from tuner.drivers import Abandoned, registered
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
+from tuner.failure import forget_failure, tell_failure
 from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
 from tuner.memory_check import estimate_of, looking_ahead, memory_check
@@ -82,6 +83,16 @@ class Drive:
         Raises ClusterError before a trial starts; SweepFailed if no trial gave a result; SweepInterrupted if the user
         stopped it.
         """
+        try:
+            return self._run(address=address, verbose=verbose)
+        except SweepInterrupted:
+            raise
+        except Exception as failure:
+            if self.began:
+                tell_failure(self.directory, failure)
+            raise
+
+    def _run(self, *, address: str | None, verbose: bool) -> Results:
         try:
             with (
                 library_messages(self.directory.log_file, verbose=verbose),
@@ -142,6 +153,7 @@ class Drive:
         check_libraries(cluster)
         work = self._work(cluster, files, measured)
         self.began = True
+        forget_failure(self.directory)
         with (
             self._among_others(work.study),
             publishing(work, sweep=config.name),

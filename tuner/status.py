@@ -11,6 +11,7 @@ from tuner.columns import Column, Rows
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.durations import about, duration
+from tuner.failure import told_failure
 from tuner.owner import Owner, read_owner
 from tuner.results import read_results
 from tuner.rungs import FULL_BUDGET
@@ -33,6 +34,9 @@ class SweepStatus:
     owner: Owner | None
     """The driver that works on the sweep's directory, or worked on it until it died; None if the last one left in
     order."""
+
+    failure: str | None
+    """Why the last driver could not go on; None if it could, or one is at work."""
 
     searched: tuple[str, ...]
     """The parameters that are searched."""
@@ -83,6 +87,7 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
         search=Standing.of(results.sweep_trials, wanted=config.search.trials, driven=driven, now=now),
         confirm=Standing.of(confirm, wanted=len(confirm), driven=driven, now=now) if confirm else None,
         owner=owner,
+        failure=None if driven else told_failure(directory),
         searched=tuple(results.space.searched),
         now=now,
     )
@@ -120,10 +125,11 @@ def _driver(status: SweepStatus) -> list[str]:
     if status.driven:
         return [f"Driver: {status.owner}"]
     died = f": the last one died ({status.owner})" if status.owner else ""
+    failed = f": the last one failed: {status.failure.splitlines()[0]}" if status.failure and not died else ""
     stages = [stage for stage in (status.search, status.confirm) if stage is not None]
     left = any(stage.to_go or stage.interrupted or stage.running for stage in stages)
     advice = [f"Go on by: voxtune resume {status.directory.root}"] if left or died else []
-    return [f"No driver works on it{died}", *advice]
+    return [f"No driver works on it{died or failed}", *advice]
 
 
 def unfinished_trials(status: SweepStatus) -> Rows:

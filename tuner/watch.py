@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
-from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from search_spaces.space import parse_space
-from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.drivers import dead_drivers, known_drivers
 from tuner.errors import StudyError
+from tuner.failure import told_failure
 from tuner.followed import Followed
 from tuner.owner import read_owner
+from tuner.reading import StudyReader
 from tuner.standing import Standing
-from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
+from tuner.storage import CONFIRM, SWEEP, takes_several_drivers
 from tuner.study import OVER, SweepStudy, is_planned
 from tuner.view import View
 
@@ -37,7 +36,8 @@ LOOK_SECONDS = 1.0
 log = logging.getLogger("voxtune")
 
 Ending = Literal["finished", "failed", "interrupted", "died"]
-"""How a sweep ended that no driver works on: as it was to; with no result; stopped, to be resumed; with its driver."""
+"""How a sweep ended that no driver works on: as it was to; with no result, or since it could not go on; stopped, to be
+resumed; with its driver."""
 
 
 def watch(run: str | SweepDirectory, *, runs: Path = Path("runs"), view: View | None = None) -> Ending:
@@ -56,8 +56,8 @@ def watch(run: str | SweepDirectory, *, runs: Path = Path("runs"), view: View | 
 class _Watch:
     def __init__(self, directory: SweepDirectory, view: View) -> None:
         self._directory, self._view = directory, view
-        self._config = SweepConfig.read(directory.sweep_file)
-        self._storage: BaseStorage | None = None
+        self._reader = StudyReader(directory)
+        self._config = self._reader.config
         self._shared = takes_several_drivers(self._config.storage)
 
     def to_the_end(self) -> Ending:
@@ -65,7 +65,7 @@ class _Watch:
         if not self._is(SWEEP, _begun):
             self._view.note(f"{name}: no trial was begun yet")
             self._wait(lambda: self._is(SWEEP, _begun))
-        search = self._opened(SWEEP)
+        search = self._reader.study(SWEEP)
         if search is None:
             raise StudyError(f"sweep {name}: no trial was begun yet, and no driver works on it any more")
         # A driver that was killed while it confirmed leaves a running trial there, and a longer search may follow.
@@ -75,7 +75,7 @@ class _Watch:
             title=name,
             until=lambda: self._is(CONFIRM, _running) and not _running(search),
         )
-        confirm = self._opened(CONFIRM)
+        confirm = self._reader.study(CONFIRM)
         if confirm is not None and _begun(confirm):
             self._show(confirm, trials=len(confirm.trials()), title="confirm", until=lambda: False)
         return self._ending(search, confirm)
@@ -109,25 +109,14 @@ class _Watch:
         return bool(known_drivers(study.optuna).keys() - dead_drivers(study.optuna))
 
     def _is(self, name: str, true: Callable[[SweepStudy], bool]) -> bool:
-        study = self._opened(name)
+        study = self._reader.study(name)
         return study is not None and true(study)
-
-    def _opened(self, name: str) -> SweepStudy | None:
-        """The study, to be read; None where there is none yet."""
-        if self._storage is None:
-            if self._config.storage is None and not self._directory.journal.is_file():
-                return None
-            self._storage = open_storage(self._config.storage, self._directory.journal)
-        stored = stored_name(name, self._config.name, self._config.storage)
-        if stored not in optuna.get_all_study_names(self._storage):
-            return None
-        study = optuna.load_study(study_name=stored, storage=self._storage)
-        space = study.user_attrs.get("space")  # written a moment after the study was made
-        return None if space is None else SweepStudy(study, parse_space(space))
 
     def _ending(self, search: SweepStudy, confirm: SweepStudy | None) -> Ending:
         if not self._shared and read_owner(self._directory.root) is not None:
             return "died"
+        if told_failure(self._directory) is not None:
+            return "failed"
         trials = search.trials()
         stages = [] if search.optuna.user_attrs.get(OVER) else [(trials, self._config.search.trials)]
         if confirm is not None:
