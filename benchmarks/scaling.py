@@ -19,8 +19,6 @@ import argparse
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -29,11 +27,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import psutil
 import yaml
 
 from tuner.api import SweepDirectory, read_results
-from tuner.cluster_model import Modelled, Overheads, TrialTimes, list_schedule, simulate
+from tuner.cluster_model import Modelled, Observed, TrialTimes, fit_overheads, list_schedule, simulate
+from tuner.cpu_watch import CpuWatch, watched_cpu
 from tuner.environment import describe_environment
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.utilisation import stints
@@ -132,16 +130,13 @@ def search(recording: Path, slots: int, scale: float, trials: int) -> dict[str, 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "sweep.yaml"
         file.write_text(yaml.safe_dump(config))
-        driver: list[tuple[float, float]] = []
-        voxtune(["run", str(file), "--runs", folder], HERE, driver=driver)
+        driver = voxtune(["run", str(file), "--runs", folder], HERE)
         found = read_results(SweepDirectory.find("replayed", runs=Path(folder))).sweep_trials
     frame = stints(found)
     began, ended = frame["began"].min(), frame["ended"].max()
     order = frame.sort_values("began")["number"]
     waited = {trial.number: trial.user_attrs["evaluations"][-1]["training_seconds"] for trial in found}
     durations = [waited[number] for number in order]
-    times, spent = np.array(driver).T
-    driver_seconds = float(np.interp(ended, times, spent) - np.interp(began, times, spent))
     return {
         "slots": slots,
         "opened": int(frame["slot"].nunique()),
@@ -151,30 +146,22 @@ def search(recording: Path, slots: int, scale: float, trials: int) -> dict[str, 
         "trials": [found[number].params["trial"] for number in order],
         "reports": sum(len(trial.user_attrs["evaluations"]) for trial in found),
         "turnaround": median(frame["turnaround"].dropna()),
-        "driver_seconds": driver_seconds,
+        "driver_seconds": driver.seconds(began, ended),
     }
 
 
-def voxtune(arguments: Sequence[str], folder: Path, driver: list[tuple[float, float]] | None = None) -> None:
-    """A voxtune command; `driver` is filled with Unix time and the seconds of CPU that it has used, twice a second."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tuner.cli", *arguments], cwd=folder, stdout=subprocess.DEVNULL
-    ) as process:
-
-        def watch() -> None:
-            known = psutil.Process(process.pid)
-            while process.poll() is None:
-                used = known.cpu_times()
-                if driver is not None:
-                    driver.append((time.time(), used.user + used.system))
-                time.sleep(0.5)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+def voxtune(arguments: Sequence[str], folder: Path) -> CpuWatch:
+    """Run a voxtune command. Returns what it took of the processor."""
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "tuner.cli", *arguments], cwd=folder, stdout=subprocess.DEVNULL
+        ) as process,
+        watched_cpu(process.pid) as driver,
+    ):
         process.wait()
-        watcher.join()
     if process.returncode:
         sys.exit(f"voxtune {' '.join(arguments)} ended with {process.returncode}")
+    return driver
 
 
 def line(found: dict[str, Any]) -> str:
@@ -188,7 +175,7 @@ def line(found: dict[str, Any]) -> str:
 def model(result: dict[str, Any]) -> None:
     """Fit the model to the smallest searches, test it on the others, go on to 1,024 slots."""
     by_slots = {search["slots"]: search for search in result["searches"]}
-    fitted = fit([search for slots, search in by_slots.items() if slots <= FITTED_ON])
+    fitted = fit_overheads([observed(search) for slots, search in by_slots.items() if slots <= FITTED_ON])
     print(f"fitted: {fitted}")
     for slots, search in sorted(by_slots.items()):
         modelled = simulate(times_of(result, search["trials"]), slots=slots, overheads=fitted, rungs=RUNGS)
@@ -212,14 +199,14 @@ def modelled_line(found: Modelled, trials: int, said: str) -> str:
     )
 
 
-def fit(searches: Sequence[dict[str, Any]]) -> Overheads:
-    """The driver's time is what it took of a core, a report and a proposal alike; the rest lies on the slots."""
-    answers = sum(search["reports"] + len(search["durations"]) for search in searches)
-    driver = sum(search["driver_seconds"] for search in searches) / answers
-    trials = sum(len(search["durations"]) for search in searches)
-    idle = sum(search["slots"] * search["seconds"] - sum(search["durations"]) for search in searches)
-    tails = sum(search["slots"] * search["bound"] - sum(search["durations"]) for search in searches)
-    return Overheads(report=driver, proposal=driver, between=max(0.0, (idle - tails - driver * answers) / trials))
+def observed(search: dict[str, Any]) -> Observed:
+    return Observed(
+        slots=search["slots"],
+        seconds=search["seconds"],
+        durations=tuple(search["durations"]),
+        answers=search["reports"] + len(search["durations"]),
+        driver_seconds=search["driver_seconds"],
+    )
 
 
 def times_of(result: dict[str, Any], order: Sequence[int]) -> list[TrialTimes]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tuner.cluster_model import Modelled, Overheads, TrialTimes, list_schedule, simulate
+from tuner.cluster_model import Modelled, Observed, Overheads, TrialTimes, fit_overheads, list_schedule, simulate
 from tuner.rungs import SuccessiveHalving, rung_steps
 
 RUNGS = SuccessiveHalving(rung_steps(1 / 9, 3), 3)
@@ -73,3 +73,26 @@ def test_trials_are_stopped_by_the_sweep_s_own_rule() -> None:
 def test_a_trial_that_makes_no_sense(seconds: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="a trial needs a time"):
         trial(*seconds)
+
+
+def test_it_is_fitted_to_where_the_time_went() -> None:
+    # 4 trials of 10 s one after another, 3 answers of the driver each at 0.1 s, and 0.5 s between.
+    search = Observed(slots=1, durations=(10.0,) * 4, answers=12, driver_seconds=1.2, seconds=43.2)
+    fitted = fit_overheads([search])
+    assert (fitted.report, fitted.proposal) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert fitted.between == pytest.approx(0.5)
+
+
+def test_the_fit_gives_a_simulated_search_again() -> None:
+    overheads = Overheads(report=0.02, proposal=0.02, between=0.3)
+    trials = [trial(5, 10, 30), trial(4, 8, 24), trial(6, 12, 36)] * 10
+    searches = []
+    for slots in (1, 2, 4):
+        found = simulate(trials, slots=slots, overheads=overheads)
+        driver = found.driver_seconds
+        searches.append(
+            Observed(slots=slots, seconds=found.seconds, durations=found.durations, answers=120, driver_seconds=driver)
+        )
+    fitted = fit_overheads(searches)
+    assert fitted.report == pytest.approx(0.02)
+    assert fitted.between == pytest.approx(0.3, abs=0.02)

@@ -74,6 +74,10 @@ RATE = {"float": [1e-3, 1e-2]}
             {"training": {"levels": 3, "precision": "fp16"}},
             "training.precision: fp16 needs a CUDA GPU, and this run is on 'cpu'; use ",
         ),
+        (
+            {"training": {"batch_size": 2}, "resources": {"workers_per_trial": 3}},
+            "training.batch_size: must be at least 3, one patch for each worker, got 2",
+        ),
     ],
 )
 def test_a_bad_name_or_value_is_told_with_file_and_key(tmp_path, changes, message):

@@ -56,14 +56,6 @@ def test_a_recording_is_of_the_seconds_from_rung_to_rung() -> None:
     ]
 
 
-def test_the_model_is_fitted_to_where_the_time_went() -> None:
-    # 4 trials of 10 s one after another, 3 answers of the driver each at 0.1 s, and 0.5 s between.
-    search = {"slots": 1, "durations": [10.0] * 4, "reports": 8, "driver_seconds": 1.2, "bound": 40.0, "seconds": 43.2}
-    fitted = scaling.fit([search])
-    assert (fitted.report, fitted.proposal) == (pytest.approx(0.1), pytest.approx(0.1))
-    assert fitted.between == pytest.approx(0.5)
-
-
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_search_over_recorded_trials(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,3 +139,34 @@ def list_schedule(durations: Sequence[float], slots: int) -> float:
     for duration in durations:
         heapq.heappush(free, heapq.heappop(free) + duration)
     return max(free)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """A search that was run, from its first trial's begin to its last one's end."""
+
+    slots: int
+    seconds: float
+    durations: tuple[float, ...]
+    """Seconds that each trial trained and evaluated, in the order in which they began."""
+
+    answers: int
+    """Of the driver: reports that it heard, and trials that it handed out."""
+
+    driver_seconds: float
+    """Of a processor core, that it took for them."""
+
+    @property
+    def bound(self) -> float:
+        """Seconds that its trials would have taken without overhead."""
+        return list_schedule(self.durations, self.slots)
+
+
+def fit_overheads(searches: Sequence[Observed]) -> Overheads:
+    """What made these searches longer than their bound: the driver's answers, a report's and a proposal's alike; the
+    rest lies on the slots, between their trials."""
+    answers = sum(search.answers for search in searches)
+    driver = sum(search.driver_seconds for search in searches) / answers
+    trials = sum(len(search.durations) for search in searches)
+    lost = sum(search.slots * (search.seconds - search.bound) for search in searches)
+    return Overheads(report=driver, proposal=driver, between=max(0.0, (lost - driver * answers) / trials))

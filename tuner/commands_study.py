@@ -57,3 +57,42 @@ def amp(
         seconds=seconds,
     )
     say(f"Wrote {page}, with its tables as CSV, its pictures, and study.json")
+
+
+@app.command()
+def parallelism(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file.")],
+    devices: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Numbers of devices; more than are at hand are modelled.")
+    ] = "1,2,4,8,16,32",
+    trials: Annotated[int, typer.Option(min=2, help="Of each search.")] = 32,
+    repetitions: Annotated[int, typer.Option(min=1, help="Of each search.")] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to run on, `auto` or HOST:PORT; by default Ray starts on this machine."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("parallelism-study"),
+) -> None:
+    """A trial on each device, or several devices on one trial: the same trials both ways, measured and modelled.
+
+    Each way is a search of its own, with and without early stopping. What was broken off goes on when the command is
+    given again.
+    """
+    from tuner.config import SweepConfig
+    from tuner.errors import SweepConfigError
+    from tuner.parallelism_command import study_parallelism
+    from tuner.view import View
+
+    parts = [part.strip() for part in devices.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise SweepConfigError(f"--devices: must be whole numbers above 0 with commas between, got {devices!r}")
+    page = study_parallelism(
+        SweepConfig.read(sweep),
+        output,
+        devices=sorted({int(part) for part in parts}),
+        trials=trials,
+        repetitions=repetitions,
+        address=address,
+        view=View(console),
+    )
+    say(f"Wrote {page}, with its picture, ways.csv and study.json")

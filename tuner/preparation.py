@@ -140,10 +140,11 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
         return
     from trainables.precision import resolve_precision  # torch takes seconds to import
     from trainables.segmentation import check_parameters
-    from trainables.segmentation_config import check_name
+    from trainables.segmentation_config import SegmentationConfig, check_name
 
     def check(parameters: Mapping[str, Any]) -> None:
         check_parameters(parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
+        SegmentationConfig.from_mapping(parameters).for_workers(config.resources.workers_per_trial)
         if not config.resources.gpus_per_trial:
             resolve_precision(parameters.get("precision", "auto"), "cpu")
 
