@@ -51,7 +51,7 @@ def main(trials: int, seconds: float) -> None:
     study = open_study(space=parse_space(SPACE))
     view = View(Console())
     view.note("before")
-    with view.watching(study, trials=trials, title="heart"):
+    with view.watching(study, title="heart"):
         advance(study, trials, seconds=seconds)
     view.note("after")
 

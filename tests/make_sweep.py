@@ -10,16 +10,11 @@ import numpy as np
 import optuna
 
 from search_spaces.space import SearchSpace, parse_space
-from trainables.protocol import Budget, Evaluation
-from tuner.checkpoints import Checkpoints
+from trainables.protocol import Evaluation
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.limits import Limits
 from tuner.rungs import FULL_BUDGET, SuccessiveHalving, rung_steps
 from tuner.study import SweepStudy
-from tuner.trial_files import LocalFiles
-from tuner.trial_record import TrialRecord
-from tuner.work import Work
 
 SPACE = {
     "learning_rate": {"float": [1e-4, 1e-2], "log": True},
@@ -99,29 +94,6 @@ def sweep_directory(
     for name, content in files.items():
         {"environment": directory.environment_file, "split": directory.split_file}[name].write_text(json.dumps(content))
     return directory
-
-
-def toy_work(folder: Path, **settings: Any) -> Work:
-    """A search of toys one after another, none of which is stopped, in the sweep's directory `folder`."""
-    files = LocalFiles(folder)
-    toys: dict[str, Any] = {
-        "sweep": "toys",
-        "study_name": "sweep",
-        "checkpoints": Checkpoints(files),
-        "trial_files": files,
-        "record": TrialRecord(SweepDirectory(folder), "sweep"),
-        "ray_results": folder / "ray",
-        "trainable": "trainables.toy:ToyRun",
-        "data": {},
-        "budget": Budget(unit="steps", maximum=900),
-        "trials": 8,
-        "limits": Limits(),
-        "rungs": None,
-        "steps": RUNGS,
-        "resources": {"cpu": 1},
-        "trials_at_once": 1,
-    }
-    return Work(**{"study": open_study(), **toys, **settings})
 
 
 def stint_on(

@@ -43,7 +43,7 @@ def study() -> SweepStudy:
 
 def of(study: SweepStudy, *, busy: float | None = None) -> dict[tuple[str, ...], float]:
     """The values by metric and tags."""
-    values = metric_values(study.trials(), wanted=11, devices=0.5, busy=busy)
+    values = metric_values(study.trials(), devices=0.5, busy=busy)
     found = {(value.metric, *value.tags.values()): value.value for value in values}
     assert len(found) == len(values)
     return found

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from make_sweep import DEFAULT, evaluation, open_study, toy_work
+from make_sweep import DEFAULT, evaluation, open_study
+from make_work import toy_work
 
 from tuner.checkpoints import MODEL, state_name
 from tuner.study import DEFAULT_ORIGIN

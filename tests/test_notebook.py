@@ -72,7 +72,7 @@ def test_one_table_is_replaced_until_it_is_the_last_one(tmp_path: Path) -> None:
         "from advancing import SPACE, advance, open_study, parse_space, View\n"
         "study = open_study(space=parse_space(SPACE))\n"
         "view = View()\n"
-        "with view.watching(study, trials=40, title='<heart>'):\n"
+        "with view.watching(study, title='<heart>'):\n"
         "    view.note('news')\n"
         "    advance(study, 40, seconds=4)\n"
         "best = study.ranking()[0]\n"

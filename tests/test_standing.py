@@ -25,7 +25,7 @@ def test_trials_are_counted_by_what_they_do():
     study.report(numbers[3], 111, evaluation(0.3, 111), {})
     study.release([numbers[3]])
     study.plan(9)
-    standing = Standing.of(study.trials(), wanted=9)
+    standing = Standing.of(study.trials())
     assert [trial.number for trial in standing.running] == [numbers[4]]
     assert [trial.number for trial in standing.interrupted] == [numbers[3]]
     assert [trial.number for trial in standing.ended] == numbers[:2]
@@ -35,7 +35,7 @@ def test_trials_are_counted_by_what_they_do():
 
 def test_the_last_failure_is_told_by_the_line_that_says_what_it_was():
     study = open_study()
-    assert Standing.of(study.trials(), wanted=9).failures() is None
+    assert Standing.of(study.trials()).failures() is None
     try:
         int("x")
     except ValueError:
@@ -50,25 +50,25 @@ def test_the_last_failure_is_told_by_the_line_that_says_what_it_was():
         "x" * 200 + "…",
         None,
     ]
-    failures = Standing.of(study.trials()[:2], wanted=9).failures()
+    failures = Standing.of(study.trials()[:2]).failures()
     assert failures == "2 failed, the last one trial 1: the loss became nan"
 
 
 def test_without_a_number_of_trials_nothing_is_to_go_and_no_end_is_expected():
     study = open_study()
     study.ask()
-    standing = Standing.of(study.trials(), wanted=None)
+    standing = Standing.of(study.trials(), endless=True)
     assert standing.counts() == "1 running, 0 ended"
     assert standing.seconds_left is None
 
 
 def test_the_best_is_of_the_highest_step_reached():
     study = open_study()
-    assert Standing.of(study.trials(), wanted=2).best is None
+    assert Standing.of(study.trials()).best is None
     first, second = study.ask().number, study.ask().number
     study.report(first, 111, evaluation(0.9, 111), {})
     study.report(second, 333, evaluation(0.5, 333), {})
-    best = Standing.of(study.trials(), wanted=2).best
+    best = Standing.of(study.trials()).best
     assert (best.number, best.score, best.step) == (second, 0.5, 333)
 
 

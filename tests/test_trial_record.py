@@ -15,7 +15,8 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from make_sweep import SPACE, evaluation, toy_work
+from make_sweep import SPACE, evaluation
+from make_work import toy_work
 from optuna.storages import InMemoryStorage
 from services import free_port
 

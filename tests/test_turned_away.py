@@ -3,14 +3,17 @@
 import io
 
 import pytest
-from make_sweep import toy_work
+from make_work import toy_work
 from ray.tune.search import Searcher
 from rich.console import Console
 
 from tuner.assignment import ASSIGNMENT
 from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
+from tuner.drive import Drive
 from tuner.errors import SweepFailed
 from tuner.search import StudySearcher
+from tuner.standing import Standing
 from tuner.study import was_turned_away
 from tuner.sweep import run_sweep
 from tuner.view import View
@@ -76,6 +79,22 @@ TOY = {
     "resources": {"memory_limit_gib": 0.9},  # 128 x 128 x 128 voxels, the toy's patch, take 0.5 GiB each
     "confirm": {"top": 0},
 }
+
+
+def test_on_a_grid_nothing_takes_their_place_when_it_is_resumed_either(tmp_path):
+    """Four points were asked for and two are there: none is to go once one has ended and one can't fit."""
+    search = {"trials": 4, "sampler": "grid"}
+    space = {"batch_size": {"choice": [1, 2]}}
+    config = SweepConfig.model_validate({**TOY, "space": space, "default": {"batch_size": 1}, "search": search})
+    drive = Drive(config, SweepDirectory.create(tmp_path / "toy"), None, View(quiet=True))
+    study = drive.study()
+    assert drive._plan(study) == 2
+    assert Standing.of(study.trials()).to_go == 2
+    study.finish(study.ask().number, "turned away")
+    study.finish(study.ask().number, "error", error="a bug")
+    assert drive._plan(study) == 1
+    standing = Standing.of(study.trials())
+    assert (len(study.trials()), standing.to_go, standing.turned_away) == (2, 0, 1)
 
 
 @pytest.mark.ray

@@ -39,7 +39,7 @@ def shown(renderable, width: int) -> list[str]:
 
 
 def rows_of(study: SweepStudy, **options):
-    return Board.of(Standing.of(study.trials(), wanted=16), study.space.searched, **options).table()
+    return Board.of(Standing.of(study.trials()), study.space.searched, **options).table()
 
 
 @pytest.mark.parametrize(("width", "headings"), [(80, 2), (120, 1), (200, 1)])
@@ -95,9 +95,10 @@ def test_planned_trials_and_those_turned_away_are_no_rows(study):
 
 
 def followed(study: SweepStudy, *, trials: int | None, width: int | None = None):
-    """A view's console, and the block in which it follows the study."""
+    """A view's console, and the block in which it follows the study, which is to hold so many trials."""
+    study.plan(trials)
     console = Console(file=Screen() if width else io.StringIO(), width=width or 80, color_system=None)
-    return console, View(console).watching(study, trials=trials, title="heart")
+    return console, View(console).watching(study, title="heart")
 
 
 def test_lines_tell_what_happened_once(monkeypatch):
@@ -144,7 +145,7 @@ def test_colours_may_be_forced_on_a_pipe_but_nothing_is_drawn_over_there(monkeyp
     view = View(console)
     with view.preparing():
         view.progress("Preprocessing", 39, 40)
-    with view.watching(study, trials=1, title="heart"):
+    with view.watching(study, title="heart"):
         study.finish(study.ask().number, "error", error="a bug")
     told = console.file.getvalue()
     assert re.fullmatch(r"heart \d s: trial 0 error: a bug; 0 running, 1 ended, 0 to go\n", told)
@@ -157,11 +158,13 @@ def test_live_table_says_how_far_the_sweep_is():
     play(study, 3)
     console, watching = followed(study, trials=7, width=80)
     with watching:
-        play(study, 4)
+        number = study.ask().number
+        study.report(number, 333, evaluation(0.5, 333))
+        study.finish(number, "stopped at rung")
         study.ask()
     lines = re.sub(r"\x1b\[[?\d]*[A-Za-z]", "", console.file.getvalue()).splitlines()
     assert any("heart: 1 running, 4 ended, 2 to go" in line for line in lines)
-    best = Standing.of(study.trials(), wanted=7).best
+    best = Standing.of(study.trials()).best
     last = next(line for line in reversed(lines) if "elapsed" in line)
     assert last.split("   ")[:2] == [f"best Dice {best.score:.4f} (trial {best.number})", "elapsed 0 s"]
     assert last.rstrip().endswith(" left")
@@ -208,7 +211,7 @@ def test_quiet_view_writes_nothing(capsys):
     study = open_study()
     with view.preparing():
         view.progress("Preprocessing", 1, 2)
-    with view.watching(study, trials=1, title="heart"):
+    with view.watching(study, title="heart"):
         play(study, 1)
     view.note("news")
     assert capsys.readouterr().out == ""

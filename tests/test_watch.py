@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,13 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_confirm_
         with own(directory.root):
             begun.set_result(None)
             time.sleep(0.2)
-            play(study_of(directory), 4)
+            search = study_of(directory)
+            search.plan(4)
+            search.report(search.ask().number, 333, evaluation(0.5, 333))
+            time.sleep(0.5)
+            search.finish(0, "stopped at rung")
+            play(search, 4)
+            time.sleep(0.5)
             confirm = study_of(directory, "confirm")
             confirm.plan(2)
             for score in (0.8, 0.9):
@@ -107,10 +114,8 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_confirm_
         assert watch("heart", runs=directory.root.parent, view=View(console)) == "finished"
     lines = console.file.getvalue().splitlines()
     assert lines[0] == "heart: no trial was begun yet"
-    assert lines[1].startswith("heart: ")
-    ended = [line for line in lines if "trial 3 " in line and "4 ended, 0 to go" in line]
-    assert len(ended) == 1
-    assert ended[0].startswith("heart ")
+    assert lines[1] == "heart: 1 running, 0 ended, 3 to go"
+    assert any(re.match(r"heart.*: .*trial 3 .*; 0 running, 4 ended, 0 to go", line) for line in lines)
     assert any(line.startswith("confirm: 1 running, ") for line in lines)
     assert "trial 1 full budget, 100% of budget, Dice 0.9000; best 0.9000 (trial 1); 0 running, 2 ended" in lines[-1]
 
@@ -137,6 +142,19 @@ def test_a_search_that_a_limit_ended_is_finished(directory: SweepDirectory) -> N
     assert watch(directory, view=View(quiet=True)) == "finished"
 
 
+def test_a_grid_of_which_one_point_does_not_fit_is_finished_without_it(tmp_path: Path) -> None:
+    space = {"batch_size": {"choice": [2, 4, 8]}}
+    changes = {"search": {"sampler": "grid", "trials": 16}, "space": space, "default": {"batch_size": 2}}
+    directory = sweep_directory(tmp_path / "grid", changes=changes)
+    study = study_of(directory)
+    study.plan(3)
+    study.finish(study.ask().number, "turned away")
+    play(study, 3)
+    lines = io.StringIO()
+    assert watch(directory, view=View(Console(file=lines, width=200))) == "finished"
+    assert lines.getvalue() == "grid: 0 running, 2 ended, 0 to go; 1 turned away: too large for memory\n"
+
+
 def test_one_that_was_stopped_ends_as_its_run_did(directory: SweepDirectory, voxtune: Voxtune) -> None:
     study = study_of(directory)
     study.plan(4)
@@ -158,7 +176,9 @@ def test_one_that_was_stopped_while_it_confirmed_is_not_finished(directory: Swee
 
 
 def test_one_whose_driver_died_has_failed(directory: SweepDirectory, voxtune: Voxtune) -> None:
-    study_of(directory).ask()
+    study = study_of(directory)
+    study.plan(4)
+    study.ask()
     left_by_a_dead_driver(directory)
     ended = voxtune("watch", "heart")
     assert ended.code == 1

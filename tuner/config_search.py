@@ -81,6 +81,11 @@ class SearchConfig(Section):
     keep_models: int = Field(10, ge=1)
     """Of so many of the best trials the models are kept, and of the default configuration's."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether no number of trials ends the search, but a limit alone. A grid ends by itself."""
+        return self.trials is None and self.sampler != "grid"
+
     @model_validator(mode="after")
     def _consistent(self) -> "SearchConfig":
         if self.trials is None and self.minutes is None and self.device_hours is None:

@@ -35,7 +35,6 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
         study_name=CONFIRM,
         record=work.record.of_study(CONFIRM),
         trials=len(confirm.trials()),
-        plans=True,
         limits=Limits(),
         abandoned=numbers,
         rungs=None,

@@ -41,7 +41,7 @@ from tuner.search import search
 from tuner.share import Share, share_of_trial
 from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
-from tuner.study import DEFAULT_ORIGIN, SweepStudy
+from tuner.study import DEFAULT_ORIGIN, SweepStudy, was_turned_away
 from tuner.terminator import should_stop
 from tuner.travel import check_libraries, code_of, reaching_driver, reaching_nodes
 from tuner.trial_files import TrialFiles
@@ -157,7 +157,7 @@ class Drive:
         with (
             self._among_others(work.study),
             publishing(work, sweep=config.name),
-            view.watching(work.study, trials=work.trials, title=config.name),
+            view.watching(work.study, title=config.name, endless=work.trials is None),
         ):
             over = search(work, tell=view.note)
         if not self.join:
@@ -185,7 +185,7 @@ class Drive:
         repeats = confirming_work(work, study, self.config.confirm)
         with (
             publishing(repeats, sweep=f"{self.config.name}/confirm"),
-            self.view.watching(study, trials=repeats.trials, title="confirm"),
+            self.view.watching(study, title="confirm"),
         ):
             search(repeats, tell=self.view.note)
         return repeats
@@ -217,9 +217,6 @@ class Drive:
             slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)
         at_once = min(slots, size.trials_at_once or slots)
         study = self.study(sampler=sampler_factory(config.search, slots=at_once))
-        if not study.trials():
-            self._enqueue(study)
-        on_grid = config.search.sampler == "grid"
         steps = rung_steps(config.budget.first_share, config.budget.reduction)
         return Work(
             sweep=config.name,
@@ -232,9 +229,8 @@ class Drive:
             trainable=config.trainable,
             data=reaching_nodes(data, self.prepared, cluster, tell=view.note),
             budget=config.budget.full,
-            trials=len(study.trials()) if on_grid else config.search.trials,
-            plans=not self.join,
-            replaces_turned_away=not on_grid,
+            trials=self._plan(study),
+            replaces_turned_away=config.search.sampler != "grid",
             limits=Limits(
                 clock=SearchClock(study, keeps=not self.join),
                 minutes=config.search.minutes,
@@ -261,6 +257,18 @@ class Drive:
         if size.workers_per_trial > 1:
             data["workers"] = {"count": size.workers_per_trial}
         return data
+
+    def _plan(self, study: SweepStudy) -> int | None:
+        """Queue what is to be tried, as far as it is not yet. Returns how many trials that makes; None: any number."""
+        with study.together():  # who looks meanwhile sees all of the places, or none
+            if not study.trials():
+                self._enqueue(study)
+            if self.config.search.sampler == "grid":
+                return sum(not was_turned_away(trial) for trial in study.trials())
+            wanted = self.config.search.trials
+            if wanted is not None and not self.join:
+                study.plan(wanted)
+            return wanted
 
     def _enqueue(self, study: SweepStudy) -> None:
         """What is tried first: the default configuration, the best of earlier sweeps, a grid where one is asked for."""

@@ -31,23 +31,23 @@ class Followed:
         self,
         study: SweepStudy,
         *,
-        trials: int | None,
         title: str,
+        endless: bool = False,
         elapsed: float = 0.0,
         driven: Callable[[], bool] = _always,
     ) -> None:
         """
         Args:
-            trials: how many the study is to hold in the end; None where something else ends the search.
+            endless: whether no number of trials ends the search.
             elapsed: seconds for which it has been worked on already.
             driven: whether a driver is at work; if not, trials that it left as running are interrupted.
         """
         self.title = title
         self.searched = tuple(study.space.searched)
-        self._study, self._trials, self._driven = study, trials, driven
+        self._study, self._endless, self._driven = study, endless, driven
         self._began = time.monotonic() - elapsed
         self._seen: object = None
-        self._standing = Standing.of((), wanted=trials)
+        self._standing = Standing.of((), endless=endless)
         self._read = self._began
         self._busy: str | None = None
         self._busy_summed = -math.inf
@@ -57,7 +57,7 @@ class Followed:
         trials, driven = self._study.trials(), self._driven()
         seen = driven, _what_changes(trials)
         if seen != self._seen:
-            self._standing = Standing.of(trials, wanted=self._trials, driven=driven)
+            self._standing = Standing.of(trials, endless=self._endless, driven=driven)
             self._seen, self._read = seen, time.monotonic()
         return self._standing
 

@@ -57,17 +57,17 @@ class Value:
 
 
 def metric_values(
-    trials: Sequence[FrozenTrial], *, wanted: int | None, devices: float, busy: float | None
+    trials: Sequence[FrozenTrial], *, endless: bool = False, devices: float, busy: float | None
 ) -> list[Value]:
     """All values of a search at one moment. What is not known yet has none.
 
     Args:
         trials: all of its study's trials.
-        wanted: how many it is to hold in the end, those turned away not counted; None: any number.
+        endless: whether no number of trials ends it.
         devices: GPUs of a trial, or its CPU cores if it has no GPU.
         busy: share of the slots' time in training and evaluation, see `tuner.utilisation`.
     """
-    standing = Standing.of(trials, wanted=wanted)
+    standing = Standing.of(trials, endless=endless)
     return [
         *_of_states(standing),
         *_of_sweep(standing, busy),

@@ -71,7 +71,8 @@ class _Metrics:
         """Set all to what the study says now."""
         devices = (work.resources.get("gpu") or work.resources.get("cpu", 0)) * work.workers
         trials = work.study.trials()
-        for value in metric_values(trials, wanted=work.trials, devices=devices, busy=self._busy(trials)):
+        endless = work.trials is None
+        for value in metric_values(trials, endless=endless, devices=devices, busy=self._busy(trials)):
             self._gauges[value.metric].set(float(value.value), tags=dict(value.tags))
 
     def _busy(self, trials: Sequence[FrozenTrial]) -> float | None:

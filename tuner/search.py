@@ -18,6 +18,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from cluster.connect import head_lives
 from tuner.actor import TrialActor, TrialReport
 from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import StudyError
@@ -184,20 +185,18 @@ class LostTrials(tune.Callback):
 
 
 def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
-    """Run trials until the study holds `work.trials`, or `work.over()`. Leaves no trial of ours RUNNING.
+    """Run the trials that the study plans, or any number, until `work.over()`. Leaves no trial of ours RUNNING.
 
     Args:
         tell: told at once when the user's Ctrl-C begins to end the search.
 
-    Returns why it ended before it held them, for people. Raises KeyboardInterrupt if the user stopped it.
+    Returns why it ended before all were run, for people. Raises KeyboardInterrupt if the user stopped it.
     """
-    if work.trials is not None and work.plans:
-        work.study.plan(work.trials)
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
     # Also where the nodes that are there hold none or one yet, and others come: it numbers the slots.
     gate = Gate(together) if work.trials_at_once > 1 else None
     try:
-        with ending_in_order(tell):
+        with ending_in_order(tell, ray_lives=head_lives):
             _tuner(work, gate=gate.name if gate else None).fit()
     except Exception as error:
         if study_error := _of_study(error):

@@ -33,7 +33,7 @@ class Standing:
 
     ended: tuple[FrozenTrial, ...]
     to_go: int | None
-    """Trials that were not begun yet; None where no number of trials ends the search."""
+    """Trials that are planned and were not begun; None where no number of trials ends the search."""
 
     turned_away: int
     """Configurations that were not started because they can't fit in memory; they are no trials."""
@@ -47,17 +47,18 @@ class Standing:
         cls,
         trials: Iterable[FrozenTrial],
         *,
-        wanted: int | None,
+        endless: bool = False,
         driven: bool = True,
         now: datetime | None = None,
     ) -> "Standing":
         """
         Args:
             trials: all of a study's trials.
-            wanted: how many it is to hold in the end, those turned away not counted; None: any number.
+            endless: whether no number of trials ends the search, so that none is to go.
             driven: whether a driver is at work; if not, those that it left as running are interrupted.
             now: local time, without a zone, as Optuna writes it.
         """
+        trials = list(trials)
         begun = [trial for trial in trials if not is_planned(trial)]
         counted = [trial for trial in begun if not was_turned_away(trial)]
         ended = tuple(trial for trial in counted if trial.state.is_finished())
@@ -67,7 +68,8 @@ class Standing:
             for trial in counted
             if trial.state == TrialState.WAITING or (trial.state == TrialState.RUNNING and not driven)
         )
-        to_go = None if wanted is None else max(0, wanted - len(counted))
+        # Not what is asked for less what was begun: a grid may hold fewer, and there nothing replaces one turned away.
+        to_go = None if endless else len(trials) - len(begun)
         return cls(
             running=running,
             interrupted=interrupted,

@@ -84,8 +84,8 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
     confirm = results.confirm_trials
     return SweepStatus(
         directory=directory,
-        search=Standing.of(results.sweep_trials, wanted=config.search.trials, driven=driven, now=now),
-        confirm=Standing.of(confirm, wanted=len(confirm), driven=driven, now=now) if confirm else None,
+        search=Standing.of(results.sweep_trials, endless=config.search.endless, driven=driven, now=now),
+        confirm=Standing.of(confirm, driven=driven, now=now) if confirm else None,
         owner=owner,
         failure=None if driven else told_failure(directory),
         searched=tuple(results.space.searched),

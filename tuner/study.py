@@ -144,7 +144,7 @@ class SweepStudy:
     def plan(self, trials: int) -> None:
         """Queue empty trials until the study holds `trials`, those turned away not counted."""
         planned = sum(not was_turned_away(trial) for trial in self.trials())
-        with self._together():
+        with self.together():
             for _ in range(trials - planned):
                 self.optuna.enqueue_trial({})
 
@@ -178,7 +178,7 @@ class SweepStudy:
         self.asked[trial.number] = trial
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             _ = trial.relative_params  # what takes the sampler time, before the journal is locked
-            with self._together():
+            with self.together():
                 for name, distribution in self._distributions.items():
                     trial._suggest(name, distribution)
                 if "seed" not in trial.user_attrs:
@@ -236,7 +236,7 @@ class SweepStudy:
             },
         ]
         cases = {case: dict(scores) for case, scores in evaluation.cases.items()}
-        with self._together():
+        with self.together():
             # Trial.report refuses where there are several objectives, though any trial may have a learning curve.
             self.optuna._storage.set_trial_intermediate_value(trial._trial_id, step, evaluation.score)
             self._note(trial, {"evaluations": evaluations, "cases": cases, **evaluation.facts, **(facts or {})}, stint)
@@ -269,7 +269,7 @@ class SweepStudy:
         attributes: dict[str, Any] = {**(facts or {}), "stop_reason": reason, "feasible": feasible}
         if error is not None:
             attributes["error"] = error
-        with self._together():
+        with self.together():
             self._note(trial, attributes, stint)
             trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
             if reason == "full budget":
@@ -290,7 +290,7 @@ class SweepStudy:
             if known.get(name) != value:
                 trial.set_user_attr(name, value)
 
-    def _together(self) -> AbstractContextManager[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Has all that is written in the block stand in the study, or none of it, where its storage can do that."""
         return written_together(self.optuna._storage)
 

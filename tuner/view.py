@@ -83,17 +83,17 @@ class View:
             self._stages[stage] = self._bars.add_task(stage, total=of)
         self._bars.update(self._stages[stage], completed=done)
 
-    def watching(self, study: "SweepStudy", *, trials: int | None, title: str) -> AbstractContextManager[None]:
+    def watching(self, study: "SweepStudy", *, title: str, endless: bool = False) -> AbstractContextManager[None]:
         """Show the study's trials as they change, until the block ends.
 
         Args:
-            trials: how many the study is to hold in the end; None where something else ends the search.
+            endless: whether no number of trials ends the search.
         """
         if self.console.quiet:
             return nullcontext()
         from tuner.followed import Followed  # not at the top: commands that only prepare need no Optuna
 
-        return self.showing(Followed(study, trials=trials, title=title))
+        return self.showing(Followed(study, title=title, endless=endless))
 
     @contextmanager
     def showing(self, followed: "Followed") -> Iterator[None]:

@@ -71,19 +71,19 @@ class _Watch:
         # A driver that was killed while it confirmed leaves a running trial there, and a longer search may follow.
         self._show(
             search,
-            trials=self._config.search.trials,
             title=name,
+            endless=self._config.search.endless,
             until=lambda: self._is(CONFIRM, _running) and not _running(search),
         )
         confirm = self._reader.study(CONFIRM)
         if confirm is not None and _begun(confirm):
-            self._show(confirm, trials=len(confirm.trials()), title="confirm", until=lambda: False)
+            self._show(confirm, title="confirm", endless=False, until=lambda: False)
         return self._ending(search, confirm)
 
-    def _show(self, study: SweepStudy, *, trials: int | None, title: str, until: Callable[[], bool]) -> None:
+    def _show(self, study: SweepStudy, *, title: str, endless: bool, until: Callable[[], bool]) -> None:
         """Show the study until something is so, or nobody works on the sweep any more."""
         elapsed = _elapsed(study, driven=self._driven(study))
-        followed = Followed(study, trials=trials, title=title, elapsed=elapsed, driven=lambda: self._driven(study))
+        followed = Followed(study, title=title, endless=endless, elapsed=elapsed, driven=lambda: self._driven(study))
         if not self._view.draws:  # lines tell what is new alone
             self._view.note(f"{title}: {followed.standing().counts()}")
         with self._view.showing(followed):
@@ -118,11 +118,11 @@ class _Watch:
         if told_failure(self._directory) is not None:
             return "failed"
         trials = search.trials()
-        stages = [] if search.optuna.user_attrs.get(OVER) else [(trials, self._config.search.trials)]
+        stages = [] if search.optuna.user_attrs.get(OVER) else [(trials, self._config.search.endless)]
         if confirm is not None:
-            stages.append((confirm.trials(), len(confirm.trials())))
-        for stage, wanted in stages:
-            standing = Standing.of(stage, wanted=wanted, driven=False)
+            stages.append((confirm.trials(), False))
+        for stage, endless in stages:
+            standing = Standing.of(stage, endless=endless, driven=False)
             if standing.to_go or standing.interrupted:
                 return "interrupted"
         return "finished" if any(trial.intermediate_values for trial in trials) else "failed"

@@ -57,9 +57,6 @@ class Work:
     trials: int | None
     """How many trials the study is to hold when the search is over; None: as many as `limits` allow."""
 
-    plans: bool = True
-    """Whether this driver queues the study's trials. Of several drivers only one does, or there would be too many."""
-
     limits: Limits
     """What ends the search before that."""
 
