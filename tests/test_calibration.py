@@ -89,7 +89,7 @@ def test_trial_cost_with_another_patch() -> None:
     config = SegmentationConfig.from_mapping({"patch_size": 16, "batch_size": 1})
     rate = Rate(configuration=config, training=2e-6, evaluation=1e-6)
     cost = trial_cost(rate, (64, 64, 64), spacing=SPACING, validation=[(60, 64, 57), (64, 64, 160)])
-    assert cost.seconds_per_voxel == 2e-6
+    assert cost.seconds_per_unit == 2e-6
     # The first volume fits in one window, the second takes three that overlap by a quarter or more.
     assert cost.evaluation_seconds == pytest.approx(4 * 64**3 * 1e-6)
 

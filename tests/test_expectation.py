@@ -11,7 +11,7 @@ from tuner.expectation import (
     likely_seconds,
 )
 
-COST = TrialCost(seconds_per_voxel=1e-6, evaluation_seconds=2.0)
+COST = TrialCost(seconds_per_unit=1e-6, evaluation_seconds=2.0)
 FULL = 100.0 + 3 * (2.0 + REPORT_SECONDS)
 """Seconds of a trial with a full budget of 1e8 voxels that nothing stops: training, then three evaluations."""
 
@@ -27,7 +27,7 @@ def test_trials_share_the_slots(trials: int, slots: int, rounds: int) -> None:
 
 
 def test_the_first_cost_is_the_first_trials() -> None:
-    slow = TrialCost(seconds_per_voxel=1e-5, evaluation_seconds=2.0)
+    slow = TrialCost(seconds_per_unit=1e-5, evaluation_seconds=2.0)
     one = SweepShape(trials=1, slots=1)
     assert likely_seconds(one, [slow, COST], 1e8) == pytest.approx(START_SECONDS + FULL + 900)
     assert likely_seconds(one, [COST, slow], 1e8) == pytest.approx(START_SECONDS + FULL)
@@ -38,14 +38,14 @@ def test_stopping_early_saves_what_asha_saves() -> None:
 
     In sweeps of 30 more go on, at first because little was seen before them, and later because trials get better.
     """
-    free = TrialCost(seconds_per_voxel=1e-6, evaluation_seconds=-REPORT_SECONDS)
+    free = TrialCost(seconds_per_unit=1e-6, evaluation_seconds=-REPORT_SECONDS)
     shape = SweepShape(trials=30, slots=1)
     share = (likely_seconds(shape, [free], 1e8) - START_SECONDS) / (30 * 100)
     assert 7 / 27 < share < 0.45
 
 
 def test_maximum_that_fits() -> None:
-    costs = [COST, TrialCost(seconds_per_voxel=3e-6, evaluation_seconds=4.0)]
+    costs = [COST, TrialCost(seconds_per_unit=3e-6, evaluation_seconds=4.0)]
     shape = SweepShape(trials=16, slots=2)
     maximum = fitting_maximum(shape, costs, 600)
     assert likely_seconds(shape, costs, maximum) == pytest.approx(600, rel=0.01)
@@ -53,5 +53,5 @@ def test_maximum_that_fits() -> None:
 
 
 def test_nothing_fits_where_evaluations_take_longer() -> None:
-    slow = TrialCost(seconds_per_voxel=1e-6, evaluation_seconds=100)
+    slow = TrialCost(seconds_per_unit=1e-6, evaluation_seconds=100)
     assert fitting_maximum(SweepShape(trials=16, slots=2), [slow], 600) == 0

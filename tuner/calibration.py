@@ -85,7 +85,7 @@ def trial_cost(
     x, y, z = patch_size
     config = SegmentationConfig.from_mapping({**rate.configuration.to_mapping(), "patch_size": [x, y, z]})
     voxels = sum(evaluated_voxels(shape, config, spacing) for shape in validation)
-    return TrialCost(seconds_per_voxel=rate.training, evaluation_seconds=voxels * rate.evaluation)
+    return TrialCost(seconds_per_unit=rate.training, evaluation_seconds=voxels * rate.evaluation)
 
 
 def evaluated_voxels(shape: Sequence[int], config: SegmentationConfig, spacing: Sequence[float]) -> int:

@@ -16,6 +16,7 @@ from tuner import (
     commands_data,
     commands_logs,
     commands_model,
+    commands_plan,
     commands_slurm,
     commands_study,
     commands_sweep,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for commands in (
     commands_sweep,
+    commands_plan,
     commands_watch,
     commands_dashboard,
     commands_logs,

@@ -79,17 +79,14 @@ def parallelism(
     given again.
     """
     from tuner.config import SweepConfig
-    from tuner.errors import SweepConfigError
+    from tuner.device_counts import device_counts
     from tuner.parallelism_command import study_parallelism
     from tuner.view import View
 
-    parts = [part.strip() for part in devices.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-        raise SweepConfigError(f"--devices: must be whole numbers above 0 with commas between, got {devices!r}")
     page = study_parallelism(
         SweepConfig.read(sweep),
         output,
-        devices=sorted({int(part) for part in parts}),
+        devices=device_counts(devices),
         trials=trials,
         repetitions=repetitions,
         address=address,

@@ -137,7 +137,7 @@ def sweep_text(
     tail = TAIL.format(
         default=_lines(proposal.default),
         steps=proposal.steps,
-        training_time=about(proposal.maximum * proposal.cost.seconds_per_voxel),
+        training_time=about(proposal.maximum * proposal.cost.seconds_per_unit),
         evaluation=_tenths(proposal.cost.evaluation_seconds),
         slots=_counted(min(slots.count, trials), "trial"),
         maximum=_million(proposal.maximum),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.cluster_model import Overheads, TrialTimes, simulate
+from tuner.cluster_model import Modelled, Overheads, TrialTimes, simulate
 from tuner.rungs import FULL_BUDGET, SuccessiveHalving, rung_steps
 
 START_SECONDS = 15.0
@@ -33,8 +33,8 @@ LIKELY = 0.8
 class TrialCost:
     """What a configuration takes on the machine, all slots busy."""
 
-    seconds_per_voxel: float
-    """Of training."""
+    seconds_per_unit: float
+    """Of training, for a unit of the budget: a voxel, or the full budget itself where `maximum` is 1."""
 
     evaluation_seconds: float
     """All validation cases once."""
@@ -52,26 +52,31 @@ class SweepShape:
 
 
 def likely_seconds(shape: SweepShape, costs: Sequence[TrialCost], maximum: float) -> float:
-    """How long a sweep with a full budget of `maximum` voxels takes: four of five are not longer.
+    """How long a sweep with a full budget of `maximum` units takes: four of five are not longer."""
+    return float(np.quantile([play.seconds for play in plays(shape, costs, maximum)], LIKELY))
+
+
+def plays(shape: SweepShape, costs: Sequence[TrialCost], maximum: float) -> list[Modelled]:
+    """Sweeps with a full budget of `maximum` units, as they may go.
 
     The first trial costs `costs[0]`, the others are drawn from all of `costs`.
     """
-    return float(np.quantile([_play(shape, costs, maximum, seed) for seed in range(PLAYS)], LIKELY))
+    return [_play(shape, costs, maximum, seed) for seed in range(PLAYS)]
 
 
 def fitting_maximum(shape: SweepShape, costs: Sequence[TrialCost], seconds: float) -> float:
-    """The full budget in voxels with which a sweep likely takes `seconds`; 0 if evaluating alone takes longer."""
+    """The full budget in units with which a sweep likely takes `seconds`; 0 if evaluating alone takes longer."""
     idle = likely_seconds(shape, costs, 0.0)
     if idle >= seconds:
         return 0.0
-    maximum = seconds / costs[0].seconds_per_voxel
+    maximum = seconds / costs[0].seconds_per_unit
     for _ in range(5):  # the duration is nearly a straight line over the budget
         maximum *= (seconds - idle) / (likely_seconds(shape, costs, maximum) - idle)
     return maximum
 
 
-def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: int) -> float:
-    """The duration of one sweep."""
+def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: int) -> Modelled:
+    """One sweep."""
     rng = np.random.default_rng(seed)
     scores = rng.random(shape.trials) + LEARNING * np.arange(shape.trials) / shape.trials
     drawn = [costs[0], *(costs[index] for index in rng.integers(len(costs), size=shape.trials - 1))]
@@ -79,10 +84,10 @@ def _play(shape: SweepShape, costs: Sequence[TrialCost], maximum: float, seed: i
     shares = np.diff(steps, prepend=0) / FULL_BUDGET
     trials = [
         TrialTimes(
-            seconds=tuple(shares * maximum * cost.seconds_per_voxel + cost.evaluation_seconds + REPORT_SECONDS),
+            seconds=tuple(shares * maximum * cost.seconds_per_unit + cost.evaluation_seconds + REPORT_SECONDS),
             scores=(score,) * len(steps),
         )
         for cost, score in zip(drawn, scores, strict=True)
     ]
     rungs = SuccessiveHalving(steps, shape.reduction) if shape.stop_early else None
-    return simulate(trials, slots=shape.slots, overheads=Overheads(start=START_SECONDS), rungs=rungs).seconds
+    return simulate(trials, slots=shape.slots, overheads=Overheads(start=START_SECONDS), rungs=rungs)

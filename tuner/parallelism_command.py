@@ -8,14 +8,14 @@ from typing import Any
 
 from cluster.connect import connect
 from tuner import machine
-from tuner.config import SEGMENTATION, SweepConfig, cache_folder
+from tuner.config import SEGMENTATION, SweepConfig
 from tuner.environment import describe_environment
 from tuner.errors import OutputError, SweepConfigError, SweepInterrupted
 from tuner.parallelism import Search, all_ways, measure, sweep_for
 from tuner.parallelism_model import ShareOfBatch
 from tuner.parallelism_report import SEARCHES, read_searches, write_parallelism, write_searches
 from tuner.parallelism_result import outcomes
-from tuner.preparation import check_space, check_trainable, prepare
+from tuner.preparation import check_space, check_trainable, prepare_sweep
 from tuner.quiet import library_messages
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.view import View
@@ -137,18 +137,9 @@ def _possible_groups(config: SweepConfig, groups: set[int], trials: int, view: V
         for way in all_ways(sorted(groups))
         if way.devices == way.group
     }
-    if config.dataset is None:
+    prepared = prepare_sweep(sweeps[1], view)
+    if prepared is None:
         return found | dict.fromkeys(sweeps)
-    with view.preparing():
-        prepared = prepare(
-            config.dataset,
-            config.preprocessing,
-            cache=cache_folder(config.cache),
-            check=lambda plan, targets: check_space(sweeps[1], plan, targets),
-            progress=view.progress,
-            tell=view.note,
-            source=config.source,
-        )
     for group, sweep in sorted(sweeps.items()):
         try:
             check_space(sweep, prepared.volumes.plan, prepared.volumes.targets)

@@ -16,9 +16,10 @@ from trainables.protocol import TrainingRun
 from trainables.split import Split, group_cases, split_cases
 from trainables.targets import Targets, plan_targets
 from trainables.volumes import Volumes, disk_need, memory_need, prepare_volumes
-from tuner.config import SEGMENTATION, DatasetConfig, PreprocessingConfig, SweepConfig
+from tuner.config import SEGMENTATION, DatasetConfig, PreprocessingConfig, SweepConfig, cache_folder
 from tuner.errors import SweepConfigError
 from tuner.importing import import_named
+from tuner.view import View
 
 Progress = Callable[[str, int, int], None]
 """Told the stage's name, how many cases are done, and how many there are."""
@@ -129,6 +130,25 @@ def check_trainable(config: SweepConfig) -> None:
     """Raises SweepConfigError unless `trainable` names a training run. A run of the user's own is imported for it."""
     if config.trainable != SEGMENTATION:
         import_named(config.trainable, key=f"{config.source}: trainable", kind=TrainingRun)
+
+
+def prepare_sweep(config: SweepConfig, view: View) -> Prepared | None:
+    """The data set of a sweep, made ready, and its space tried on it; None for a training run that needs no data.
+
+    Raises as `prepare` and `check_space` do.
+    """
+    if config.dataset is None:
+        return None
+    with view.preparing():
+        return prepare(
+            config.dataset,
+            config.preprocessing,
+            cache=cache_folder(config.cache),
+            check=lambda plan, targets: check_space(config, plan, targets),
+            progress=view.progress,
+            tell=view.note,
+            source=config.source,
+        )
 
 
 def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:

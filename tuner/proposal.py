@@ -239,7 +239,7 @@ def _affordable(
 def _confirm_seconds(cost: TrialCost, maximum: float, slots: Slots, confirmed: int) -> float:
     """What as many trainings like the first trial take that go all the way, each with three evaluations."""
     rounds = ceil(confirmed / slots.count)
-    return rounds * (maximum * cost.seconds_per_voxel + 3 * cost.evaluation_seconds)
+    return rounds * (maximum * cost.seconds_per_unit + 3 * cost.evaluation_seconds)
 
 
 def _measure(

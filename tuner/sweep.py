@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tuner.config import SweepConfig, cache_folder
+from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.drive import Drive
 from tuner.environment import describe_environment
 from tuner.errors import StudyError
 from tuner.files import replace_file, write_text
+from tuner.interrupt import terminated_as_interrupted
 from tuner.on_end import told_at_end
-from tuner.preparation import Prepared, check_space, check_trainable, prepare
+from tuner.preparation import Prepared, check_trainable, prepare_sweep
 from tuner.quiet import library_messages
 from tuner.results import Results
 from tuner.sampler import sampler_factory
@@ -23,6 +24,7 @@ from tuner.warm_start import EarlierBest, best_of_earlier
 from tuner.webhook_url import is_secret, resolved
 
 
+@terminated_as_interrupted()
 def run_sweep(
     config: SweepConfig,
     *,
@@ -55,7 +57,7 @@ def run_sweep(
     best = _best_of(earlier, config, join=join)
     for found in best:
         view.note(str(found))
-    prepared = _prepare(config, view)
+    prepared = prepare_sweep(config, view)
     directory = SweepDirectory.create(runs / config.name)
     _write_set_up(directory, config, prepared)
     drive = Drive(config, directory, prepared, view, join, best)
@@ -68,6 +70,7 @@ def run_sweep(
             shutil.rmtree(directory.root)
 
 
+@terminated_as_interrupted()
 def resume_sweep(
     directory: SweepDirectory,
     *,
@@ -94,7 +97,7 @@ def resume_sweep(
     sampler_factory(config.search, slots=1)
     if config.on_end:
         resolved(config.on_end)  # a variable that is not set shows here too
-    prepared = _prepare(config, view)
+    prepared = prepare_sweep(config, view)
     drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
         directory.remove_torn_files()
@@ -140,22 +143,6 @@ def _best_of(earlier: Sequence[SweepDirectory], config: SweepConfig, *, join: bo
             f"for the search; search.trials is {config.search.trials}"
         )
     return found
-
-
-def _prepare(config: SweepConfig, view: View) -> Prepared | None:
-    """The data set, made ready; None for a training run that needs none."""
-    if config.dataset is None:
-        return None
-    with view.preparing():
-        return prepare(
-            config.dataset,
-            config.preprocessing,
-            cache=cache_folder(config.cache),
-            check=lambda plan, targets: check_space(config, plan, targets),
-            progress=view.progress,
-            tell=view.note,
-            source=config.source,
-        )
 
 
 def _write_set_up(directory: SweepDirectory, config: SweepConfig, prepared: Prepared | None) -> None:
