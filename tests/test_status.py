@@ -2,8 +2,11 @@
 
 import io
 import json
+import re
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -12,10 +15,13 @@ from make_sweep import evaluation, open_study, play, sweep_directory
 from optuna.trial import create_trial
 from rich.console import Console
 
+from tuner import watch
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
+from tuner.followed import Followed
 from tuner.owner import own
 from tuner.process import Process
+from tuner.reading import StudyReader
 from tuner.status import SweepStatus, curve, read_status, status_lines, unfinished_trials
 from tuner.storage import open_storage
 from tuner.study import SweepStudy
@@ -110,6 +116,49 @@ def test_a_sweep_that_was_not_begun(directory: SweepDirectory) -> None:
     with pytest.raises(StudyError, match="no trial was begun yet"):
         read_status(directory)
     assert not directory.journal.exists()
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Has this process live in another time zone, by POSIX's names: the sign is that of UTC less local time."""
+
+    def live_in(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield live_in
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_times_are_told_by_the_reader_s_clock_wherever_the_driver_is(
+    tmp_path: Path, zone: Callable[[str], None]
+) -> None:
+    """Japan is 14 hours ahead of New York: by their clocks alone the sweep would begin tomorrow."""
+    zone("JST-9")
+    directory = sweep_directory(tmp_path / "heart", trials=5)
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    study.plan(5)
+    for _ in range(4):
+        number = study.ask().number
+        study.report(number, 1000, evaluation(0.5, 1000))
+        study.finish(number, "full budget")
+    study.ask()
+    zone("EST5")
+    with own(directory.root):
+        times = status_lines(read_status(directory))[2]
+    now = datetime.now(UTC)
+    told = re.fullmatch(
+        r"Begun (.{16} -0500), \d+ s ago; a trial last ended \d+ s ago; about .* left, until (..:..) -0500", times
+    )
+    assert told, times
+    begun = datetime.strptime(told[1], "%Y-%m-%d %H:%M %z")
+    assert timedelta(0) <= now - begun < timedelta(minutes=3)
+    read = StudyReader(directory).study("sweep")
+    assert read is not None
+    followed = Followed(read, title="heart", elapsed=watch._elapsed(read, driven=True))
+    assert re.fullmatch(r"\d+ s", followed.elapsed())
+    assert followed.left(followed.standing()) == "about 2 minutes left"  # the made-up trials take 104 s
 
 
 def test_of_a_long_curve_the_end_is_shown() -> None:

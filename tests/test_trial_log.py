@@ -1,6 +1,7 @@
 import errno
 import io
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def test_a_line_of_ours_says_when_and_of_which_trial(capsys: pytest.CaptureFixtu
     (line,) = log.take().splitlines()
     day, _, rest = line.partition(" ")
     assert len(day) == 10
-    assert rest[8:] == " trial 3: failed: ValueError: no"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d[+-]\d{4} trial 3: failed: ValueError: no", rest)
     assert capsys.readouterr().out == line + "\n"
 
 

@@ -44,7 +44,7 @@ def picture() -> bytes:
 def lines(directory: SweepDirectory, number: int, study: str = "sweep") -> list[str]:
     """The log's lines without the times that begin ours."""
     written = directory.trial_log(study, number).read_text().splitlines()
-    return [line[20:] if line[:2] == "20" else line for line in written]
+    return [line[25:] if line[:2] == "20" else line for line in written]
 
 
 def test_a_log_holds_what_was_written_and_how_the_trial_went_on(directory: SweepDirectory) -> None:

@@ -19,6 +19,9 @@ LEVELS = {
 }
 """What is kept of each logger."""
 
+MOMENT = "%Y-%m-%d %H:%M:%S%z"
+"""With the zone: the log holds lines of all drivers of a sweep, of whatever host or container."""
+
 
 @contextmanager
 def library_messages(log_file: Path | None, *, verbose: bool) -> Iterator[None]:
@@ -84,5 +87,5 @@ def _log_handler(log_file: Path | None) -> logging.Handler:
         return logging.NullHandler()  # without any handler, logging would print warnings
     log_file.parent.mkdir(parents=True, exist_ok=True)
     handler = _LogFile(log_file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", MOMENT))
     return handler

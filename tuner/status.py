@@ -42,7 +42,7 @@ class SweepStatus:
     """The parameters that are searched."""
 
     now: datetime
-    """Local time, without a zone, as in the study."""
+    """Local time, without a zone, as Optuna gives the study's times to whoever reads it."""
 
     @property
     def driven(self) -> bool:
@@ -111,13 +111,14 @@ def status_lines(status: SweepStatus) -> list[str]:
 def _times(status: SweepStatus) -> list[str]:
     if status.begun is None:
         return []
-    text = f"Begun {status.begun:%Y-%m-%d %H:%M}, {duration(_seconds(status.now - status.begun))} ago"
+    now, begun = status.now.astimezone(), status.begun.astimezone()
+    text = f"Begun {begun:%Y-%m-%d %H:%M %z}, {duration(_seconds(status.now - status.begun))} ago"
     if status.last_ended is not None:
         text += f"; a trial last ended {duration(_seconds(status.now - status.last_ended))} ago"
     if status.seconds_left is not None:
-        end = status.now + timedelta(seconds=status.seconds_left)
-        day = f"{end:%Y-%m-%d }" if end.date() != status.now.date() else ""
-        text += f"; about {about(status.seconds_left)} left, until {day}{end:%H:%M}"
+        end = (now + timedelta(seconds=status.seconds_left)).astimezone()
+        day = f"{end:%Y-%m-%d }" if end.date() != now.date() else ""
+        text += f"; about {about(status.seconds_left)} left, until {day}{end:%H:%M %z}"
     return [text]
 
 

@@ -14,6 +14,11 @@ MOST = 100_000
 """Characters that one report carries; of more than that the last are kept."""
 
 
+def moment() -> str:
+    """Now: `2026-03-01 12:00:00+0100`. With its zone, since a log holds lines of several hosts and containers."""
+    return time.strftime("%Y-%m-%d %H:%M:%S%z")
+
+
 class SlotLog:
     """Keeps what Python code of this process writes, in any thread, for the trial that it runs now.
 
@@ -35,7 +40,7 @@ class SlotLog:
 
     def say(self, text: str) -> None:
         """Write a line, or several, of our own. Never raises: a full disk under Ray's log must not fail a trial."""
-        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._trial}: {text}\n"
+        line = f"{moment()} {self._trial}: {text}\n"
         self.keep(line)
         with suppress(OSError, ValueError):
             self._before[0].write(line)

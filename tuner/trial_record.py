@@ -7,7 +7,6 @@ Nothing of ours reads them but `voxtune logs`. Where they can't be written, trai
 """
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from trainables.protocol import Evaluation
 from tuner.directory import SweepDirectory
 from tuner.event_files import EventFile, Status
 from tuner.study import StopReason
+from tuner.trial_log import moment
 
 log = logging.getLogger("voxtune")
 
@@ -39,7 +39,7 @@ class TrialRecord:
         """A trial was handed to a process, which has not reported yet."""
         self._parameters[number] = parameters
         with self._unless_refused():
-            self._append(number, f"{_now()} trial {number}: handed to a slot; its lines come with its evaluations\n")
+            self._append(number, f"{moment()} trial {number}: handed to a slot; its lines come with its evaluations\n")
 
     def reported(self, number: int, step: int, evaluation: Evaluation, written: str) -> None:
         """A trial reached `step` thousandths of the full budget; its process wrote `written` on the way."""
@@ -64,7 +64,7 @@ class TrialRecord:
         with self._unless_refused():
             events = self._events.pop(number, None)
             try:
-                self._append(number, f"{written}{_now()} trial {number}: {why}\n")
+                self._append(number, f"{written}{moment()} trial {number}: {why}\n")
             finally:
                 if events:
                     events.close(status)
@@ -85,7 +85,3 @@ class TrialRecord:
                     "logs and TensorBoard events of trials can't be written: %s: %s", type(error).__name__, error
                 )
             self._refused = True
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")
