@@ -1,12 +1,14 @@
 """Connects to Ray: to one started here for this sweep alone, or to a running cluster."""
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
+from cluster.apart import starting_apart
 from cluster.errors import ClusterError
 from cluster.head import prepare_to_join
 from cluster.nodes import Node, alive_nodes, in_groups
@@ -112,15 +114,16 @@ def connect(
     if address:
         prepare_to_join(_head_of_this_machine() if address == "auto" else address)
     try:
-        context = ray.init(
-            address=address or "local",
-            num_cpus=None if address else cores,
-            include_dashboard=None if address else True,
-            log_to_driver=verbose,
-            runtime_env={"py_modules": [str(path) for path in code]} if address and code else None,
-            job_config=ray.job_config.JobConfig(metadata={NAME: sweep} if sweep else None),
-            configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
-        )
+        with starting_apart():
+            context = ray.init(
+                address=address or "local",
+                num_cpus=None if address else cores,
+                include_dashboard=None if address else True,
+                log_to_driver=verbose,
+                runtime_env={"py_modules": [str(path) for path in code]} if address and code else None,
+                job_config=ray.job_config.JobConfig(metadata={NAME: sweep} if sweep else None),
+                configure_logging=False,  # the caller decides; Ray then takes all handlers off its logger
+            )
     except Exception as error:
         # Ray has no class for a start that takes too long on a busy machine.
         if not isinstance(error, ConnectionError | RuntimeError | ValueError) and type(error) is not Exception:
@@ -138,6 +141,23 @@ def connect(
         )
     finally:
         ray.shutdown()
+
+
+def head_lives() -> bool:
+    """Whether the head of the cluster that this process is connected to still takes connections; asks for 2 s at most.
+
+    Ray itself would go on asking for a minute, and then end the process.
+    """
+    import ray
+
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2.0).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:  # a network that is away for a moment, as Ray too allows it to be
+        return True
+    return True
 
 
 def _head_of_this_machine() -> str:

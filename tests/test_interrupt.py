@@ -5,20 +5,24 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tuner.interrupt import STOPPING, ending_in_order, terminated_as_interrupted
+from tuner.interrupt import SAME_SECONDS, STOPPING, ending_in_order, terminated_as_interrupted, undisturbed
 
 SEARCH = """
 import time
 from ray.tune.tune import _setup_signal_catching
 from tuner.interrupt import ending_in_order, terminated_as_interrupted
 
-with terminated_as_interrupted(), ending_in_order(lambda text: print(text, flush=True)):
+def tell(text):
+    print(text, flush=True)
+
+with terminated_as_interrupted(), ending_in_order(tell, ray_lives=lambda: {ray_lives}):
     if {begun}:
         interrupted = _setup_signal_catching()
     print("searching", flush=True)
@@ -30,8 +34,8 @@ with terminated_as_interrupted(), ending_in_order(lambda text: print(text, flush
 
 
 @contextmanager
-def searching(*, begun: bool = True, step_seconds: float = 0.0) -> Iterator[Any]:
-    script = SEARCH.format(begun=begun, step_seconds=step_seconds)
+def searching(*, begun: bool = True, step_seconds: float = 0.0, ray_lives: bool = True) -> Iterator[Any]:
+    script = SEARCH.format(begun=begun, step_seconds=step_seconds, ray_lives=ray_lives)
     command = [sys.executable, "-c", script]
     process: Any = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
@@ -57,9 +61,29 @@ def test_the_second_leaves_at_once() -> None:
     with searching(step_seconds=60) as process:
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == f"{STOPPING}\n"
+        time.sleep(2 * SAME_SECONDS)
         process.send_signal(signal.SIGINT)
         output, error = process.communicate(timeout=10)
         assert output == ""
+        assert error.rstrip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_at_once_are_one(number: signal.Signals) -> None:
+    with searching(step_seconds=0.5) as process:
+        process.send_signal(number)
+        assert process.stdout.readline() == f"{STOPPING}\n"
+        process.send_signal(number)
+        assert process.stdout.read() == "ended in order\n"
+
+
+@pytest.mark.slow
+def test_without_ray_the_first_leaves_soon() -> None:
+    with searching(step_seconds=60, ray_lives=False) as process:
+        process.send_signal(signal.SIGTERM)
+        output, error = process.communicate(timeout=20)
+        assert output == f"{STOPPING}\n"
         assert error.rstrip().endswith("KeyboardInterrupt")
 
 
@@ -138,3 +162,30 @@ def test_termination_outside_the_main_thread_is_left_alone() -> None:
     thread.start()
     thread.join()
     assert handlers == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_write_is_finished_first(number: signal.Signals) -> None:
+    done: list[str] = []
+
+    def write() -> None:
+        with undisturbed():
+            with undisturbed():
+                signal.raise_signal(number)
+                done.append("inner")
+            done.append("outer")
+        done.append("never")
+
+    with terminated_as_interrupted():
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert signal.getsignal(number) is before
+    assert done == ["inner", "outer"]
+
+
+def test_without_an_interrupt_a_write_changes_nothing() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with undisturbed():
+        pass
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

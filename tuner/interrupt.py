@@ -4,11 +4,17 @@ SIGTERM, by which batch systems and containers end a process, does the same.
 
 Ray Tune has a handler of its own, which says nothing that we show. It can be told not to use it for Ctrl-C (SIGINT);
 it still puts it on SIGUSR1, and from there the first Ctrl-C calls it.
+
+A signal may have been for Ray as well, as where a whole control group is ended. Without Ray, Tune would wait for it for
+a minute, and Ray's library then end this process; so where Ray is gone the search is left at once.
 """
 
+import _thread
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,30 +25,50 @@ STOPPING = (
 )
 """Tune gives the trials' processes some seconds to end, not the time that a step may take."""
 
+SAME_SECONDS = 0.2
+"""Signals so close together are one: `timeout` tells its process and then the process's group, wrappers do alike."""
+
+LOOK_SECONDS = 0.25
+"""How often it is asked, once the search is to end, whether Ray is still there."""
+
 
 @contextmanager
-def ending_in_order(tell: Callable[[str], None]) -> Iterator[None]:
+def ending_in_order(tell: Callable[[str], None], *, ray_lives: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """While the block runs a Ray Tune search, the first Ctrl-C has it end in order; it then returns as if finished.
 
-    A second Ctrl-C, or one before the search has begun, raises KeyboardInterrupt. On leaving, SIGINT and SIGUSR1 have
-    the handlers that they had before. Outside the main thread, where Python takes no signals, nothing is changed.
+    A second Ctrl-C, or one before the search has begun, raises KeyboardInterrupt; so does the first where Ray is gone.
+    On leaving, SIGINT and SIGUSR1 have the handlers that they had before. Outside the main thread, where Python takes
+    no signals, nothing is changed.
 
     Args:
         tell: shows STOPPING to the user; it must wait for no lock that the main thread holds while it searches.
+        ray_lives: whether Ray can still be reached; asked in a thread of its own.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    left = threading.Event()
+    told: float | None = None
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if told is not None and time.monotonic() - told < SAME_SECONDS:
+            return
         end_search = signal.getsignal(signal.SIGUSR1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if end_search is before[signal.SIGUSR1] or not callable(end_search):
+        if told is not None or end_search is before[signal.SIGUSR1] or not callable(end_search):
             raise KeyboardInterrupt
+        told = time.monotonic()
         tell(STOPPING)
         end_search(signal.SIGUSR1, frame)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Tune's handler brought ours back
+        signal.signal(signal.SIGINT, on_interrupt)  # Tune's handler put back what it found
+        threading.Thread(target=leave_without_ray, name="leave without Ray", daemon=True).start()
+
+    def leave_without_ray() -> None:
+        while not left.wait(LOOK_SECONDS):
+            if not ray_lives():
+                _thread.interrupt_main()
+                return
 
     known = os.environ.get("TUNE_DISABLE_SIGINT_HANDLER")
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
@@ -50,6 +76,7 @@ def ending_in_order(tell: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        left.set()
         for number, handler in before.items():
             signal.signal(number, handler)
         if known is None:
@@ -62,14 +89,20 @@ def ending_in_order(tell: Callable[[str], None]) -> Iterator[None]:
 def terminated_as_interrupted() -> Iterator[None]:
     """While the block runs SIGTERM does what Ctrl-C does at that moment; on leaving it does what it did before.
 
-    To be entered once Ray has started: it takes SIGTERM for itself, prints a stack of addresses and ends the process
-    with what it holds. Outside the main thread nothing is changed.
+    To be entered again once Ray has started: it takes SIGTERM for itself, prints a stack of addresses and ends the
+    process with what it holds. Outside the main thread nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    last = -math.inf
+
     def on_termination(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        again, last = time.monotonic() - last < SAME_SECONDS, time.monotonic()
+        if again:
+            return
         on_interrupt = signal.getsignal(signal.SIGINT)
         if not callable(on_interrupt):  # ignored, as in a process that nohup or a shell's & started
             raise KeyboardInterrupt
@@ -82,3 +115,36 @@ def terminated_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """While the block runs Ctrl-C and SIGTERM wait: what they do they do when it is left.
+
+    For blocks that take no time and must not be left half done, such as a write. Outside the main thread nothing is
+    changed: an interrupt is raised in the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {int(number): handler for number, handler in found.items() if callable(handler)}
+    waiting: list[tuple[int, FrameType | None]] = []
+    left = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if left:
+            handlers[number](number, frame)
+        else:
+            waiting.append((number, frame))
+
+    try:
+        for number in handlers:
+            signal.signal(number, on_signal)
+        yield
+    finally:
+        left = True
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in waiting:
+            handlers[number](number, frame)

@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from tuner.errors import StudyError
 from tuner.files import replace_file
+from tuner.interrupt import undisturbed
 
 LOCK_PATIENCE = 2.0
 """Seconds that a lock may stand before its holder is taken to be dead. A record is written in milliseconds."""
@@ -47,13 +48,14 @@ def open_journal(path: Path, *, owner: bool) -> JournalStorage:
     journal can't be read or mended; a reader also if there is none.
     """
     try:
-        if owner:
-            backend: JournalFileBackend = _Journal(path)
-        elif path.is_file():
-            backend = _ReadOnlyJournal(path)
-        else:
-            raise StudyError(f"no study at {path}: no trial was begun yet")
-        return JournalStorage(backend)
+        with undisturbed():
+            if owner:
+                backend: JournalFileBackend = _Journal(path)
+            elif path.is_file():
+                backend = _ReadOnlyJournal(path)
+            else:
+                raise StudyError(f"no study at {path}: no trial was begun yet")
+            return JournalStorage(backend)
     except OSError as error:
         raise StudyError(f"study journal {path} can't be opened: {error.strerror}") from error
     except (KeyError, AssertionError, TypeError) as error:  # a record that is JSON, but none that Optuna can replay
@@ -103,7 +105,8 @@ class _Journal(_ReadOnlyJournal):
         self._held_back: list[dict[str, Any]] | None = None
         self._first_held_back = 0
         _remove_stale_lock(Path(f"{path}.lock"))
-        self._locked(lambda: _mend(path))
+        with self._locked():
+            _mend(path)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         if self._held_back is None or log_number_from < self._first_held_back:
@@ -114,7 +117,8 @@ class _Journal(_ReadOnlyJournal):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write the records: all of them, or none and StudyError."""
         if self._held_back is None:
-            self._locked(lambda: self._write(logs))
+            with self._locked():
+                self._write(logs)
         else:
             self._held_back.extend(logs)
 
@@ -124,8 +128,7 @@ class _Journal(_ReadOnlyJournal):
         if self._held_back is not None:
             yield
             return
-        self._file_lock.acquire()
-        try:
+        with self._locked():
             known = max(self._log_number_offset)
             self._first_held_back = known + sum(1 for _ in super().read_logs(known))
             self._held_back = []
@@ -134,8 +137,6 @@ class _Journal(_ReadOnlyJournal):
             finally:
                 held_back, self._held_back = self._held_back, None
                 self._write(held_back)
-        finally:
-            self._file_lock.release()
 
     def _write(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in logs)
@@ -148,13 +149,18 @@ class _Journal(_ReadOnlyJournal):
                 f"make room, then go on by `voxtune resume {self.path.parent}`"
             ) from error
 
-    def _locked(self, work: Callable[[], None]) -> None:
-        # Optuna's own lock too, because others may write: optuna-dashboard saves notes.
-        self._file_lock.acquire()
-        try:
-            work()
-        finally:
-            self._file_lock.release()
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Optuna's own lock, because others may write: optuna-dashboard saves notes.
+
+        An interrupt waits: in the midst of it Optuna's lock would raise an error of its own in the interrupt's place.
+        """
+        with undisturbed():
+            self._file_lock.acquire()
+            try:
+                yield
+            finally:
+                self._file_lock.release()
 
 
 def _append(path: Path, content: bytes) -> None:
