@@ -22,7 +22,7 @@ from tuner.checkpoints import Checkpoints
 from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
 from tuner.search import StudyScheduler, StudySearcher
-from tuner.study import SweepStudy
+from tuner.study import StopReason, SweepStudy
 from tuner.trial_record import TrialRecord
 from tuner.work import Work
 
@@ -104,7 +104,7 @@ class _NoRecord(TrialRecord):
 
     def reported(self, number: int, step: int, evaluation: Evaluation, written: str) -> None: ...
 
-    def ended(self, number: int, how: str, written: str = "") -> None: ...
+    def ended(self, number: int, reason: StopReason, *, error: str | None = None, written: str = "") -> None: ...
 
     def left(self, number: int, why: str, written: str = "") -> None: ...
 
