@@ -1,7 +1,6 @@
 """Writes the study of mixed precision: Markdown with tables and pictures, CSV, JSON."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -14,9 +13,8 @@ from trainables.segmentation_config import patch_text
 from trainables.step_times import PARTS
 from tuner.amp_plots import curves_chart, time_chart
 from tuner.amp_study import AmpStudy, Cell
-from tuner.environment import libraries_text
 from tuner.files import replace_file, write_text
-from tuner.markdown import escape, spread, table
+from tuner.markdown import escape, made_with, spread, table
 
 V100 = {
     ((128, 128, 128), 2): (0.362, 0.181),
@@ -114,11 +112,7 @@ def _page(study: AmpStudy, environment: Mapping[str, Any]) -> Iterator[str]:
     if settings.device == "cpu":
         yield ONLY_A_TEST
     yield "## Made with"
-    facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
-    lines = [f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items()]
-    if "command" in environment:
-        lines.append(f"- command: `{shlex.join(environment['command'])}`")
-    yield "\n".join([*lines, f"- libraries: {escape(libraries_text(environment))}"])
+    yield made_with(environment)
     yield "## 1. A training step"
     yield (
         "Seconds, medians of the steps; in brackets the quartiles of the total. The source's V100 had the original 3D "

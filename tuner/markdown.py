@@ -1,12 +1,14 @@
 """Text for people: Markdown that shows names as they are, tables, and amounts with their units."""
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from tuner.durations import duration
+from tuner.environment import libraries_text
 
 
 def escape(text: object) -> str:
@@ -53,3 +55,12 @@ def setting(value: Any) -> str:
 def count(number: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def made_with(environment: Mapping[str, Any]) -> str:
+    """For the end of a page of Markdown: a line for each fact of `environment`, the command and the libraries."""
+    facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
+    lines = [f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items()]
+    if "command" in environment:
+        lines.append(f"- command: `{shlex.join(environment['command'])}`")
+    return "\n".join([*lines, f"- libraries: {escape(libraries_text(environment))}"])

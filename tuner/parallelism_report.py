@@ -1,7 +1,6 @@
 """Writes the study of parallelism: an answer in words, tables, a picture, CSV, JSON; and reads it, to go on with it."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tuner.durations import duration
-from tuner.environment import libraries_text
 from tuner.files import replace_file, write_text
-from tuner.markdown import escape, table
+from tuner.markdown import escape, made_with, table
 from tuner.parallelism import Search, TrialFound, Way
 from tuner.parallelism_plot import speed_up_chart
 from tuner.parallelism_result import Outcome, answer, table_of
@@ -98,11 +96,7 @@ def _page(
     yield "## Where the devices' time went"
     yield _times([one for one in found if one.measured])
     yield "## Made with"
-    facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
-    lines = [f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items()]
-    if "command" in environment:
-        lines.append(f"- command: `{shlex.join(environment['command'])}`")
-    yield "\n".join([*lines, f"- libraries: {escape(libraries_text(environment))}"])
+    yield made_with(environment)
 
 
 def _speeds(found: Sequence[Outcome]) -> str:
