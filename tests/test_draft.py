@@ -11,6 +11,7 @@ from make_data import write_dataset
 from search_spaces.errors import SpaceError
 from search_spaces.presets import load_preset
 from trainables.errors import DatasetError, SettingError
+from trainables.phantom import write_phantom
 from trainables.segmentation_config import parse_patch_size
 from tuner import calibration, machine
 from tuner.config import SweepConfig
@@ -214,6 +215,21 @@ def test_a_preset_for_larger_volumes(tmp_path: Path, small_dataset: Path) -> Non
         "this data set has 20x24x18 voxels of 1 x 1 x 1 mm; choose another preset, or none, and the patch sizes "
         "follow from the data"
     )
+
+
+def test_the_search_of_distmis_on_a_phantom(tmp_path: Path) -> None:
+    """Its one patch size is that of real brains; a phantom is taken whole."""
+    dataset = write_phantom(tmp_path / "brain", task="brain", cases=6, size=0.5)
+    config, _ = drafted(tmp_path, dataset, preset="brain_tumour_distmis")
+    assert list(config.space) == ["learning_rate", "normalisation", "beta2", "amsgrad"]
+    assert config.training["patch_size"] == "32x40x32"
+    assert {name: config.training[name] for name in ("network", "width", "levels", "batch_size")} == {
+        "network": "unet3d",
+        "width": 8,
+        "levels": 4,
+        "batch_size": 2,
+    }
+    assert {config.training[name] for name in ("tilt", "zoom", "noise", "intensity_scale", "weight_averaging")} == {0.0}
 
 
 def test_an_unknown_preset(tmp_path: Path, small_dataset: Path) -> None:

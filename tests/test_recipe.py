@@ -49,6 +49,12 @@ def test_patches_that_the_network_does_not_take(recipe: Recipe) -> None:
         recipe.with_preset("mine", space, **BRAIN)
 
 
+def test_the_only_patch_size_of_a_preset_is_cut_to_smaller_volumes() -> None:
+    small: Any = {"median_shape": (57, 74, 130), "spacing": (1.0, 1.0, 1.0)}
+    recipe = CPU.with_preset("brain_tumour_distmis", load_preset("brain_tumour_distmis"), **small)
+    assert recipe.patches == ((64, 80, 128),)  # multiples of 8, for its four levels
+
+
 def test_an_axis_of_padding_is_seen() -> None:
     space = parse_space({"learning_rate": {"float": [1e-4, 1e-3]}, "patch_size": {"choice": ["64x64x64", 32]}})
     flat: Any = {"median_shape": (512, 512, 20), "spacing": (1.0, 1.0, 1.0)}

@@ -6,14 +6,14 @@ The settings that a recipe does not name keep the defaults of SegmentationConfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.parameters import Choice, Fixed, Parameter
 from search_spaces.space import SearchSpace
 from trainables.errors import SettingError
-from trainables.networks import check_patch, level_strides
+from trainables.levels import Stride, check_patch, level_strides, patch_divisors
 from trainables.segmentation_config import SegmentationConfig, parse_patch_size, patch_text
 from tuner.errors import SweepConfigError
 from tuner.patch_plan import PADDING, PatchSize
@@ -61,9 +61,13 @@ class Recipe:
         Args:
             median_shape: voxels of the data set's median volume, once it is preprocessed to `spacing` (mm).
 
+        Where a preset searches no patch size, its only one is cut to smaller volumes.
+
         Raises SweepConfigError where a patch size of the preset does not fit the data set.
         """
         patches = sorted((parse_patch_size(size) for size in values(space.get("patch_size"))), key=prod, reverse=True)
+        if len(patches) == 1 and isinstance(space.get("levels"), Fixed):
+            patches = [_cut_to(median_shape, patches[0], level_strides(space.fixed["levels"], spacing))]
         _check_patches(name, space, patches, median_shape, spacing)
         batches = tuple(sorted(values(space.get("batch_size"))))
         usual = {**SegmentationConfig().to_mapping(), **self.training, **self.default}
@@ -89,6 +93,15 @@ def values(parameter: Parameter | None) -> list[Any]:
     if isinstance(parameter, Fixed):
         return [parameter.value]
     return list(parameter.values) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
+
+
+def _cut_to(shape: Sequence[int], patch: PatchSize, strides: Sequence[Stride]) -> PatchSize:
+    """The part of `patch` that is not beyond volumes of `shape`, as the network takes it."""
+    x, y, z = (
+        min(side, ceil(whole / divisor) * divisor)
+        for side, whole, divisor in zip(patch, shape, patch_divisors(strides), strict=True)
+    )
+    return x, y, z
 
 
 def _first_value(name: str, parameter: Parameter, usual: Any) -> Any:
