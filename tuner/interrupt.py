@@ -5,14 +5,16 @@ SIGTERM, by which batch systems and containers end a process, does the same.
 Ray Tune has a handler of its own, which says nothing that we show. It can be told not to use it for Ctrl-C (SIGINT);
 it still puts it on SIGUSR1, and from there the first Ctrl-C calls it.
 
-A signal may have been for Ray as well, as where a whole control group is ended. Without Ray, Tune would wait for it for
-a minute, and Ray's library then end this process; so where Ray is gone the search is left at once.
+A signal may have been for Ray as well, as where a whole control group is ended. Without Ray, its library would wait for
+a minute, where Python's handlers are not called, and then end this process; so where Ray is gone the search is left at
+once. A thread looks to that: a signal wakes it, whatever the main thread does.
 """
 
 import _thread
 import math
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,11 +31,19 @@ SAME_SECONDS = 0.2
 """Signals so close together are one: `timeout` tells its process and then the process's group, wrappers do alike."""
 
 LOOK_SECONDS = 0.25
-"""How often it is asked, once the search is to end, whether Ray is still there."""
+"""How often it is asked, once a signal has come, whether Ray is still there."""
+
+HANGS_SECONDS = 3.0
+"""If the search has not been left so long after an interrupt, it hangs in Ray's library."""
 
 
 @contextmanager
-def ending_in_order(tell: Callable[[str], None], *, ray_lives: Callable[[], bool] = lambda: True) -> Iterator[None]:
+def ending_in_order(
+    tell: Callable[[str], None],
+    *,
+    ray_lives: Callable[[], bool] = lambda: True,
+    give_up: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
     """While the block runs a Ray Tune search, the first Ctrl-C has it end in order; it then returns as if finished.
 
     A second Ctrl-C, or one before the search has begun, raises KeyboardInterrupt; so does the first where Ray is gone.
@@ -43,16 +53,19 @@ def ending_in_order(tell: Callable[[str], None], *, ray_lives: Callable[[], bool
     Args:
         tell: shows STOPPING to the user; it must wait for no lock that the main thread holds while it searches.
         ray_lives: whether Ray can still be reached; asked in a thread of its own.
+        give_up: called in that thread where Ray is gone and the block hangs in its library; is to end the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
-    left = threading.Event()
+    left, ray_gone = threading.Event(), threading.Event()
     told: float | None = None
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal told
+        if ray_gone.is_set():
+            raise KeyboardInterrupt
         if told is not None and time.monotonic() - told < SAME_SECONDS:
             return
         end_search = signal.getsignal(signal.SIGUSR1)
@@ -62,21 +75,31 @@ def ending_in_order(tell: Callable[[str], None], *, ray_lives: Callable[[], bool
         tell(STOPPING)
         end_search(signal.SIGUSR1, frame)
         signal.signal(signal.SIGINT, on_interrupt)  # Tune's handler put back what it found
-        threading.Thread(target=leave_without_ray, name="leave without Ray", daemon=True).start()
 
-    def leave_without_ray() -> None:
-        while not left.wait(LOOK_SECONDS):
-            if not ray_lives():
-                _thread.interrupt_main()
+    def leave_without_ray(woken: socket.socket) -> None:
+        if not woken.recv(1):
+            return
+        while ray_lives():
+            if left.wait(LOOK_SECONDS):
                 return
+        ray_gone.set()
+        _thread.interrupt_main()
+        if not left.wait(HANGS_SECONDS):
+            give_up()
 
     known = os.environ.get("TUNE_DISABLE_SIGINT_HANDLER")
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     signal.signal(signal.SIGINT, on_interrupt)
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    woken_before = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=leave_without_ray, args=(woken,), name="leave without Ray", daemon=True).start()
     try:
         yield
     finally:
         left.set()
+        signal.set_wakeup_fd(woken_before)
+        wake.close()
         for number, handler in before.items():
             signal.signal(number, handler)
         if known is None:

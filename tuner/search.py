@@ -6,7 +6,9 @@ trial ended nor the last result of a trial that was stopped.
 """
 
 import logging
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -192,11 +194,18 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
 
     Returns why it ended before all were run, for people. Raises KeyboardInterrupt if the user stopped it.
     """
+
+    def give_up() -> None:
+        work.study.release([number for number in work.study.asked if work.study.is_ours(number)])
+        tell("Stopped, and Ray with it. Trials that ran go on from their last checkpoint when the sweep is resumed.")
+        sys.stdout.flush()
+        os._exit(130)  # from another thread there is no other way out of Ray's library
+
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
     # Also where the nodes that are there hold none or one yet, and others come: it numbers the slots.
     gate = Gate(together) if work.trials_at_once > 1 else None
     try:
-        with ending_in_order(tell, ray_lives=head_lives):
+        with ending_in_order(tell, ray_lives=head_lives, give_up=give_up):
             _tuner(work, gate=gate.name if gate else None).fit()
     except Exception as error:
         if study_error := _of_study(error):

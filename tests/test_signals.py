@@ -1,0 +1,123 @@
+"""Signals that reach more than the driver: its group, or all of its processes. Real sweeps, each with its own Ray."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tuner.directory import SweepDirectory
+from tuner.results import Results, read_results
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+SWEEP = {
+    "name": "toy",
+    "trainable": "trainables.toy:ToyRun",
+    "training": {"seconds_per_rung": 1.0},
+    "space": {"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
+    "budget": {"unit": "steps", "maximum": 900},
+    "search": {"trials": 40, "sampler": "random"},
+    "confirm": {"top": 0},
+}
+VOXTUNE = (sys.executable, "-m", "tuner.cli")
+LONGEST = 40
+"""Seconds from a signal to the end of the driver, on a busy machine; without Ray it would hang for 60 and fail."""
+
+
+def as_at_a_prompt() -> None:
+    """Who starts the tests in the background may have Ctrl-C ignored, by them and by all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def running(folder: Path, *before: str) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
+    """`voxtune run` in a group of its own, once a trial has reported, and all processes that it started by then."""
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
+    command = [*before, *VOXTUNE, "run", "sweep.yaml"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process: subprocess.Popen[str] = subprocess.Popen(
+        command, cwd=folder, process_group=0, preexec_fn=as_at_a_prompt, **pipes
+    )
+    family: list[psutil.Process] = []
+    try:
+        reported = '"op_code":8'  # an intermediate value
+        journal = folder / "runs" / "toy" / "study.journal"
+        while not (journal.is_file() and reported in journal.read_text()):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.1)
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield process, family
+    finally:
+        for one in [*family, process]:
+            try:
+                one.kill()
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+        process.communicate()
+
+
+def left_by(process: "subprocess.Popen[str]", folder: Path, *, ray_ended: bool = False) -> Results:
+    """What the study holds once the driver has ended in order, and soon."""
+    began = time.monotonic()
+    output, errors = process.communicate(timeout=LONGEST + 40)
+    assert process.returncode == 130, errors
+    assert time.monotonic() - began < LONGEST
+    if not ray_ended:
+        assert output.endswith(f"Stopped. Nothing is lost; go on by: voxtune resume {folder}/runs/toy\n")
+        assert (folder / "runs" / "toy" / "report" / "report.md").is_file()
+    results = read_results(SweepDirectory.find("toy", folder / "runs"))
+    assert "RUNNING" not in set(results.trials["state"])
+    assert "INTERRUPTED" in set(results.trials["state"])
+    return results
+
+
+def ended(family: list[psutil.Process]) -> bool:
+    """Whether all of these end within half a minute."""
+    return not psutil.wait_procs(family, timeout=30)[1]
+
+
+def test_timeout_ends_it_in_order_and_resume_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path, "timeout", "600") as (process, family):
+        process.terminate()  # it then tells voxtune, and its whole group once more
+        before = left_by(process, tmp_path)
+        assert ended(family)
+    begun = len(before.trials)
+    resumed = subprocess.run(
+        [*VOXTUNE, "resume", "toy", "--trials", str(begun)], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    trials = read_results(SweepDirectory.find("toy", tmp_path / "runs")).trials
+    assert len(trials) == begun
+    assert set(trials["state"]) <= {"COMPLETE", "PRUNED"}
+
+
+def test_ctrl_c_reaches_the_group_too(tmp_path: Path) -> None:
+    with running(tmp_path) as (process, family):
+        os.killpg(process.pid, signal.SIGINT)
+        left_by(process, tmp_path)
+        assert ended(family)
+
+
+def test_all_its_processes_are_told_at_once(tmp_path: Path) -> None:
+    with running(tmp_path) as (process, family):
+        for one in family:  # as `systemctl stop` and `scancel` do, by the control group
+            one.terminate()
+        process.terminate()
+        left_by(process, tmp_path, ray_ended=True)
+        assert ended(family)
+
+
+def test_a_killed_driver_leaves_nothing_of_ray(tmp_path: Path) -> None:
+    with running(tmp_path) as (process, family):
+        assert {"raylet", "gcs_server"} <= {one.name() for one in family}
+        process.kill()
+        process.communicate()
+        assert ended(family)
