@@ -15,6 +15,7 @@ from terminal import Screen
 
 from tuner import view as view_module
 from tuner.board import Board
+from tuner.followed import Followed
 from tuner.leaderboard import leaderboard
 from tuner.results import Results
 from tuner.standing import Standing
@@ -94,7 +95,7 @@ def test_planned_trials_and_those_turned_away_are_no_rows(study):
     assert len(shown(rows_of(study), 120)) == 1 + 14
 
 
-def followed(study: SweepStudy, *, trials: int | None, width: int | None = None):
+def shown_on(study: SweepStudy, *, trials: int | None, width: int | None = None):
     """A view's console, and the block in which it follows the study, which is to hold so many trials."""
     study.plan(trials)
     console = Console(file=Screen() if width else io.StringIO(), width=width or 80, color_system=None)
@@ -104,7 +105,7 @@ def followed(study: SweepStudy, *, trials: int | None, width: int | None = None)
 def test_lines_tell_what_happened_once(monkeypatch):
     monkeypatch.setattr(view_module, "REFRESH_SECONDS", 1e6)  # only once, at the end
     study = open_study()
-    console, watching = followed(study, trials=2)
+    console, watching = shown_on(study, trials=2)
     with watching:
         number = study.ask().number
         study.report(number, 333, evaluation(0.8, 333), {})
@@ -120,7 +121,7 @@ def test_lines_tell_what_happened_once(monkeypatch):
 def test_lines_name_the_parameters_of_a_trial_that_begins_and_count_those_turned_away():
     study = open_study()
     study.enqueue({"learning_rate": 1e-3, "batch_size": 2, "patch_size": 32, "loss": "dice"})
-    console, watching = followed(study, trials=2)
+    console, watching = shown_on(study, trials=2)
     with watching:
         study.ask()
         for _ in range(3):
@@ -132,7 +133,7 @@ def test_lines_name_the_parameters_of_a_trial_that_begins_and_count_those_turned
 
 
 def test_lines_say_nothing_of_what_was_there_before(study):
-    console, watching = followed(study, trials=16)
+    console, watching = shown_on(study, trials=16)
     with watching:
         pass
     assert console.file.getvalue() == ""
@@ -156,7 +157,7 @@ def test_colours_may_be_forced_on_a_pipe_but_nothing_is_drawn_over_there(monkeyp
 def test_live_table_says_how_far_the_sweep_is():
     study = open_study()
     play(study, 3)
-    console, watching = followed(study, trials=7, width=80)
+    console, watching = shown_on(study, trials=7, width=80)
     with watching:
         number = study.ask().number
         study.report(number, 333, evaluation(0.5, 333))
@@ -170,6 +171,25 @@ def test_live_table_says_how_far_the_sweep_is():
     assert last.rstrip().endswith(" left")
 
 
+def test_elapsed_is_until_the_last_trial_ended_though_its_driver_still_writes_the_report(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("tuner.followed.time.monotonic", lambda: clock[0])
+    study = open_study()
+    study.plan(2)
+    followed = Followed(study, title="heart", elapsed=5)
+    for seconds, elapsed in ((10, "15 s"), (20, "35 s")):
+        number = study.ask().number
+        clock[0] += seconds
+        study.finish(number, "error", error="a bug")
+        followed.standing()
+        assert followed.elapsed() == elapsed
+        clock[0] += 0 if elapsed == "15 s" else 60
+    assert followed.elapsed() == "35 s"
+    study.plan(3)
+    followed.standing()
+    assert followed.elapsed() == "1 min 35 s"  # it goes on
+
+
 def test_live_table_says_how_busy_the_slots_are():
     """Two slots of 50 s each, with 30 s and 15 s of training and evaluation."""
     study = open_study()
@@ -178,7 +198,7 @@ def test_live_table_says_how_busy_the_slots_are():
         told = replace(evaluation(0.5, 1000), training_seconds=seconds - 5, evaluation_seconds=5.0)
         study.report(number, 1000, told, stint=stint_on(pid=pid, lasted=50.0))
         study.finish(number, "full budget")
-    console, watching = followed(study, trials=2, width=120)
+    console, watching = shown_on(study, trials=2, width=120)
     with watching:
         pass
     assert "   slots 45% busy" in console.file.getvalue()
@@ -187,7 +207,7 @@ def test_live_table_says_how_busy_the_slots_are():
 def test_a_storage_that_is_away_is_logged_once_and_the_search_goes_on(monkeypatch, caplog):
     monkeypatch.setattr(view_module, "REFRESH_SECONDS", 0.01)
     study = open_study()
-    console, watching = followed(study, trials=2)
+    console, watching = shown_on(study, trials=2)
     trials, asked = study.trials, []
 
     def away(*states):

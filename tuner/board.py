@@ -60,8 +60,7 @@ class Board:
             rows: trials shown at most. Where they are not enough for all, the unfinished ones have half of them.
         """
         searched = tuple(searched)
-        unfinished = [*standing.running, *standing.interrupted]
-        for_unfinished = min(len(unfinished), max(rows // 2, rows - len(standing.ended)))
+        for_unfinished = min(len(standing.unfinished), max(rows // 2, rows - len(standing.ended)))
         ended = nsmallest(rows - for_unfinished, standing.ended, key=_rank)
         running = _furthest(standing.running, for_unfinished)
         interrupted = _furthest(standing.interrupted, for_unfinished - len(running))

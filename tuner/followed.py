@@ -62,8 +62,9 @@ class Followed:
         return self._standing
 
     def elapsed(self) -> str:
-        """`12 min 5 s`."""
-        return duration(round(time.monotonic() - self._began))
+        """`12 min 5 s`: until now or, once no trial is left, until the last one was seen to end."""
+        until = self._read if self._standing.to_go == 0 and not self._standing.unfinished else time.monotonic()
+        return duration(round(until - self._began))
 
     def left(self, standing: Standing) -> str | None:
         """`about 34 minutes left`, or None while there is no ground for it."""

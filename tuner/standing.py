@@ -82,6 +82,11 @@ class Standing:
             else expected_seconds_left(running, ended, waiting=to_go + len(interrupted), now=now or datetime.now()),
         )
 
+    @property
+    def unfinished(self) -> tuple[FrozenTrial, ...]:
+        """Begun, and not ended."""
+        return (*self.running, *self.interrupted)
+
     def counts(self) -> str:
         """`2 running, 1 interrupted, 5 ended, 8 to go; 3 turned away: too large for memory`."""
         parts = [f"{len(self.running)} running", f"{len(self.ended)} ended"]
