@@ -14,6 +14,7 @@ from cluster.head import prepare_to_join
 from cluster.nodes import Node, alive_nodes, in_groups
 from cluster.shadowing import hiding
 from cluster.sweep_job import NAME
+from cluster.token import keep_private
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,7 @@ def connect(
             raise
         what = f"the cluster at {address} can't be joined" if address else "Ray can't be started on this machine"
         raise ClusterError(f"{what}: {error}") from error
+    keep_private()  # the token that Ray makes where there is none yet
     try:
         url = context.dashboard_url
         nodes = ray.nodes()

@@ -1,7 +1,9 @@
 """The secret that a Ray cluster asks its users for, found where Ray itself looks for it."""
 
 import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -67,7 +69,8 @@ def find_token() -> Token | None:
     if secret := os.environ.get(_VARIABLE, "").strip():
         return Token(secret=secret, source=_VARIABLE)
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    file = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    file = Path(named) if named else _at_home()
+    keep_private()
     try:
         secret = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -77,3 +80,16 @@ def find_token() -> Token | None:
     if named and not secret:
         raise ClusterError(f"RAY_AUTH_TOKEN_PATH: {file} is empty; it must hold the cluster's token")
     return Token(secret=secret, source=str(file)) if secret else None
+
+
+def keep_private() -> None:
+    """Have its owner alone read ~/.ray/auth_token, which Ray makes readable for all; a file named elsewhere stays."""
+    file = _at_home()
+    with suppress(OSError):  # there is none, or it is another user's
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            file.chmod(mode & 0o700)
+
+
+def _at_home() -> Path:
+    return Path.home() / ".ray" / "auth_token"

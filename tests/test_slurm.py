@@ -105,6 +105,26 @@ def test_time_in_each_of_slurms_forms(time):
     assert options(job(time=time).script())["time"] == time
 
 
+@pytest.mark.parametrize(("answers", "left"), [(True, ["vt-12-abcd", "vt-notes-x"]), (False, None)])
+def test_what_a_killed_job_left_goes_with_the_next(tmp_path: Path, answers: bool, left: list[str] | None) -> None:
+    node, programs = tmp_path / "tmp", tmp_path / "bin"
+    for folder in ("vt-11-abcd", "vt-12-abcd", "vt-1-abcd", "vt-notes-x"):
+        (node / folder).mkdir(parents=True)
+    programs.mkdir()
+    squeue = programs / "squeue"
+    squeue.write_text(f"#!/bin/bash\necho 12\necho 110\nexit {0 if answers else 1}\n")
+    squeue.chmod(0o755)
+    body = job().script()
+    function = body[body.index("remove_leftovers() {") :].partition("\n}\n")[0] + "\n}\n"
+    subprocess.run(
+        ["bash", "-c", f'{function} remove_leftovers "$1"', "-", str(node)],
+        env={"PATH": f"{programs}:/usr/bin:/bin"},
+        check=True,
+    )
+    everything = ["vt-1-abcd", "vt-11-abcd", "vt-12-abcd", "vt-notes-x"]
+    assert sorted(path.name for path in node.iterdir()) == (left if left is not None else everything)
+
+
 @pytest.fixture
 def voxtune(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `voxtune slurm` in a folder with a sweep file and, on the PATH before all else, a folder `bin`."""

@@ -195,6 +195,18 @@ def test_what_a_cluster_could_not_use_is_refused(
     assert "secret" not in str(raised.value)
 
 
+def test_a_cluster_helps_with_another_s_sweep(here: Path, folder: Path) -> None:
+    made = order(here, folder, {**TOY, "storage": "postgresql://me:${PGPASSWORD}@db.example/voxtune"}, join=True)
+    assert made.entrypoint == ("exec python3 -m tuner.in_cluster run sweep.yaml --address auto --join --runs /results")
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:////data/studies.db"])
+def test_what_takes_one_driver_can_not_be_joined(here: Path, folder: Path, storage: str | None) -> None:
+    message = "sweep.yaml: --join: the file names no `storage`, a database that several drivers share"
+    with pytest.raises(SweepConfigError, match=f"^{re.escape(message)}$"):
+        order(here, folder, {**TOY, "storage": storage}, join=True)
+
+
 def test_data_for_a_sweep_without_any(here: Path, folder: Path) -> None:
     with pytest.raises(ClusterError, match="--data: the sweep toy has no data set"):
         order(here, folder, TOY, data="/data")

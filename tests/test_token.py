@@ -1,6 +1,7 @@
 """Where a cluster's token is found."""
 
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,14 @@ def test_none_at_home_is_none_but_a_named_file_must_hold_one(home: Path, monkeyp
 
 def test_it_is_not_shown() -> None:
     assert "from home" not in repr(find_token())
+
+
+def test_the_one_at_home_becomes_its_owner_s_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home, named = home / ".ray" / "auth_token", home / "named"
+    named.write_text("a lab's")
+    for file in (at_home, named):
+        file.chmod(0o644)  # as Ray makes it
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(named))
+    find_token()
+    assert stat.S_IMODE(at_home.stat().st_mode) == 0o600
+    assert stat.S_IMODE(named.stat().st_mode) == 0o644  # that others of the lab read it is its owner's choice

@@ -55,6 +55,9 @@ def submit(
         list[str] | None,
         typer.Option("--from", metavar="RUN", help="Try the best configurations of this sweep on the cluster first."),
     ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Help with the sweep of this name that another cluster began in `storage`.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")] = False,
 ) -> None:
     """Run a sweep in a cluster, whatever becomes of this terminal; or go on with it there."""
@@ -71,6 +74,7 @@ def submit(
             data=data,
             code=code or (),
             earlier=earlier or (),
+            join=join,
         )
         jobs = find_jobs(address)
         job_id = jobs.submit(order)

@@ -38,6 +38,7 @@ def order_to_run(
     data: str | None = None,
     code: Iterable[Path] = (),
     earlier: Iterable[str] = (),
+    join: bool = False,
 ) -> Order:
     """A job that begins the sweep in the file `sweep`, or goes on with it where it was begun already.
 
@@ -48,16 +49,20 @@ def order_to_run(
         data: the data set's folder on the cluster, instead of the file's `dataset.path`.
         code: what the user's own training run imports besides the module that the sweep file names.
         earlier: sweeps on the cluster whose best configurations are tried first.
+        join: help with the sweep of this name that another cluster's driver began in the database `storage`.
 
     Raises SweepConfigError if the file holds what can't be used on a cluster, ClusterError if an option can't.
     """
     _check_place("--runs", runs)
     config, files = travelling_files(sweep, name=name, data=data)
+    # As far as can be told here: the variables in its URL are the cluster's.
+    if join and (config.storage is None or config.storage.startswith("sqlite")):
+        raise SweepConfigError(f"{sweep}: --join: the file names no `storage`, a database that several drivers share")
     own = [*_own_modules(config, sweep), *code]
     fill_job_folder(folder, code=own)
     for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
-    arguments = ["run", SWEEP_FILE, "--address", "auto", "--continue"]
+    arguments = ["run", SWEEP_FILE, "--address", "auto", "--join" if join else "--continue"]
     if trials is not None:  # not in the file: one that goes on reads its own
         arguments += ["--trials", str(trials)]
     if not confirm:

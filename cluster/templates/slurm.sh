@@ -48,6 +48,19 @@ finish() {
     exit "$1"
 }
 
+# remove_leftovers FOLDER: what our jobs that Slurm killed left there; nothing where Slurm does not say which still live.
+remove_leftovers() {
+    local left=() folder number queued
+    for folder in "$1"/vt-*-*; do # before Slurm is asked: a job that begins meanwhile is none of them
+        if [ -d "$folder" ] && [ ! -L "$folder" ] && [ -O "$folder" ]; then left+=("$folder"); fi
+    done
+    ((${#left[@]})) && queued=$(squeue --noheader --user="$(id -un)" --format=%A 2>/dev/null) || return 0
+    for folder in "${left[@]}"; do
+        number=${folder##*/vt-} number=${number%-*}
+        [[ ! $number =~ ^[0-9]+$ ]] || grep -qx "$number" <<<"$queued" || rm -rf "$folder"
+    done
+}
+
 # Whether this node has what the job runs.
 has_voxtune() {
     type -P voxtune ray python >/dev/null && return
@@ -58,6 +71,7 @@ has_voxtune() {
 
 # Runs on each node: Ray, with just what Slurm gave the job there, until the step is told to end.
 ray_node() {
+    remove_leftovers /tmp
     if [ "$SLURMD_NODENAME" != "$head" ]; then
         (umask 077 && mkdir "$tmp" && cat >"$tmp/token") || exit # srun's standard input is the token
         trap 'rm -rf "$tmp"' EXIT
@@ -96,13 +110,14 @@ all_nodes_live() {
     return $lost
 }
 
+remove_leftovers /tmp
 has_voxtune || exit
 (umask 077 && python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$tmp/token") || exit
 options=(--runs "$runs" --continue)
 
 if ((SLURM_JOB_NUM_NODES > 1)); then
     export head=$SLURMD_NODENAME
-    export -f ray_node has_voxtune say
+    export -f ray_node remove_leftovers has_voxtune say
     readarray -t others < <(scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -vx "$head")
 
     readarray -t place < <(python -P -m cluster.allocation place "${others[0]}")
