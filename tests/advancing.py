@@ -50,6 +50,7 @@ def main(trials: int, seconds: float) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = open_study(space=parse_space(SPACE))
     view = View(Console())
+    study.plan(trials)  # as a driver does before it shows anything
     view.note("before")
     with view.watching(study, title="heart"):
         advance(study, trials, seconds=seconds)
