@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tuner.directory import SweepDirectory
-from tuner.results import Results, read_results
+from tuner.results import read_results
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -24,7 +24,7 @@ SWEEP = {
     "training": {"seconds_per_rung": 1.0},
     "space": {"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
     "budget": {"unit": "steps", "maximum": 900},
-    "search": {"trials": 40, "sampler": "random"},
+    "search": {"trials": 4, "sampler": "random"},
     "confirm": {"top": 0},
 }
 VOXTUNE = (sys.executable, "-m", "tuner.cli")
@@ -64,8 +64,8 @@ def running(folder: Path, *before: str) -> Iterator[tuple["subprocess.Popen[str]
         process.communicate()
 
 
-def left_by(process: "subprocess.Popen[str]", folder: Path, *, ray_ended: bool = False) -> Results:
-    """What the study holds once the driver has ended in order, and soon."""
+def left_by(process: "subprocess.Popen[str]", folder: Path, *, ray_ended: bool = False) -> None:
+    """The driver ends in order, and soon, and leaves an honest study."""
     began = time.monotonic()
     output, errors = process.communicate(timeout=LONGEST + 40)
     assert process.returncode == 130, errors
@@ -76,26 +76,22 @@ def left_by(process: "subprocess.Popen[str]", folder: Path, *, ray_ended: bool =
     results = read_results(SweepDirectory.find("toy", folder / "runs"))
     assert "RUNNING" not in set(results.trials["state"])
     assert "INTERRUPTED" in set(results.trials["state"])
-    return results
 
 
 def ended(family: list[psutil.Process]) -> bool:
-    """Whether all of these end within half a minute."""
-    return not psutil.wait_procs(family, timeout=30)[1]
+    """Whether all of these end within a minute; Ray's agents look after their parent now and then."""
+    return not psutil.wait_procs(family, timeout=60)[1]
 
 
 def test_timeout_ends_it_in_order_and_resume_goes_on(tmp_path: Path) -> None:
     with running(tmp_path, "timeout", "600") as (process, family):
         process.terminate()  # it then tells voxtune, and its whole group once more
-        before = left_by(process, tmp_path)
+        left_by(process, tmp_path)
         assert ended(family)
-    begun = len(before.trials)
-    resumed = subprocess.run(
-        [*VOXTUNE, "resume", "toy", "--trials", str(begun)], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    resumed = subprocess.run([*VOXTUNE, "resume", "toy"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert resumed.returncode == 0, resumed.stderr
     trials = read_results(SweepDirectory.find("toy", tmp_path / "runs")).trials
-    assert len(trials) == begun
+    assert len(trials) == 4
     assert set(trials["state"]) <= {"COMPLETE", "PRUNED"}
 
 
