@@ -54,8 +54,9 @@ def main() -> None:
     recording.add_argument("dataset", type=Path)
     recording.add_argument("--group")
     recording.add_argument("--trials", type=int, default=128)
-    recording.add_argument("--minutes", type=float, default=5)
-    recording.set_defaults(run=lambda given: record(given.dataset.absolute(), given.group, given.trials, given.minutes))
+    recording.add_argument("--minutes", type=float, default=3)
+    recording.add_argument("--held-out", type=float, default=0.08, help="share of the cases that validates")
+    recording.set_defaults(run=record)
     replaying = commands.add_parser("replay")
     replaying.add_argument("recording", type=Path)
     replaying.add_argument("--slots", type=int, nargs="+", default=[32, 16, 8, 4, 2, 1])
@@ -68,11 +69,22 @@ def main() -> None:
     given.run(given)
 
 
-def record(dataset: Path, group: str | None, trials: int, minutes: float) -> None:
+def record(given: argparse.Namespace) -> None:
     """Train random configurations to the end, and write what each took and scored."""
+    dataset = given.dataset.absolute()
     with TemporaryDirectory() as folder:
-        new = ["new", str(dataset), "-o", "sweep.yaml", "--trials", str(trials), "--minutes", f"{minutes:g}"]
-        voxtune([*new, *(["--group", group] if group else [])], Path(folder))
+        new = [
+            "new",
+            str(dataset),
+            "-o",
+            "sweep.yaml",
+            "--trials",
+            str(given.trials),
+            "--minutes",
+            f"{given.minutes:g}",
+        ]
+        new += ["--held-out", str(given.held_out), *(["--group", given.group] if given.group else [])]
+        voxtune(new, Path(folder))
         file = Path(folder) / "sweep.yaml"
         config = yaml.safe_load(file.read_text())
         config["search"].update(stop_early=False, sampler="random")
