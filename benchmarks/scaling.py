@@ -12,7 +12,7 @@ from the first trial's begin to the last one's end beside that of a list schedul
 overhead, and the share of a core that the driver takes.
 
 `model` fits the model of `tuner.cluster_model` to the searches on at most 4 slots, says how far it is off on the
-others, and goes on to 1,024 slots, with and without early stopping.
+others, and goes on to 1,024 slots, with and without early stopping; it writes a page with a picture.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -28,9 +29,10 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scaling_page import write_page
 
 from tuner.api import SweepDirectory, read_results
-from tuner.cluster_model import Modelled, Observed, TrialTimes, fit_overheads, list_schedule, simulate
+from tuner.cluster_model import Observed, TrialTimes, fit_overheads, list_schedule, simulate
 from tuner.cpu_watch import CpuWatch, watched_cpu
 from tuner.environment import describe_environment
 from tuner.rungs import SuccessiveHalving, rung_steps
@@ -43,6 +45,9 @@ CORES_HELD = 2
 
 FITTED_ON = 4
 """The model is fitted to searches on at most so many slots."""
+
+LENGTHENED = 60.0
+"""What takes ten seconds here takes ten minutes on a GPU."""
 
 RUNGS = SuccessiveHalving(rung_steps(1 / 9, 3), 3)
 
@@ -64,7 +69,8 @@ def main() -> None:
     replaying.set_defaults(run=lambda given: replay(given.recording.absolute(), given.slots, given.scale))
     modelling = commands.add_parser("model")
     modelling.add_argument("result", type=Path)
-    modelling.set_defaults(run=lambda given: model(json.loads(given.result.read_text())))
+    modelling.add_argument("--proposal", type=float, default=0.1, help="seconds of a sampler that learns")
+    modelling.set_defaults(run=lambda given: model(given.result, given.proposal))
     given = parser.parse_args()
     given.run(given)
 
@@ -184,31 +190,39 @@ def line(found: dict[str, Any]) -> str:
     )
 
 
-def model(result: dict[str, Any]) -> None:
+def model(file: Path, proposal: float) -> None:
     """Fit the model to the smallest searches, test it on the others, go on to 1,024 slots."""
+    result = json.loads(file.read_text())
     by_slots = {search["slots"]: search for search in result["searches"]}
     fitted = fit_overheads([observed(search) for slots, search in by_slots.items() if slots <= FITTED_ON])
-    print(f"fitted: {fitted}")
-    for slots, search in sorted(by_slots.items()):
-        modelled = simulate(times_of(result, search["trials"]), slots=slots, overheads=fitted, rungs=RUNGS)
-        used = "fitted" if slots <= FITTED_ON else "tested"
-        print(
-            f"{slots:4} slots: measured {search['seconds']:.1f} s, modelled {modelled.seconds:.1f} s "
-            f"({modelled.seconds / search['seconds'] - 1:+.1%}, {used})"
-        )
-    order = by_slots[max(by_slots)]["trials"]
-    for rungs, said in ((RUNGS, "with early stopping"), (None, "every trial to the end")):
-        for slots in (32, 64, 128, 256, 512, 1024):
-            many = [trial for _ in range(max(1, 4 * slots // len(order))) for trial in times_of(result, order)]
-            print(modelled_line(simulate(many, slots=slots, overheads=fitted, rungs=rungs), len(many), said))
+    tested = {
+        slots: simulate(times_of(result, search["trials"]), slots=slots, overheads=fitted, rungs=RUNGS)
+        for slots, search in by_slots.items()
+    }
+    learning = replace(fitted, proposal=fitted.proposal + proposal)
+    ways = {
+        "every trial to the end": (fitted, None, 1.0),
+        "with early stopping": (fitted, RUNGS, 1.0),
+        f"with early stopping, {proposal:g} s more a proposal": (learning, RUNGS, 1.0),
+        f"the same, trials {LENGTHENED:g} times as long": (learning, RUNGS, LENGTHENED),
+    }
+    further = [
+        (said, simulate(many(result, by_slots, slots, factor), slots=slots, overheads=overheads, rungs=rungs))
+        for said, (overheads, rungs, factor) in ways.items()
+        for slots in (32, 64, 128, 256, 512, 1024)
+    ]
+    page = file.with_suffix(".md")
+    write_page(page, result, fitted=fitted, fitted_on=FITTED_ON, tested=tested, further=further)
+    print(page.read_text())
 
 
-def modelled_line(found: Modelled, trials: int, said: str) -> str:
-    bound = list_schedule(found.durations, found.slots)
-    return (
-        f"{found.slots:5} slots, {trials} trials, {said}, modelled: {bound / found.seconds:.1%} of the list schedule's "
-        f"speed, slots busy {found.busy:.1%}, driver {found.driver_busy:.1%} of its time"
-    )
+def many(result: dict[str, Any], by_slots: dict[int, dict[str, Any]], slots: int, factor: float) -> list[TrialTimes]:
+    """Four trials a slot at least: the recorded ones over and over, so many times as long."""
+    recorded = times_of(result, by_slots[max(by_slots)]["trials"])
+    longer = [
+        TrialTimes(seconds=tuple(factor * one for one in trial.seconds), scores=trial.scores) for trial in recorded
+    ]
+    return longer * max(1, 4 * slots // len(longer))
 
 
 def observed(search: dict[str, Any]) -> Observed:

@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -58,7 +57,7 @@ def test_a_recording_is_of_the_seconds_from_rung_to_rung() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_search_over_recorded_trials(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_over_recorded_trials(recording: Path, tmp_path: Path) -> None:
     found = scaling.search(recording, 2, 1.0, len(CURVES))
     assert (found["slots"], found["opened"]) == (2, 2)
     assert sorted(found["trials"]) == list(range(6))
@@ -69,8 +68,21 @@ def test_a_search_over_recorded_trials(recording: Path, capsys: pytest.CaptureFi
     assert found["reports"] == sum({0.1: 1, 0.3: 2, full: 3}[round(seconds, 3)] for seconds in found["durations"])
     assert found["driver_seconds"] > 0
 
-    result: dict[str, Any] = {"searches": [found], "trials": CURVES, "scale": 1.0}
-    scaling.model(result)
-    printed = capsys.readouterr().out
-    assert "   2 slots: measured " in printed
-    assert " 1024 slots, 4092 trials, every trial to the end, modelled: " in printed
+    file = tmp_path / "scaling.json"
+    environment = {"cores": 2}
+    file.write_text(
+        json.dumps(
+            {
+                "recording": "recorded.json",
+                "searches": [found],
+                "trials": CURVES,
+                "scale": 1.0,
+                "environment": environment,
+            }
+        )
+    )
+    scaling.model(file, 0.1)
+    page = (tmp_path / "scaling.md").read_text()
+    assert f"| 2 | {found['seconds']:.1f} s | {found['bound']:.1f} s |" in page
+    assert "| 1024 | 4092 | every trial to the end | " in page
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000

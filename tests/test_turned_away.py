@@ -12,6 +12,7 @@ from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.drive import Drive
 from tuner.errors import SweepFailed
+from tuner.plan_trials import plan_trials
 from tuner.search import StudySearcher
 from tuner.standing import Standing
 from tuner.study import was_turned_away
@@ -86,13 +87,12 @@ def test_on_a_grid_nothing_takes_their_place_when_it_is_resumed_either(tmp_path)
     search = {"trials": 4, "sampler": "grid"}
     space = {"batch_size": {"choice": [1, 2]}}
     config = SweepConfig.model_validate({**TOY, "space": space, "default": {"batch_size": 1}, "search": search})
-    drive = Drive(config, SweepDirectory.create(tmp_path / "toy"), None, View(quiet=True))
-    study = drive.study()
-    assert drive._plan(study) == 2
+    study = Drive(config, SweepDirectory.create(tmp_path / "toy"), None, View(quiet=True)).study()
+    assert plan_trials(study, config, (), joins=False) == 2
     assert Standing.of(study.trials()).to_go == 2
     study.finish(study.ask().number, "turned away")
     study.finish(study.ask().number, "error", error="a bug")
-    assert drive._plan(study) == 1
+    assert plan_trials(study, config, (), joins=False) == 1
     standing = Standing.of(study.trials())
     assert (len(study.trials()), standing.to_go, standing.turned_away) == (2, 0, 1)
 

@@ -1,13 +1,10 @@
 """One driver's work on a sweep: search, confirm, report, over whatever its study holds already."""
 
-import hashlib
-import json
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -30,18 +27,20 @@ from tuner.limits import Limits, SearchClock
 from tuner.memory_check import estimate_of, looking_ahead, memory_check
 from tuner.metrics import publishing
 from tuner.owner import own, own_storage
+from tuner.plan_trials import plan_trials
 from tuner.precision_choice import Measured, measured_formats, measuring
 from tuner.preparation import Prepared
 from tuner.quiet import library_messages
 from tuner.report import report_at_end
 from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
-from tuner.sampler import grid, sampler_factory
+from tuner.sampler import sampler_factory
 from tuner.search import search
 from tuner.share import Share, share_of_trial
 from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
-from tuner.study import DEFAULT_ORIGIN, SweepStudy, was_turned_away
+from tuner.study import SweepStudy
+from tuner.sweep_terms import terms_of
 from tuner.terminator import should_stop
 from tuner.travel import check_libraries, code_of, reaching_driver, reaching_nodes
 from tuner.trial_files import TrialFiles
@@ -139,7 +138,7 @@ class Drive:
             self._storage(),
             stored_name(SWEEP, config.name, config.storage),
             config.search_space,
-            terms=_terms(config, self.prepared),
+            terms=terms_of(config, self.prepared),
             objectives=config.search.objectives,
             seed=config.search.seed,
             sampler=sampler,
@@ -229,7 +228,7 @@ class Drive:
             trainable=config.trainable,
             data=reaching_nodes(data, self.prepared, cluster, tell=view.note),
             budget=config.budget.full,
-            trials=self._plan(study),
+            trials=plan_trials(study, config, self.earlier, joins=self.join),
             replaces_turned_away=config.search.sampler != "grid",
             limits=Limits(
                 clock=SearchClock(study, keeps=not self.join),
@@ -258,31 +257,6 @@ class Drive:
             data["workers"] = {"count": size.workers_per_trial}
         return data
 
-    def _plan(self, study: SweepStudy) -> int | None:
-        """Queue what is to be tried, as far as it is not yet. Returns how many trials that makes; None: any number."""
-        with study.together():  # who looks meanwhile sees all of the places, or none
-            if not study.trials():
-                self._enqueue(study)
-            if self.config.search.sampler == "grid":
-                return sum(not was_turned_away(trial) for trial in study.trials())
-            wanted = self.config.search.trials
-            if wanted is not None and not self.join:
-                study.plan(wanted)
-            return wanted
-
-    def _enqueue(self, study: SweepStudy) -> None:
-        """What is tried first: the default configuration, the best of earlier sweeps, a grid where one is asked for."""
-        config = self.config
-        if config.default:
-            study.enqueue(config.default, origin=DEFAULT_ORIGIN)
-        for earlier in self.earlier:
-            for number, parameters in earlier.trials.items():
-                study.enqueue(parameters, origin=f"{earlier.sweep}:{number}")
-        if config.search.sampler == "grid":
-            others = (point for point in grid(study.space, seed=config.search.seed) if point != config.default)
-            for point in islice(others, config.search.trials and config.search.trials - len(study.trials())):
-                study.enqueue(point)
-
     def _fits(self, data: Mapping[str, Any], share: Share) -> dict[str, Any]:
         """What of Work turns away configurations that can't fit; nothing, where it is not known what there is."""
         config = self.config
@@ -309,21 +283,3 @@ class Drive:
 
     def _storage(self) -> BaseStorage:
         return open_storage(self.config.storage, self.directory.journal, owner=True)
-
-
-def _terms(config: SweepConfig, prepared: Prepared | None) -> dict[str, Any]:
-    """What beside the space makes the scores of two trials comparable."""
-    budget = config.budget
-    terms: dict[str, Any] = {
-        "trainable": config.trainable,
-        "budget": {"unit": budget.unit, "maximum": budget.maximum},
-        "seed": config.search.seed,
-    }
-    if prepared:
-        split = json.dumps(asdict(prepared.split), sort_keys=True)
-        terms["dataset"] = {
-            "content": prepared.fingerprint.content_hash,
-            "split": hashlib.sha256(split.encode()).hexdigest()[:16],
-            "volumes": prepared.volumes.folder.name,
-        }
-    return terms

@@ -77,15 +77,16 @@ def ending_in_order(
         signal.signal(signal.SIGINT, on_interrupt)  # Tune's handler put back what it found
 
     def leave_without_ray(woken: socket.socket) -> None:
-        if not woken.recv(1):
-            return
-        while ray_lives():
-            if left.wait(LOOK_SECONDS):
+        with woken:
+            if not woken.recv(1):
                 return
-        ray_gone.set()
-        _thread.interrupt_main()
-        if not left.wait(HANGS_SECONDS):
-            give_up()
+            while ray_lives():
+                if left.wait(LOOK_SECONDS):
+                    return
+            ray_gone.set()
+            _thread.interrupt_main()
+            if not left.wait(HANGS_SECONDS):
+                give_up()
 
     known = os.environ.get("TUNE_DISABLE_SIGINT_HANDLER")
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
@@ -97,8 +98,8 @@ def ending_in_order(
     try:
         yield
     finally:
+        signal.set_wakeup_fd(woken_before)  # first: a signal must not find its other end closed
         left.set()
-        signal.set_wakeup_fd(woken_before)
         wake.close()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -23,26 +23,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.parameters import Choice, Fixed, Float, Int, Parameter
 from search_spaces.space import SearchSpace
 from trainables.protocol import Evaluation
 from tuner.config import Objective
-from tuner.errors import StudyError
+from tuner.distributions import distributions_of
 from tuner.journal import written_together
 from tuner.rungs import FULL_BUDGET
 from tuner.seeded import SeededByNumber
+from tuner.study_terms import open_on_terms
 
 StopReason = Literal["full budget", "stopped at rung", "out of memory", "turned away", "error"]
 
 MEMORY_CONSTRAINT = "memory"
-
-METRIC_NAMES: Mapping[Objective, str] = {"dice": "Dice", "training_seconds": "training s", "peak_gib": "peak GiB"}
-"""As optuna-dashboard shows them."""
 
 DEFAULT_ORIGIN = "default"
 """The attribute `origin` of the trial with the sweep file's default configuration."""
@@ -100,7 +95,7 @@ class SweepStudy:
         self._driver = driver
         if sampler is not None:
             study.sampler = SeededByNumber(sampler)
-        self._distributions = {name: _distribution(parameter) for name, parameter in space.searched.items()}
+        self._distributions = distributions_of(space)
         self.asked: dict[int, optuna.Trial] = {}
         """The trials that this process runs, by number."""
 
@@ -124,21 +119,7 @@ class SweepStudy:
 
         Raises StudyError if it was made over another space or on other terms.
         """
-        directions = [_direction(objective) for objective in objectives]
-        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        wanted = {**(terms or {}), "objectives": list(objectives), "space": space.to_mapping()}
-        for term, value in wanted.items():
-            known = study.user_attrs.get(term)
-            if known is None:
-                study.set_user_attr(term, value)
-            elif differing := _differing(term, known, value):
-                raise StudyError(
-                    f"study {name!r} was made with other settings, so its scores can't be compared with new ones; "
-                    f"differing: {'; '.join(differing)}. Put them back, or start a new sweep under another --name"
-                )
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            if study.metric_names is None:
-                study.set_metric_names([METRIC_NAMES[objective] for objective in objectives])
+        study = open_on_terms(storage, name, {**(terms or {}), "space": space.to_mapping()}, objectives)
         return cls(study, space, seed=seed, sampler=sampler, driver=driver)
 
     def plan(self, trials: int) -> None:
@@ -367,28 +348,3 @@ def was_turned_away(trial: FrozenTrial) -> bool:
 def is_planned(trial: FrozenTrial) -> bool:
     """Whether it was not begun: nothing is chosen yet. A waiting trial that has parameters was interrupted."""
     return not trial.state.is_finished() and not trial.params
-
-
-def _direction(objective: Objective) -> StudyDirection:
-    return StudyDirection.MAXIMIZE if objective == "dice" else StudyDirection.MINIMIZE
-
-
-def _differing(key: str, known: Any, value: Any) -> list[str]:
-    """Where two plain values differ, as `key.inner: was 1, now 2`."""
-    if isinstance(known, Mapping) and isinstance(value, Mapping):
-        names = sorted(known.keys() | value.keys())
-        return [line for name in names for line in _differing(f"{key}.{name}", known.get(name), value.get(name))]
-    return [] if known == value else [f"{key}: was {known!r}, now {value!r}"]
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    match parameter:
-        case Float(low=low, high=high, log=log, step=step):
-            return FloatDistribution(low, high, log=log, step=step)
-        case Int(low=low, high=high, log=log, step=step):
-            return IntDistribution(low, high, log=log, step=step or 1)
-        case Choice(values=values):
-            return CategoricalDistribution(values)
-        case Fixed():
-            raise AssertionError("a fixed value is not searched")
-    raise AssertionError(parameter)
