@@ -82,6 +82,11 @@ def _page(
             for said, found in further
         ],
     )
+    yield (
+        "What gives first is the driver, one process that answers one report or proposal after another. How busy it is "
+        "grows with the number of slots and shrinks with the length of a trial; once it is busy all the time, further "
+        "slots bring nothing. Busy slots are few beside the bound where the last trials leave most of them idle."
+    )
     yield made_with(result["environment"])
 
 

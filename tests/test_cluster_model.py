@@ -83,6 +83,17 @@ def test_it_is_fitted_to_where_the_time_went() -> None:
     assert fitted.between == pytest.approx(0.5)
 
 
+def test_what_the_driver_takes_in_any_case_is_no_answer_s() -> None:
+    # 10 ms for each of 100 answers, and 3 % of the time.
+    searches = [
+        Observed(
+            slots=slots, durations=(seconds,) * slots, answers=100, driver_seconds=1 + 0.03 * seconds, seconds=seconds
+        )
+        for slots, seconds in ((1, 400.0), (2, 200.0), (4, 100.0))
+    ]
+    assert fit_overheads(searches).report == pytest.approx(0.01)
+
+
 def test_the_fit_gives_a_simulated_search_again() -> None:
     overheads = Overheads(report=0.02, proposal=0.02, between=0.3)
     trials = [trial(5, 10, 30), trial(4, 8, 24), trial(6, 12, 36)] * 10

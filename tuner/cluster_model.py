@@ -9,6 +9,9 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.optimize import nnls
+
 from tuner.rungs import SuccessiveHalving
 
 
@@ -164,9 +167,18 @@ class Observed:
 
 def fit_overheads(searches: Sequence[Observed]) -> Overheads:
     """What made these searches longer than their bound: the driver's answers, a report's and a proposal's alike; the
-    rest lies on the slots, between their trials."""
-    answers = sum(search.answers for search in searches)
-    driver = sum(search.driver_seconds for search in searches) / answers
+    rest lies on the slots, between their trials.
+
+    What the driver takes of the processor whether it is asked or not, for the table that it shows say, keeps nobody
+    waiting and is told apart by searches of different length.
+    """
+    answers = np.array([search.answers for search in searches], float)
+    driver = np.array([search.driver_seconds for search in searches])
+    if len({search.slots for search in searches}) > 1:
+        causes = np.column_stack([answers, [search.seconds for search in searches]])
+        each = float(nnls(causes, driver)[0][0])
+    else:
+        each = float(driver.sum() / answers.sum())
     trials = sum(len(search.durations) for search in searches)
     lost = sum(search.slots * (search.seconds - search.bound) for search in searches)
-    return Overheads(report=driver, proposal=driver, between=max(0.0, (lost - driver * answers) / trials))
+    return Overheads(report=each, proposal=each, between=max(0.0, (lost - each * float(answers.sum())) / trials))

@@ -59,8 +59,9 @@ def count(number: int, noun: str) -> str:
 
 def made_with(environment: Mapping[str, Any]) -> str:
     """For the end of a page of Markdown: a line for each fact of `environment`, the command and the libraries."""
-    facts = {key: value for key, value in environment.items() if isinstance(value, str | int | float)}
+    command = environment.get("command")
+    facts = {k: value for k, value in environment.items() if k != "command" and isinstance(value, str | int | float)}
     lines = [f"- {name.replace('_', ' ')}: {escape(value)}" for name, value in facts.items()]
-    if "command" in environment:
-        lines.append(f"- command: `{shlex.join(environment['command'])}`")
+    if command:
+        lines.append(f"- command: `{command if isinstance(command, str) else shlex.join(command)}`")
     return "\n".join([*lines, f"- libraries: {escape(libraries_text(environment))}"])
