@@ -104,7 +104,9 @@ def record(given: argparse.Namespace) -> None:
         found = read_results(SweepDirectory.find("recorded", runs=Path(folder) / "runs")).sweep_trials
     curves = [rungs_of(trial.user_attrs["evaluations"]) for trial in found if trial.state.name == "COMPLETE"]
     result = RESULTS / f"recorded_trials-{dataset.name}.json"
-    result.write_text(json.dumps({"trials": curves, "environment": describe_environment()}, indent=1) + "\n")
+    command = f"python benchmarks/scaling.py record {dataset.name} --trials {given.trials} --minutes {given.minutes:g}"
+    environment = {**describe_environment(), "command": command}  # without folders
+    result.write_text(json.dumps({"trials": curves, "environment": environment}, indent=1) + "\n")
     print(
         f"{len(curves)} trials, {sum(rung['seconds'] for curve in curves for rung in curve):.0f} s; written: {result}"
     )
