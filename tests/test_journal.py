@@ -146,6 +146,21 @@ def test_what_was_written_before_an_error_stands(path):
     assert again.user_attrs == {"over": "yes"}
 
 
+def test_a_journal_that_has_not_grown_is_not_opened(path, monkeypatch):
+    write_study(path)
+    mine = load(path)
+    others = load(path, owner=True)
+    assert len(mine.get_trials()) == 3
+    opened = []
+    read = JournalFileBackend.read_logs
+    monkeypatch.setattr(JournalFileBackend, "read_logs", lambda self, first: opened.append(first) or read(self, first))
+    assert len(mine.get_trials()) == 3
+    assert opened == []
+    others.tell(others.ask(), 7.0)
+    assert [trial.value for trial in mine.get_trials()] == [0.0, 1.0, 2.0, 7.0]
+    assert opened
+
+
 def test_other_records_that_came_meanwhile_are_read_before(path):
     storage = open_journal(path, owner=True)
     study = optuna.create_study(storage=storage, study_name="sweep")

@@ -82,7 +82,12 @@ class _ReadOnlyJournal(JournalFileBackend):
         self.path = path
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """The records from a number on. Raises StudyError at a damaged line; a torn tail is not read."""
+        """The records from a number on. Raises StudyError at a damaged line; a torn tail is not read.
+
+        Optuna asks before nearly all that it does; where the file has not grown, it is not opened for that.
+        """
+        if self._log_number_offset.get(log_number_from) == self.path.stat().st_size:
+            return
         try:
             yield from super().read_logs(log_number_from)
         except ValueError as error:  # json's and UTF-8's errors are ValueErrors
