@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -61,15 +62,21 @@ def _version(address: str, token: Token | None) -> str | None:
 
 def _check_here(address: str, token: Token | None) -> None:
     """Raises ClusterError if this machine is none of the cluster's nodes: a driver needs a Ray process beside it."""
-    nodes = {
-        node.node_manager_address for node in _ask(address, token, "GetAllNodeInfo").node_info_list if not node.state
-    }
+    deadline = time.monotonic() + PATIENCE
+    while not (nodes := _node_addresses(address, token)) and time.monotonic() < deadline:
+        time.sleep(0.2)  # the head has only just begun, and is not yet its own first node
     ours = {entry.address for addresses in psutil.net_if_addrs().values() for entry in addresses}
     if not nodes & ours:
         raise ClusterError(
             f"this machine is none of the cluster at {address}, whose nodes are {', '.join(sorted(nodes))}: run there, "
             "or from here by `voxtune submit --address http://HEAD:8265`"
         )
+
+
+def _node_addresses(address: str, token: Token | None) -> set[str]:
+    """Of the nodes that are up."""
+    known = _ask(address, token, "GetAllNodeInfo").node_info_list
+    return {node.node_manager_address for node in known if not node.state}
 
 
 def _ask(address: str, token: Token | None, method: str) -> Any:

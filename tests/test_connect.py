@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from ray.cluster_utils import Cluster as RunningCluster
 
+from cluster import head
 from cluster.connect import Cluster, connect
 from cluster.errors import ClusterError
 from cluster.nodes import Node
@@ -168,3 +169,11 @@ def _hang_up_on_all(server: socket.socket) -> None:
     with suppress(OSError):
         while True:
             server.accept()[0].close()
+
+
+def test_a_head_that_has_only_just_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers before it is a node itself."""
+    answers = iter([set(), set(), {"127.0.0.1"}])
+    monkeypatch.setattr(head, "_node_addresses", lambda address, token: next(answers))
+    head._check_here("127.0.0.1:6379", None)
+    assert next(answers, None) is None
