@@ -9,6 +9,7 @@ was measured. That network and memory are as fast between more devices as betwee
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from statistics import median
 from typing import Any
@@ -38,7 +39,7 @@ class Timings:
             searches={way: tuple(found) for way, found in groupby(ordered, key=lambda one: one.way)}, share=share
         )
 
-    @property
+    @cached_property
     def overheads(self) -> Overheads:
         """Of experiment parallelism without early stopping."""
         return fit_overheads(
