@@ -29,6 +29,7 @@ _RAY_S_OWN = re.compile(
     r"^(Running entrypoint for job |[-\d]+ [:,\d]+\t[A-Z]+ job_manager\.py:\d+ -- ).*\n?", re.MULTILINE
 )
 _POLL_SECONDS = 0.5
+_ADDRESS = "RAY_API_SERVER_ADDRESS"
 
 QUIET_SECONDS = 30.0
 """After so long without a word from a job that is followed, the cluster is asked whether it still runs."""
@@ -38,14 +39,12 @@ class Jobs:
     """The jobs of one cluster. Every method raises ClusterError if the cluster no longer answers or refuses."""
 
     def __init__(self, server: JobServer) -> None:
-        # Ray's client prefers this variable to its argument, and RAY_ADDRESS too; what it was is known by now.
-        os.environ["RAY_API_SERVER_ADDRESS"] = server.url
         from ray.job_submission import JobSubmissionClient
 
         for handler in logging.getLogger("ray").handlers:  # which tell of each package that is made and sent
             handler.setLevel(logging.WARNING)
         self.url = server.url
-        with self._answering():
+        with self._answering(), _preferred(server.url):
             self._client = JobSubmissionClient(server.url, headers=server.token.headers if server.token else {})
 
     def all(self) -> list[SweepJob]:
@@ -170,6 +169,20 @@ class Jobs:
             raise ClusterError(f"the cluster at {self.url} no longer answers: {error}") from error
         except RuntimeError as error:
             raise ClusterError(f"the cluster at {self.url} failed: {error}") from error
+
+
+@contextmanager
+def _preferred(url: str) -> Iterator[None]:
+    """While the block runs, Ray's client takes `url`: to its argument it prefers this variable, and RAY_ADDRESS too."""
+    before = os.environ.get(_ADDRESS)
+    os.environ[_ADDRESS] = url
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ADDRESS]
+        else:
+            os.environ[_ADDRESS] = before
 
 
 def _driver_s(text: str) -> str:

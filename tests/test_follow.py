@@ -1,6 +1,7 @@
-"""Following a job whose connection is cut without a word."""
+"""Following a job whose connection is cut without a word; and what following one leaves in the environment."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -76,3 +77,16 @@ def test_a_job_that_ended_meanwhile_is_not_waited_for(follow: Any) -> None:
 def test_a_cluster_that_is_gone_is_told(follow: Any) -> None:
     with pytest.raises(ClusterError, match="no longer answers: no route to host"):
         follow(Client(running=0, gone=True))
+
+
+@pytest.mark.parametrize("before", [None, "http://elsewhere:8265"])
+def test_what_the_client_is_told_of_its_address_is_not_left_in_the_environment(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "RAY_API_SERVER_ADDRESS"
+    monkeypatch.delenv(name, raising=False)
+    if before:
+        monkeypatch.setenv(name, before)
+    with dashboard() as url:
+        assert Jobs(find_job_server(url)).all() == []
+    assert os.environ.get(name) == before
