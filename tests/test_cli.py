@@ -228,7 +228,7 @@ def test_evaluating_what_memory_does_not_hold(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("trainables.prediction.segment", fail)
+    monkeypatch.setattr("trainables.segmenter.segment", fail)
     image = small_dataset / "imagesTr" / "case_001.nii.gz"
     assert voxtune("evaluate", model, small_dataset, "--device", "cpu") == Ended(
         code=1, out="", err=f"error: {image}: does not fit into memory\n"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from make_data import blob_case, write_dataset, write_nifti
 
-from trainables import prediction
+from trainables import prediction, segmenter
 from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.fingerprint import take_fingerprint
@@ -236,7 +236,7 @@ def test_memory_that_runs_out_is_one_images_failure(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(prediction, "segment", fail)
+    monkeypatch.setattr(segmenter, "segment", fail)
     outcome = predict_files(model, [dataset.cases[0].image], tmp_path)
     assert outcome.failed == {dataset.cases[0].image: "does not fit into memory"}
     with pytest.raises(PredictionError) as raised:

@@ -8,21 +8,17 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 
 from trainables.decathlon import Dataset
-from trainables.device import choose_device
 from trainables.dice import dice_score
-from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
+from trainables.errors import DatasetError, PredictionError, TrainableError
 from trainables.grid import restore_label
-from trainables.inference import keep_largest_component, segment
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
-from trainables.precision import Precision, resolve_precision
 from trainables.preprocessing import preprocess_image
+from trainables.segmenter import Segmenter
 from trainables.volume_file import read_case, read_image
 from trainables.volumes import compact
-from trainables.windows import window_size, windows_at_once
 
 Progress = Callable[[int, int], None]
 """Told how many files or cases are done, and how many there are."""
@@ -55,33 +51,13 @@ class Predictor:
     def __init__(self, model: Model, device: str | None = None) -> None:
         """`device` as in `choose_device`: by default the GPU where there is one. Raises SettingError."""
         self.model = model
-        self._device = choose_device(device)
-        self._precision = _precision(model, self._device)
-        self._network = model.build(self._device)
+        self._segment = Segmenter(model, device)
 
     def label(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """The label (X, Y, Z), with the values of the training data's files, of `image` (C, X, Y, Z) with `affine`."""
-        model = self.model
-        preprocessed, grid = preprocess_image(image, affine, model.plan)
-        window = window_size(grid.shape, patch_size=model.patch_size, strides=model.network.strides)
-        (encoded,) = segment(
-            self._network,
-            [compact(preprocessed)],  # as training and validation see their volumes
-            window=window,
-            targets=model.targets,
-            device=self._device,
-            precision=self._precision,
-            overlap=model.overlap,
-            at_once=windows_at_once(
-                window,
-                patch_size=model.patch_size,
-                batch_size=model.batch_size,
-                device_type=self._device.type,
-            ),
-        )
-        if model.largest_component:
-            encoded = keep_largest_component(encoded, model.targets)
-        return model.targets.decode(restore_label(encoded, grid))
+        preprocessed, grid = preprocess_image(image, affine, self.model.plan)
+        encoded = self._segment(compact(preprocessed))  # as training and validation see their volumes
+        return self.model.targets.decode(restore_label(encoded, grid))
 
     def label_file(self, image: Path, output: Path) -> None:
         """Label the NIfTI file `image` and write `output`: integers in the image's own grid, affine and header.
@@ -189,14 +165,6 @@ def evaluate_dataset(
         if progress is not None:
             progress(done, len(names))
     return rows
-
-
-def _precision(model: Model, device: torch.device) -> Precision:
-    """The number format that the model was trained in, or fp32 where this device lacks it."""
-    try:
-        return resolve_precision(str(model.training.get("precision", "auto")), device)
-    except SettingError:
-        return resolve_precision("fp32", device)
 
 
 def _refuse_existing(outputs: Iterable[Path]) -> None:
