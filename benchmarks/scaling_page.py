@@ -12,7 +12,8 @@ from matplotlib.ticker import FormatStrFormatter, NullLocator, PercentFormatter
 from tuner.cluster_model import Modelled, Overheads, list_schedule
 from tuner.files import replace_file, write_text
 from tuner.markdown import made_with, table
-from tuner.plot_style import BLUE, INK, ORANGE, STYLE, canvas, grid_across, title
+from tuner.palette import BLUE, INK, ORANGE
+from tuner.plot_style import STYLE, canvas, grid_across, title
 
 Row = tuple[str, Modelled]
 """What is modelled, in words, and how it went."""

@@ -9,7 +9,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from tuner.amp_study import AmpStudy, CurvePoint
-from tuner.plot_style import BLUE, GREEN, INK, ORANGE, SLATE, STYLE, canvas, grid_across, title
+from tuner.palette import BLUE, GREEN, INK, ORANGE, SLATE
+from tuner.plot_style import STYLE, canvas, grid_across, title
 
 LOOKS: Mapping[str, dict[str, Any]] = {
     "fp32": {"color": INK, "linestyle": "-", "marker": "o"},

@@ -52,6 +52,11 @@ def setting(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else escape(value)
 
 
+def last_line(error: object) -> str:
+    """What a traceback says at its end."""
+    return (str(error).strip().splitlines() or ["unknown"])[-1]
+
+
 def count(number: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{number} {noun}{'s' * (number != 1)}"

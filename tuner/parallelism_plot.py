@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, NullLocator
 
+from tuner.palette import BLUE, FAINT, GREY, ORANGE, SLATE
 from tuner.parallelism import Way
 from tuner.parallelism_result import Outcome
-from tuner.plot_style import BLUE, FAINT, GREY, ORANGE, SLATE, STYLE, canvas, grid_across, title
+from tuner.plot_style import STYLE, canvas, grid_across, title
 
 LINES: dict[str, tuple[str, str, Callable[[Way], bool]]] = {
     "a trial on each device": (BLUE, "o", lambda way: way.group == 1),

@@ -8,13 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tuner.dice_scale import dice_scale
+from tuner.palette import FAINT, GREY, INK, SLATE
+
 WIDTH = 9.0
 """Inches, at 200 pixels each."""
-
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-"""From the palette of Okabe and Ito, which the colour-blind tell apart; all else is grey."""
-
-INK, SLATE, GREY, FAINT = "#24292F", "#57606A", "#BCC2C9", "#E6E9ED"
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -31,9 +29,6 @@ STYLE: Any = {
     "lines.solid_capstyle": "round",
     "lines.solid_joinstyle": "round",
 }
-
-HIGHEST_DICE = 0.999
-DICE_TICKS = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 
 
 def canvas(*, height: float, box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
@@ -57,17 +52,15 @@ def grid_across(axes: Axes) -> None:
 
 
 def dice_axis(axes: Axes, scores: pd.Series) -> str:
-    """Dice on a log scale of the error 1 - Dice: from 0.80 to 0.90 is as far as from 0.60 to 0.80.
+    """Dice on a log scale of the error, see `dice_scale`; scores that can't be Dice stay on a linear one.
 
-    Good trials differ by a hundredth where bad ones differ by tenths. Scores that can't be Dice stay on a linear scale.
     Returns what a reader is to know of the scale.
     """
     grid_across(axes)
-    if scores.empty or not scores.between(0, HIGHEST_DICE).all():
+    scale = dice_scale(scores)
+    if scale is None:
         return ""
-    low, high = 1 - (1 - scores.min()) * 1.08, 1 - (1 - scores.max()) * 0.92
     axes.set_yscale("function", functions=(lambda dice: -np.log(np.maximum(1 - dice, 1e-6)), lambda y: 1 - np.exp(-y)))
-    axes.set_ylim(low, high)
-    ticks = [tick for tick in DICE_TICKS if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_ylim(scale.low, scale.high)
+    axes.set_yticks(scale.ticks, [f"{tick:g}" for tick in scale.ticks])
     return "The height is on a log scale of 1 - Dice."

@@ -10,7 +10,8 @@ from matplotlib.ticker import PercentFormatter
 
 from tuner.best import Run
 from tuner.importance import Importance
-from tuner.plot_style import BLUE, FAINT, GREY, INK, ORANGE, SLATE, STYLE, canvas, dice_axis, title
+from tuner.palette import BLUE, FAINT, GREY, INK, ORANGE, SLATE
+from tuner.plot_style import STYLE, canvas, dice_axis, title
 from tuner.results import Results
 from tuner.rungs import FULL_BUDGET
 

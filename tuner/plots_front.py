@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from tuner.config import Objective
-from tuner.plot_style import BLUE, FAINT, GREY, INK, ORANGE, SLATE, STYLE, canvas, dice_axis, title
+from tuner.palette import BLUE, FAINT, GREY, INK, ORANGE, SLATE
+from tuner.plot_style import STYLE, canvas, dice_axis, title
 from tuner.results import OBJECTIVES, Results
 
 UNITS: Mapping[Objective, str] = {"training_seconds": "s", "peak_gib": "GiB"}

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tuner.durations import duration
-from tuner.markdown import count, dice, escape, setting, spread, table
+from tuner.markdown import count, dice, escape, last_line, setting, spread, table
 from tuner.report_answer import budget_share
 from tuner.report_memory import memory
 from tuner.results import OBJECTIVES, Results
@@ -111,7 +111,7 @@ def endings(results: Results) -> Iterator[str]:
     yield from memory(results)
     errors = trials[trials["state"] == "FAIL"].copy()
     if len(errors):
-        errors["line"] = [_last_line(error) for error in errors["error"]]
+        errors["line"] = [last_line(error) for error in errors["error"]]
         rows = [
             [escape(line), ", ".join(str(number) for number in numbers)]
             for line, numbers in errors.groupby("line", sort=False)["number"]
@@ -137,7 +137,3 @@ def _objective(value: Any, name: str) -> str:
 
 def _gib(value: Any) -> str:
     return f"{value:.2f}" if pd.notna(value) else ""
-
-
-def _last_line(error: object) -> str:
-    return (str(error).strip().splitlines() or ["unknown"])[-1]
