@@ -16,7 +16,6 @@ from tuner import precision_choice
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.precision_choice import measured_formats, measuring, precisions_to_check, remarks
-from tuner.report_best import _settled
 from tuner.report_precision import precision
 
 FP32 = FormatCheck(precision="fp32", memory_format="contiguous", step_seconds=0.02, gradient_error=0.0)
@@ -134,10 +133,3 @@ def test_the_reports_section() -> None:
         "| tf32 | contiguous |  |  | out of memory |",
     ]
     assert list(precision({"cores": 2})) == []
-
-
-def test_the_best_configuration_says_what_auto_was() -> None:
-    formats = {"precision": "fp16", "memory_format": "channels_last"}
-    assert _settled({"width": 8}, formats) == {"width": 8, **formats}
-    assert _settled({"precision": "auto"}, formats) == formats
-    assert _settled({"precision": "bf16"}, formats) == {"precision": "bf16", "memory_format": "channels_last"}

@@ -21,6 +21,7 @@ from tuner import (
     commands_study,
     commands_sweep,
     commands_templates,
+    commands_train,
     commands_watch,
 )
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
@@ -42,6 +43,7 @@ for commands in (
     commands_logs,
     commands_slurm,
     commands_cluster,
+    commands_train,
     commands_model,
     commands_data,
 ):

@@ -1,17 +1,19 @@
 """The best configuration as a file for `voxtune train`, and its model beside it."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tuner.best import Best
 from tuner.checkpoints import checkpoints_of
+from tuner.commented_yaml import commented_yaml
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.environment import PRECISION_CHECKS
 from tuner.files import replace_file, write_text
+from tuner.provenance import comments_on_best, how_settled
 from tuner.results import Results
 
 
@@ -20,7 +22,7 @@ def write_best(directory: SweepDirectory, config: SweepConfig, results: Results)
     best = results.best
     if best is None:
         return None, None
-    text = best_config(config, best, device=results.device_of(best.run), formats=results.formats_of(best.run))
+    text = best_config(config, results, best, environment=_environment(directory))
     path = directory.best_config
     same = path.is_file() and path.read_text(encoding="utf-8") == text
     write_text(path, text)
@@ -33,35 +35,51 @@ def write_best(directory: SweepDirectory, config: SweepConfig, results: Results)
     return path, directory.best_model if directory.best_model.is_file() else None
 
 
-def best_config(config: SweepConfig, best: Best, *, device: str | None, formats: Mapping[str, str]) -> str:
-    """The best configuration as YAML, for `voxtune train`; it names the trainable if that is none of ours.
+def best_config(config: SweepConfig, results: Results, best: Best, *, environment: Mapping[str, Any]) -> str:
+    """The best configuration as YAML, for `voxtune train`, with comments that say where each value came from.
+
+    It names the trainable if that is none of ours. Settings that the sweep did not name are not written either: the
+    trials had them from voxtune's defaults, as `voxtune train` will; the file says of which version.
 
     Args:
-        device: `cpu` or `cuda`, where its best run was trained, since the other gives another Dice; None if unknown.
-        formats: what the settings were there that may be `auto`: another machine would choose for itself.
+        environment: what stands in `environment.json`.
     """
-    run = best.run
+    run, trial = best.run, results.sweep_trials[best.number]
     where = f"trial {best.number}" + (f", repeated as {run.number} of confirm" if run.study == "confirm" else "")
     sections = {"dataset": config.dataset, "preprocessing": config.preprocessing}
     content: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items() if section}
     if config.trainable != SEGMENTATION:
         content["trainable"] = config.trainable
     parameters: Mapping[str, Any] = best.parameters
+    settled: Mapping[str, str] = {}
     if config.trainable == SEGMENTATION:
-        parameters = for_one_worker(_settled(parameters, formats), config.resources.workers_per_trial)
+        formats = results.formats_of(run)
+        checks = environment.get(PRECISION_CHECKS, [])
+        settled = how_settled(parameters, formats, checks, results.device_name_of(run))
+        # Another machine would choose for itself.
+        parameters = {**parameters, **{name: formats[name] for name in settled}}
+        parameters = for_one_worker(parameters, config.resources.workers_per_trial)
     content |= {
         "parameters": dict(parameters),
         "budget": {"unit": config.budget.unit, "maximum": config.budget.maximum},
         "seed": run.seed,
         "threads": max(1, int(config.resources.cpus_per_trial)),
     }
-    if device:
+    if device := results.device_of(run):
         content["device"] = device
     if config.cache:
         content["cache"] = str(config.cache)
-    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
-    return f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{body}"
+    head = f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{_defaults(config, environment)}"
+    comments = comments_on_best(config, trial, run, parameters=content["parameters"], settled=settled)
+    return head + commented_yaml(content, comments)
+
+
+def _defaults(config: SweepConfig, environment: Mapping[str, Any]) -> str:
+    if config.trainable != SEGMENTATION:
+        return ""
+    made_by = environment.get("libraries", {}).get("voxtune")
+    return f"# What is not named under parameters has the default{f' of voxtune {made_by}' if made_by else ''}.\n"
 
 
 def for_one_worker(parameters: Mapping[str, Any], workers: int) -> Mapping[str, Any]:
@@ -77,7 +95,10 @@ def for_one_worker(parameters: Mapping[str, Any], workers: int) -> Mapping[str, 
     return {**others, "batch_size": together.batch_size, "learning_rate": together.learning_rate}
 
 
-def _settled(parameters: Mapping[str, Any], formats: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters, with what `auto` was."""
-    open_ = {name: value for name, value in formats.items() if parameters.get(name, "auto") == "auto"}
-    return {**parameters, **open_}
+def _environment(directory: SweepDirectory) -> dict[str, Any]:
+    """Nothing where it can't be read: comments alone depend on it."""
+    try:
+        environment: dict[str, Any] = json.loads(directory.environment_file.read_text(encoding="utf-8"))
+        return environment
+    except (OSError, ValueError):
+        return {}

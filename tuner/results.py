@@ -202,8 +202,13 @@ class Results:
 
     def device_of(self, run: Run) -> Literal["cpu", "cuda"] | None:
         """Where the run was trained; None if it did not say."""
-        device = self._facts_of(run).get("device")
+        device = self.device_name_of(run)
         return None if device is None else "cpu" if device == "cpu" else "cuda"
+
+    def device_name_of(self, run: Run) -> str | None:
+        """The name of what it was trained on; None if it did not say."""
+        name: str | None = self._facts_of(run).get("device")
+        return name
 
     def formats_of(self, run: Run) -> dict[str, str]:
         """The number format and memory layout that the run was trained in, as settings; without what it did not say."""
