@@ -28,9 +28,9 @@ Watch = Callable[..., Ended]
 def ending(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException | None], None]:
     """From now on a driver begins a trial, and ends by this."""
     connected = SimpleNamespace(dashboard=None)
-    monkeypatch.setattr("tuner.drive.connect", lambda *arguments, **options: nullcontext(connected))
-    monkeypatch.setattr("tuner.drive.reaching_driver", lambda *arguments: nullcontext())
-    monkeypatch.setattr("tuner.drive.check_libraries", lambda *arguments: None)
+    monkeypatch.setattr("tuner.session.connect", lambda *arguments, **options: nullcontext(connected))
+    monkeypatch.setattr("tuner.session.reaching_driver", lambda *arguments: nullcontext())
+    monkeypatch.setattr("tuner.session.check_libraries", lambda *arguments: None)
 
     def end_by(error: BaseException | None) -> None:
         def work(drive: Drive, *arguments: object) -> SimpleNamespace:
@@ -92,7 +92,7 @@ def test_a_driver_that_could_not_begin_changes_nothing(
     def refuse(*arguments: object, **options: object) -> None:
         raise ClusterError("no Ray at head:6379")
 
-    monkeypatch.setattr("tuner.drive.connect", refuse)
+    monkeypatch.setattr("tuner.session.connect", refuse)
     with pytest.raises(ClusterError):
         resume_sweep(SweepDirectory(tmp_path / "toy"))
     assert voxtune("watch", "toy").code == 130

@@ -1,8 +1,7 @@
 """One driver's work on a sweep: search, confirm, report, over whatever its study holds already."""
 
-import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +9,6 @@ from typing import Any
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
-from cluster.connect import Cluster, connect
-from cluster.growth import check_growth
-from tuner import machine
-from tuner.announcement import announced
-from tuner.assignment import places
 from tuner.checkpoints import Checkpoints, checkpoints_of
 from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
@@ -22,28 +16,25 @@ from tuner.directory import SweepDirectory
 from tuner.drivers import Abandoned, registered
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.failure import forget_failure, tell_failure
-from tuner.interrupt import terminated_as_interrupted
 from tuner.limits import Limits, SearchClock
 from tuner.memory_check import estimate_of, looking_ahead, memory_check
 from tuner.metrics import publishing
 from tuner.owner import own, own_storage
 from tuner.plan_trials import plan_trials
-from tuner.precision_choice import Measured, measured_formats, measuring
+from tuner.precision_choice import Measured, measured_formats
 from tuner.preparation import Prepared
-from tuner.quiet import library_messages
+from tuner.provision import Provision, provide, training_data
 from tuner.report import report_at_end
 from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import sampler_factory
 from tuner.search import search
-from tuner.share import Share, share_of_trial
-from tuner.slots import TRIALS_A_SLOT
+from tuner.session import Session, on_ray
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
 from tuner.study import SweepStudy
 from tuner.sweep_terms import terms_of
 from tuner.terminator import should_stop
-from tuner.travel import check_libraries, code_of, reaching_driver, reaching_nodes
-from tuner.trial_files import TrialFiles
+from tuner.travel import reaching_nodes
 from tuner.trial_record import TrialRecord
 from tuner.view import View
 from tuner.warm_start import EarlierBest
@@ -93,24 +84,16 @@ class Drive:
 
     def _run(self, *, address: str | None, verbose: bool) -> Results:
         try:
-            with (
-                library_messages(self.directory.log_file, verbose=verbose),
-                measuring(self.config, self.prepared, self.directory, local=address is None) as measured,
-                self._looking_ahead(after=measured),
-                connect(
-                    address,
-                    cores=machine.usable_cores(),
-                    code=code_of(self.config.trainable),
-                    sweep=self.config.name,
-                    verbose=verbose,
-                ) as cluster,
-                announced(self.directory, cluster.dashboard),
-                reaching_driver(self._checkpoints, cluster) as files,
-                terminated_as_interrupted(),
-            ):
-                if cluster.dashboard:
-                    self.view.note(f"Ray dashboard: {cluster.dashboard}")
-                self._search_and_confirm(cluster, files, measured)
+            with on_ray(
+                self.config,
+                self.directory,
+                self.prepared,
+                self.view,
+                address=address,
+                verbose=verbose,
+                beside=self._looking_ahead,
+            ) as session:
+                self._search_and_confirm(session)
         except KeyboardInterrupt:
             if not self.began:
                 raise
@@ -145,12 +128,9 @@ class Drive:
             driver=self.driver,
         )
 
-    def _search_and_confirm(self, cluster: Cluster, files: TrialFiles, measured: Measured) -> None:
+    def _search_and_confirm(self, session: Session) -> None:
         config, view = self.config, self.view
-        if config.resources.gpu_type:
-            cluster = cluster.with_gpus(config.resources.gpu_type)
-        check_libraries(cluster)
-        work = self._work(cluster, files, measured)
+        work = self._work(session)
         self.began = True
         forget_failure(self.directory)
         with (
@@ -173,7 +153,7 @@ class Drive:
                     confirmed,
                     dataset=self.prepared.dataset.root,
                     cases=self.prepared.split.test,
-                    cluster=cluster,
+                    cluster=session.cluster,
                     progress=lambda done, of: view.progress("Test cases", done, of),
                 )
 
@@ -189,44 +169,33 @@ class Drive:
             search(repeats, tell=self.view.note)
         return repeats
 
-    def _work(self, cluster: Cluster, files: TrialFiles, measured: Measured) -> Work:
+    def _work(self, session: Session) -> Work:
         """The search that the config describes, over its study."""
         config, size, view = self.config, self.config.resources, self.view
-        data = self._data()
+        data = training_data(config, self.prepared)
         if self.prepared:
             data["formats"] = measured_formats(
                 config,
                 self.prepared,
                 self.directory,
-                cluster=cluster,
-                measured=measured,
+                cluster=session.cluster,
+                measured=session.measured,
                 tell=view.note,
             )
-        share = share_of_trial(config, cluster, data=data)
-        if size.memory_limit_gib or 0 < share.gpus < 1:  # several on a device: each is held to its share
-            data["memory_limit_gib"] = share.memory_gib
-        slots = present = cluster.slots(cpus=share.cpus, gpus=share.gpus, workers=size.workers_per_trial)
-        if not present:
-            check_growth(places(share.resources, size.workers_per_trial))
-            view.note(
-                f"No node holds a trial yet ({share}): trials wait for one; `ray status` on the head says if none comes"
-            )
-        if cluster.elastic:
-            # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
-            slots = size.trials_at_once or max(slots, math.ceil((config.search.trials or 0) / TRIALS_A_SLOT), 1)
-        at_once = min(slots, size.trials_at_once or slots)
-        study = self.study(sampler=sampler_factory(config.search, slots=at_once))
+        given = provide(config, session.cluster, data=data, trials=config.search.trials, tell=view.note)
+        share = given.share
+        study = self.study(sampler=sampler_factory(config.search, slots=given.at_once))
         steps = rung_steps(config.budget.first_share, config.budget.reduction)
         return Work(
             sweep=config.name,
             study=study,
             study_name=SWEEP,
             checkpoints=self._checkpoints,
-            trial_files=files,
+            trial_files=session.files,
             record=TrialRecord(self.directory, SWEEP),
             ray_results=self.directory.ray_results,
             trainable=config.trainable,
-            data=reaching_nodes(data, self.prepared, cluster, tell=view.note),
+            data=reaching_nodes(given.data, self.prepared, session.cluster, tell=view.note),
             budget=config.budget.full,
             trials=plan_trials(study, config, self.earlier, joins=self.join),
             replaces_turned_away=config.search.sampler != "grid",
@@ -241,37 +210,29 @@ class Drive:
             steps=steps,
             resources=share.resources,
             workers=size.workers_per_trial,
-            trials_at_once=at_once,
-            slots=present,
+            trials_at_once=given.at_once,
+            slots=given.slots,
             keep_models=max(config.search.keep_models, config.confirm.top),
-            **self._fits(data, share),
+            **self._fits(given),
             most_turned_away=config.search.turned_away,
             abandoned=Abandoned(study.optuna, self.driver) if takes_several_drivers(self.config.storage) else numbers,
         )
 
-    def _data(self) -> dict[str, Any]:
-        """What a trial is given to train on."""
-        size = self.config.resources
-        data = self.prepared.training_data(threads=max(1, int(size.cpus_per_trial))) if self.prepared else {}
-        if size.workers_per_trial > 1:
-            data["workers"] = {"count": size.workers_per_trial}
-        return data
-
-    def _fits(self, data: Mapping[str, Any], share: Share) -> dict[str, Any]:
+    def _fits(self, given: Provision) -> dict[str, Any]:
         """What of Work turns away configurations that can't fit; nothing, where it is not known what there is."""
-        config = self.config
-        if share.memory_gib is None or not config.resources.memory_estimate:
+        config, limit = self.config, given.share.memory_gib
+        if limit is None or not config.resources.memory_estimate:
             return {}
-        estimate = estimate_of(config.trainable, data=data, device=share.device)
-        return {"too_large": memory_check(estimate, limit_gib=share.memory_gib)}
+        estimate = estimate_of(config.trainable, data=given.data, device=given.share.device)
+        return {"too_large": memory_check(estimate, limit_gib=limit)}
 
-    def _looking_ahead(self, *, after: Measured) -> AbstractContextManager[None]:
+    def _looking_ahead(self, after: Measured) -> AbstractContextManager[None]:
         """While Ray starts and while the search runs: estimates made ahead, where the search will ask for any."""
         config = self.config
         if not config.resources.memory_estimate:
             return nullcontext()
         device = "cuda" if config.resources.gpus_per_trial else "cpu"
-        estimate = estimate_of(config.trainable, data=self._data(), device=device)
+        estimate = estimate_of(config.trainable, data=training_data(config, self.prepared), device=device)
         return looking_ahead(estimate, config.search_space, config.default, after=after)
 
     @property
