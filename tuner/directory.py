@@ -134,6 +134,11 @@ class SweepDirectory:
         return self.root / "best" / "model.pt"
 
     @property
+    def best_cases(self) -> Path:
+        """Which pictures of the best model's cases there are."""
+        return self.root / "best" / "cases.json"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 

@@ -31,7 +31,7 @@ from tuner.sampler import sampler_factory
 from tuner.search import search
 from tuner.session import Session, on_ray
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
-from tuner.study import SweepStudy
+from tuner.study import DEVICES, SweepStudy
 from tuner.sweep_terms import terms_of
 from tuner.terminator import should_stop
 from tuner.travel import reaching_nodes
@@ -185,6 +185,8 @@ class Drive:
         given = provide(config, session.cluster, data=data, trials=config.search.trials, tell=view.note)
         share = given.share
         study = self.study(sampler=sampler_factory(config.search, slots=given.at_once))
+        per_trial = (share.gpus or share.cpus) * size.workers_per_trial
+        study.optuna.set_user_attr(DEVICES, {"GPU" if share.gpus else "core": per_trial})
         steps = rung_steps(config.budget.first_share, config.budget.reduction)
         return Work(
             sweep=config.name,
@@ -203,7 +205,7 @@ class Drive:
                 clock=SearchClock(study, keeps=not self.join),
                 minutes=config.search.minutes,
                 device_hours=config.search.device_hours,
-                devices_per_trial=(share.gpus or share.cpus) * size.workers_per_trial,
+                devices_per_trial=per_trial,
                 little_to_gain=should_stop if config.search.terminate else None,
             ),
             rungs=SuccessiveHalving(steps, config.budget.reduction) if config.search.stop_early else None,

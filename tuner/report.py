@@ -8,11 +8,13 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pandas as pd
 
+from tuner.chapters import to_markdown
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
@@ -20,6 +22,7 @@ from tuner.files import replace_file, write_text
 from tuner.importance import parameter_importance
 from tuner.markdown import amount
 from tuner.report_best import write_best
+from tuner.report_cases import read_cases
 from tuner.report_json import report_data
 from tuner.report_page import Page
 from tuner.results import read_results
@@ -32,12 +35,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("voxtune")
 
 T = TypeVar("T")
-ContentT = TypeVar("ContentT", "Figure", pd.DataFrame)
+ContentT = TypeVar("ContentT", "Figure", pd.DataFrame, str)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFiles:
     """What a report consists of; None for what there was nothing to write of."""
+
+    html: Path | None
+    """The page to show others: one file, which needs no other; None only where `report_at_end` could not make it."""
 
     markdown: Path
     json: Path
@@ -52,12 +58,15 @@ class ReportFiles:
     best_model: Path | None
 
 
-def write_report(directory: SweepDirectory) -> ReportFiles:
+def write_report(directory: SweepDirectory, *, price: float | None = None) -> ReportFiles:
     """Write, or write again, the report of the sweep in `directory` as it stands.
+
+    Args:
+        price: of a device's hour, to say what the sweep cost.
 
     Raises StudyError if the sweep was not begun or its study can't be read.
     """
-    return _write(directory, _required)
+    return _write(directory, _required, price)
 
 
 def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
@@ -67,7 +76,7 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
     nothing to report on yet, or no report was possible.
     """
     try:
-        return _write(directory, _optional)
+        return _write(directory, _optional, None)
     except (StudyError, OSError) as error:
         log.warning("no report was written: %s", error)
     except Exception:
@@ -75,8 +84,10 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
     return None
 
 
-def _write(directory: SweepDirectory, part: "Part") -> ReportFiles:
+def _write(directory: SweepDirectory, part: "Part", price: float | None) -> ReportFiles:
     """Write what matters most first: the best configuration, the tables; then what may fail alone, then the page."""
+    from tuner.charts import charts_of  # plotly
+    from tuner.html_page import to_html  # Jinja
     from tuner.plots import importance_chart, learning_curves  # matplotlib, which a sweep needs only at its end
     from tuner.plots_front import front_chart
 
@@ -111,13 +122,19 @@ def _write(directory: SweepDirectory, part: "Part") -> ReportFiles:
         gain=gain,
         environment=part("environment", lambda: _read_json(directory.environment_file)) or {},
         split=part("split", lambda: _read_json(directory.split_file)) or {},
+        cases=part("pictures of cases", lambda: read_cases(directory)),
         folder=_short(directory.root),
         has_model=best_model is not None,
         pictures={name for name, path in drawn.items() if path},
+        price=price,
     )
+    chapters = page.chapters()
+    figures = part("charts", lambda: charts_of(config, results, importance)) or {}
+    html = part("HTML page", lambda: to_html(page.title, chapters, figures, about=page.about, written=datetime.now()))
     data = json.dumps(report_data(config, results, importance, gain), indent=1, allow_nan=False)
     return ReportFiles(
-        markdown=write_text(folder / "report.md", page.to_markdown()),
+        markdown=write_text(folder / "report.md", to_markdown(page.title, chapters)),
+        html=_write_if(folder / "report.html", html, write_text),
         json=write_text(folder / "report.json", data + "\n"),
         trials=trials,
         curves=curves,

@@ -11,11 +11,12 @@ from tuner.durations import duration
 from tuner.markdown import count, dice, escape, setting, spread, table
 from tuner.results import OBJECTIVES, Results
 from tuner.rungs import FULL_BUDGET
+from tuner.spent import Spent, spent
 from tuner.terminator import Gain
 
 
-def answer(config: SweepConfig, results: Results, gain: Gain | None) -> Iterator[str]:
-    """The paragraphs, in Markdown."""
+def answer(config: SweepConfig, results: Results, gain: Gain | None, *, price: float | None) -> Iterator[str]:
+    """The paragraphs, in Markdown. `price` is of a device's hour, in whatever currency."""
     best = results.best
     unended = sum(not trial.state.is_finished() for trial in results.sweep_trials)
     if unended or results.over:
@@ -30,7 +31,9 @@ def answer(config: SweepConfig, results: Results, gain: Gain | None) -> Iterator
     grid = " Test Dice is measured in the files' own grid." if results.tested else ""
     if "±" in comparison:
         yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
-    yield _spent(results)
+    yield _took(results)
+    if found := spent(config, results):
+        yield _cost(found, price)
     if gain:
         yield advice(gain)
 
@@ -106,14 +109,14 @@ def _comparison(best: Best, results: Results) -> str:
     columns = {f"best (trial {best.number})": (best.number, list(best.runs))}
     default = results.default
     if default and default.number != best.number and default.step:
-        columns[f"default (trial {default.number})"] = (default.number, _comparable(results, default))
+        columns[f"default (trial {default.number})"] = (default.number, comparable(results, default))
     numbers, runs = zip(*columns.values(), strict=True)
     rows = [["**mean validation Dice**", *map(_over_seeds, runs)]]
-    rows += _case_rows([_cases(results, group, "validation") for group in runs])
-    tested = [_test_means(results, group) for group in runs]
+    rows += _case_rows([cases_of(results, group, "validation") for group in runs])
+    tested = [test_means(results, group) for group in runs]
     if any(map(len, tested)):
         rows.append(["**mean test Dice**", *map(_spread_or_not, tested)])
-        cases = [_cases(results, group, "test").mean(axis=1) for group in runs]
+        cases = [cases_of(results, group, "test").mean(axis=1) for group in runs]
         rows.append([f"over {count(max(map(len, cases)), 'test case')}", *map(_deviation, cases)])
     rows.append(["budget used", *(budget_share(max(run.step for run in group)) for group in runs)])
     for name in results.space.searched:
@@ -133,7 +136,7 @@ def _case_rows(tables: list[pd.DataFrame]) -> list[list[str]]:
     return [*rows, ["worst case", *(f"{dice(means.min())} ({escape(means.idxmin())})" for means in worst)]]
 
 
-def _cases(results: Results, runs: list[Run], split: Literal["validation", "test"]) -> pd.DataFrame:
+def cases_of(results: Results, runs: list[Run], split: Literal["validation", "test"]) -> pd.DataFrame:
     """Dice by case (rows) and class (columns), the mean over the runs."""
     cases = results.cases[results.cases["split"] == split]
     chosen = pd.Series(False, index=cases.index)
@@ -142,13 +145,13 @@ def _cases(results: Results, runs: list[Run], split: Literal["validation", "test
     return cases[chosen].astype({"dice": float}).pivot_table(index="case", columns="class", values="dice", sort=False)
 
 
-def _comparable(results: Results, default: Run) -> list[Run]:
+def comparable(results: Results, default: Run) -> list[Run]:
     """The default configuration's finished runs with other seeds, if it was confirmed too; else the search's own."""
     repeats = repeats_of(default.number, results.confirm_trials)
     return [run for run in repeats if run.finished] or [default]
 
 
-def _test_means(results: Results, runs: list[Run]) -> pd.Series:
+def test_means(results: Results, runs: list[Run]) -> pd.Series:
     """Each run's mean test Dice, of those that were tested."""
     return pd.Series([results.case_scores(run, "test").mean() for run in runs], dtype=float).dropna()
 
@@ -175,7 +178,7 @@ def _seeds(number: int) -> str:
     return "one other seed" if number == 1 else f"{number} other seeds"
 
 
-def _spent(results: Results) -> str:
+def _took(results: Results) -> str:
     tables = [results.trials, results.repeats]
     training, evaluation = (
         sum(trials[name].astype(float).sum() for trials in tables)
@@ -194,3 +197,15 @@ def _spent(results: Results) -> str:
         f"{text}. From the first one's start to the last one's end {passed} passed "
         f"({started:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M})."
     )
+
+
+def _cost(found: Spent, price: float | None) -> str:
+    """What devices were held, and what the same search would cost again."""
+    text = f"{count(found.slots, 'slot')} held {found.amount}"
+    if found.per_trial is not None:
+        devices = f"{found.per_trial:g} {found.device}{'s' * (found.per_trial > 1)}"
+        text = f"{count(found.slots, 'slot')} of {devices} {'each ' * (found.slots > 1)}held {found.amount}"
+    text += ", idle times included; the same search again takes about as many"
+    if price is None or found.device_hours is None:
+        return f"{text}."
+    return f"{text}, which cost {price * found.device_hours:.2f} at a price of {price:g} a {found.device}-hour."

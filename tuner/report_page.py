@@ -1,24 +1,29 @@
-"""What the report says: the answer first, then what it rests on.
+"""What the report says: the answer first, then what it rests on. Its chapters make `report.md` and `report.html`."""
 
-The page is Markdown. Names and messages come from users' files and are escaped.
-"""
-
-import shlex
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from tuner.best import Best
+from tuner.chapters import Block, Chapter, Chart
 from tuner.config import SweepConfig
 from tuner.environment import libraries_text
 from tuner.importance import FEWEST_TRIALS, Importance
-from tuner.markdown import dice, escape
-from tuner.report_answer import answer, trials_left
+from tuner.markdown import amount, dice, escape
+from tuner.report_answer import answer
+from tuner.report_cases import Cases, cases
+from tuner.report_commands import commands, quoted
+from tuner.report_data import data
+from tuner.report_leaders import leaderboard
+from tuner.report_memory import memory
 from tuner.report_precision import precision
+from tuner.report_tiles import tiles
 from tuner.report_time import time_spent
-from tuner.report_trials import confirmed, endings, front, leaderboard
+from tuner.report_trials import confirmed, endings, front
 from tuner.results import Results
 from tuner.terminator import Gain
+
+CURVES, IMPORTANCE, FRONT = "learning_curves.png", "importance.png", "front.png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class Page:
     gain: Gain | None
     environment: Mapping[str, Any]
     split: Mapping[str, Any]
+    cases: Cases | None
     folder: str
     """The sweep's directory as commands are to name it."""
 
@@ -38,26 +44,57 @@ class Page:
     pictures: Set[str]
     """The names of the pictures beside the page."""
 
-    def to_markdown(self) -> str:
-        """The whole page."""
-        sections = [
-            f"# Sweep {escape(self.config.name)}",
-            *answer(self.config, self.results, self.gain),
-            *self._files(),
-            *confirmed(self.results),
-            *front(self.results, picture="front.png" in self.pictures),
-            *leaderboard(self.results),
-            *self._pictures(),
-            *endings(self.results),
-            *time_spent(self.results),
-            *precision(self.environment),
-            *self._data(),
-            *self._environment(),
-            *self._commands(),
-        ]
-        return "\n\n".join(sections) + "\n"
+    price: float | None = None
+    """Of a device's hour."""
 
-    def _files(self) -> Iterator[str]:
+    @property
+    def title(self) -> str:
+        return f"Sweep {self.config.name}"
+
+    @property
+    def about(self) -> str:
+        """What was searched, in a line."""
+        config, dataset = self.config, self.environment.get("dataset", {}).get("name")
+        data = f"on {dataset}" if dataset else f"of {config.trainable}"
+        budget = amount(config.budget.maximum, config.budget.unit)
+        return f"Hyperparameter search {data}; a trial's full budget is {budget}."
+
+    def chapters(self) -> list[Chapter]:
+        """In order; a page leaves out those that say nothing."""
+        results, config = self.results, self.config
+        chapters: Mapping[str, Iterable[Block]] = {
+            "": self._answer(),
+            "Confirmed with other seeds": confirmed(results),
+            "Learning curves": self._curves(),
+            "Parameter importance": self._importance(),
+            "Parallel coordinates": self._parallel(),
+            "Pareto front" if results.front else "Dice against time and memory": self._front(),
+            "What fits in memory": [
+                Chart(keys=["batch_patch"], alt="Configurations by batch and patch size, and which did not fit"),
+                *memory(results),
+            ],
+            "How trials ended": [Chart(keys=["timeline"], alt="Which trial ran when on which slot"), *endings(results)],
+            "Where the time went": [Chart(keys=["utilisation"], alt="Use of the slots"), *time_spent(results)],
+            "Precision": precision(self.environment),
+            "Leaderboard": leaderboard(results),
+            "Cases of the best model": cases(
+                results,
+                self.cases,
+                command=f"voxtune report {quoted(self.folder)}",
+                pictured=config.dataset is not None,
+            ),
+            "Data": data(config, self.environment.get("dataset", {}), self.split),
+            "Environment": self._environment(),
+            "Commands": commands(config, results, self.split, folder=self.folder, has_model=self.has_model),
+        }
+        return [Chapter.of(title, blocks) for title, blocks in chapters.items()]
+
+    def _picture(self, name: str) -> str | None:
+        return name if name in self.pictures else None
+
+    def _answer(self) -> Iterator[Block]:
+        yield tiles(self.config, self.results, price=self.price)
+        yield from answer(self.config, self.results, self.gain, price=self.price)
         best = self.results.best
         if best is None:
             return
@@ -74,41 +111,47 @@ class Page:
         tested = f", test Dice {dice(test)}" if dice(test) else ""
         return f", of its runs the one with the highest validation Dice, {dice(best.run.score)}{tested}"
 
-    def _pictures(self) -> Iterator[str]:
-        if "learning_curves.png" in self.pictures:
-            yield "## Learning curves"
-            yield "![Validation Dice of every trial over the training budget](learning_curves.png)"
+    def _curves(self) -> Iterator[Block]:
+        yield Chart(
+            keys=["curves"],
+            picture=self._picture(CURVES),
+            alt="Validation Dice of every trial over the training budget",
+        )
+
+    def _importance(self) -> Iterator[Block]:
         if not self.results.standings:
             return
-        yield "## Parameter importance"
         if self.importance is None:
             yield f"Not shown: with fewer than {FEWEST_TRIALS} evaluated trials influence can't be told from luck."
             return
-        if "importance.png" in self.pictures:
-            yield "![Share of importance of each parameter](importance.png)"
+        yield Chart(keys=["importance"], picture=self._picture(IMPORTANCE), alt="Share of importance of each parameter")
         if self.importance.clear:
             names = ", ".join(map(escape, self.importance.clear))
             yield f"More than chance: {names}. For the others these trials show no influence."
         else:
             yield "No parameter's influence is larger than what chance would give with these trials."
 
-    def _data(self) -> Iterator[str]:
-        if not self.split:
-            return
-        dataset = self.environment.get("dataset", {})
-        parts = [f"{len(self.split[part])} {part}" for part in ("train", "validation", "test") if self.split.get(part)]
-        yield "## Data"
-        yield f"{escape(dataset.get('name', 'Data set'))}: {', '.join(parts)} cases, listed in `split.json`."
-        if "content_hash" in dataset:
-            yield f"Content hash: {escape(dataset['content_hash'])}"
+    def _parallel(self) -> Iterator[Block]:
+        yield Chart(
+            keys=["parallel"],
+            alt="Each trial as a line through its parameters and its Dice",
+            note="Drag along an axis to see only the trials that pass there; a click on it shows all again.",
+        )
 
-    def _environment(self) -> Iterator[str]:
+    def _front(self) -> Iterator[Block]:
+        yield from front(self.results)
+        yield Chart(
+            keys=["time_front", "memory_front"],
+            picture=self._picture(FRONT),
+            alt="Dice of every trial against the other objectives, the front marked",
+        )
+
+    def _environment(self) -> Iterator[Block]:
         known = self.environment
         if not known:
             return
         devices = ", ".join(f"{d['name']} ({d['memory_gib']:.0f} GiB)" for d in known.get("devices", []))
         machine = f"{known.get('processor')}, {known.get('cores')} cores, {known.get('memory_gib')} GiB"
-        yield "## Environment"
         facts = {
             "machine": machine,
             "devices": devices or "no GPU",
@@ -117,27 +160,3 @@ class Page:
             "revision": known.get("revision") or "not a checkout",
         }
         yield "\n".join(f"- {name}: {escape(fact)}" for name, fact in facts.items())
-
-    def _commands(self) -> Iterator[str]:
-        folder, dataset = self.folder, self.config.dataset
-        lines = []
-        if self.results.best:
-            lines.append(("train the best configuration again", f"voxtune train {_quoted(folder, 'best/config.yaml')}"))
-        if self.has_model and dataset:
-            model, data = _quoted(folder, "best/model.pt"), shlex.quote(str(dataset.path))
-            part = "test" if self.split.get("test") else "validation"
-            cases = f"--cases {_quoted(folder, 'split.json')} --part {part}"
-            lines.append((f"Dice of its model on the {part} cases", f"voxtune evaluate {model} {data} {cases}"))
-            lines.append(("segment new images with it", f"voxtune predict {model} IMAGE... -o OUT"))
-        if trials_left(self.results):
-            lines.append(("go on with the sweep", f"voxtune resume {_quoted(folder)}"))
-        else:
-            more = 2 * len(self.results.begun)
-            lines.append(("search on, up to more trials", f"voxtune resume {_quoted(folder)} --trials {more}"))
-        lines.append(("the whole search again", f"voxtune run {_quoted(folder, 'sweep.yaml')} --name NAME"))
-        yield "## Commands"
-        yield "```sh\n" + "\n".join(f"# {what}\n{command}" for what, command in lines) + "\n```"
-
-
-def _quoted(folder: str, file: str = "") -> str:
-    return shlex.quote(f"{folder}/{file}" if file else folder)

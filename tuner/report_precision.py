@@ -1,4 +1,4 @@
-"""The report's section on precision: what each number format took on each device, and which trials were given."""
+"""The report's chapter on precision: what each number format took on each device, and which trials were given."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,6 @@ def precision(environment: Mapping[str, Any]) -> Iterator[str]:
     checks = [PrecisionCheck.from_mapping(check) for check in environment.get(PRECISION_CHECKS, [])]
     if not checks:
         return
-    yield "## Precision"
     for check in checks:
         size = "x".join(map(str, check.patch_size))
         device = "one core of the CPU" if check.device == "cpu" else check.device

@@ -1,4 +1,4 @@
-"""How a sweep's time is told: one line for the end of `voxtune run`, a section for the report."""
+"""How a sweep's time is told: one line for the end of `voxtune run`, a chapter for the report."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,12 +21,11 @@ def time_line(results: Results) -> str | None:
 
 
 def time_spent(results: Results) -> Iterator[str]:
-    """The report's section, in Markdown."""
+    """The report's chapter, in Markdown."""
     stages = {"search": results.sweep_trials, "confirm": results.confirm_trials}
     found = {name: use for name, trials in stages.items() if (use := utilisation(trials))}
     if not found:
         return
-    yield "## Where the time went"
     rows = [[name, *(told(use) for use in found.values())] for name, told in _ROWS.items()]
     yield table(["share of the slots' time", *found], rows)
 

@@ -26,8 +26,10 @@ from tuner.config import Objective, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
-from tuner.study import DEFAULT_ORIGIN, OVER, is_planned, was_turned_away
+from tuner.study import DEFAULT_ORIGIN, DEVICES, OVER, is_planned, was_turned_away
 from tuner.trial_table import AMOUNTS, evaluations_of, frame_of, trial_table
+
+TERMS = ("trainable", "budget", "seed", "dataset")
 
 OBJECTIVES: Mapping[Objective, str] = {
     "dice": "Dice",
@@ -60,6 +62,12 @@ class Results:
     over: str | None = None
     """Why the search ended before all its trials; None if it did not, or goes on."""
 
+    devices_per_trial: Mapping[str, float] = field(default_factory=dict)
+    """What each trial was given, as its driver said it: `{"GPU": 0.25}` or `{"core": 2}`; empty where none did."""
+
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    """What beside the space makes scores comparable (`tuner.sweep_terms`): trainable, budget, seed, data."""
+
     @classmethod
     def from_studies(cls, sweep: optuna.Study, confirm: optuna.Study | None = None) -> "Results":
         """Raises StudyError if `sweep` is no study of a sweep."""
@@ -76,6 +84,8 @@ class Results:
             objectives=objectives,
             front=frozenset(trial.number for trial in sweep.best_trials) if len(objectives) > 1 else frozenset(),
             over=sweep.user_attrs.get(OVER),
+            devices_per_trial=sweep.user_attrs.get(DEVICES, {}),
+            terms={name: sweep.user_attrs[name] for name in TERMS if name in sweep.user_attrs},
         )
 
     @cached_property

@@ -45,6 +45,9 @@ DEFAULT_ORIGIN = "default"
 OVER = "over"
 """The study's attribute that says why its search ended before all its trials."""
 
+DEVICES = "devices_per_trial"
+"""The study's attribute that says what each trial is given: `{"GPU": 0.25}`, or `{"core": 2}` without GPUs."""
+
 DRIVER = "driver"
 """The attribute that names the driver of a trial, where several share the study."""
 

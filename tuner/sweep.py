@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tuner.config import SweepConfig
+from tuner.data_facts import data_facts
 from tuner.directory import SweepDirectory
 from tuner.drive import Drive
 from tuner.environment import describe_environment
@@ -149,11 +150,7 @@ def _write_set_up(directory: SweepDirectory, config: SweepConfig, prepared: Prep
     """Write what the sweep starts from; `sweep.yaml` last, since it makes the directory a sweep's."""
     environment = describe_environment()
     if prepared:
-        environment["dataset"] = {
-            "name": prepared.dataset.name,
-            "cases": len(prepared.dataset.cases),
-            "content_hash": prepared.fingerprint.content_hash,
-        }
+        environment["dataset"] = data_facts(prepared)
         split = json.dumps(asdict(prepared.split), indent=1)
         write_text(directory.split_file, split)
     text = json.dumps(environment, indent=1)
