@@ -198,15 +198,15 @@ def test_evaluate(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: 
     ended = voxtune("evaluate", model, small_dataset, "--cases", "split.json", "--device", "cpu")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("Dice of 2 cases")
-    assert ended.out.endswith("Per case and class: dice.csv\n")
-    rows = (tmp_path / "dice.csv").read_text().splitlines()
-    assert rows[0] == "case,class,dice"
-    assert [row.rpartition(",")[0] for row in rows[1:]] == [
+    assert ended.out.endswith("Per case and class: scores.csv\n")
+    rows = (tmp_path / "scores.csv").read_text().splitlines()
+    assert rows[0] == "case,class,dice,nsd,hd95"
+    assert [row.rsplit(",", 3)[0] for row in rows[1:]] == [
         f"case_00{case},class{index}" for case in (2, 4) for index in (1, 2)
     ]
     again = voxtune("evaluate", model, small_dataset, "--cases", "split.json")
     assert again == Ended(
-        code=2, out="", err="error: dice.csv exists already: nothing was written; choose another --output\n"
+        code=2, out="", err="error: scores.csv exists already: nothing was written; choose another --output\n"
     )
 
 
@@ -228,12 +228,13 @@ def test_evaluating_what_memory_does_not_hold(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("trainables.segmenter.segment", fail)
+    monkeypatch.setattr("trainables.predictor.probabilities", fail)
+    (tmp_path / "cases.txt").write_text("case_001")
     image = small_dataset / "imagesTr" / "case_001.nii.gz"
-    assert voxtune("evaluate", model, small_dataset, "--device", "cpu") == Ended(
+    assert voxtune("evaluate", model, small_dataset, "--cases", "cases.txt", "--device", "cpu") == Ended(
         code=1, out="", err=f"error: {image}: does not fit into memory\n"
     )
-    assert not (tmp_path / "dice.csv").exists()
+    assert not (tmp_path / "scores.csv").exists()
 
 
 def test_a_full_disk_is_told(
@@ -244,7 +245,7 @@ def test_a_full_disk_is_told(
 
     monkeypatch.setattr("pandas.DataFrame.to_csv", fail)
     assert voxtune("evaluate", model, small_dataset, "--device", "cpu") == Ended(
-        code=1, out="", err="error: dice.csv: No space left on device\n"
+        code=1, out="", err="error: scores.csv: No space left on device\n"
     )
 
 
@@ -253,7 +254,7 @@ def test_evaluating_on_a_device_that_is_not_there(
 ) -> None:
     refused = Ended(code=2, out="", err="error: device: must be cpu, cuda or one GPU such as cuda:1, got 'gpu'\n")
     assert voxtune("evaluate", model, small_dataset, "--device", "gpu") == refused
-    assert not (tmp_path / "dice.csv").exists()
+    assert not (tmp_path / "scores.csv").exists()
 
 
 def test_phantom_tells_its_progress(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

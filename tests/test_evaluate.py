@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trainables.errors import DatasetError
 from tuner.errors import OutputError
-from tuner.evaluate import dice_table, evaluate_model, summarise
+from tuner.evaluate import evaluate_model, score_table, summarise
 
 SCORES = pd.DataFrame(
     {
@@ -44,7 +44,7 @@ def test_one_class_is_its_own_mean() -> None:
 def shown(scores: pd.DataFrame) -> list[str]:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(dice_table(scores))
+        console.print(score_table(scores))
     return [" ".join(line.split()) for line in capture.get().splitlines()]
 
 
@@ -59,7 +59,7 @@ def test_table() -> None:
 def test_one_case_has_no_spread() -> None:
     assert shown(SCORES[SCORES["case"] == "a"])[:3] == [
         "Dice of 1 case",
-        "class mean ± sd median worst case",
+        "class mean median worst case",
         "left 0.5000 0.5000 0.5000 a",
     ]
 

@@ -8,15 +8,16 @@ import pytest
 import torch
 from make_data import blob_case, write_dataset, write_nifti
 
-from trainables import prediction, segmenter
+from trainables import prediction, predictor
 from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.fingerprint import take_fingerprint
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
-from trainables.prediction import CaseScore, evaluate_dataset, predict_file, predict_files
+from trainables.prediction import predict_files
 from trainables.preprocessing import plan_preprocessing
 from trainables.protocol import Budget, Evaluation
+from trainables.scoring import CaseScore, evaluate_dataset
 from trainables.segmentation import SegmentationRun
 from trainables.targets import Targets, plan_targets
 from trainables.volumes import prepare_volumes
@@ -67,16 +68,21 @@ def voxels_of(path: Path) -> np.ndarray:
     return np.asarray(image.dataobj)
 
 
+def predict_one(model: Model, image: Path, folder: Path) -> Path:
+    (written,) = predict_files([model], [image], folder).written
+    return written
+
+
 def plain_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 2 * np.logical_and(prediction, truth).sum() / (prediction.sum() + truth.sum())
 
 
 def test_dice_agrees_with_plain_numpy_on_the_written_files(model: Model, dataset: Dataset, tmp_path: Path) -> None:
-    rows = evaluate_dataset(model, dataset)
+    rows = evaluate_dataset([model], dataset)
     assert [(row.case, row.target) for row in rows] == [
         (case.name, target) for case in dataset.cases for target in ("class1", "class2")
     ]
-    outcome = predict_files(model, [case.image for case in dataset.cases], tmp_path)
+    outcome = predict_files([model], [case.image for case in dataset.cases], tmp_path)
     for case, written in zip(dataset.cases, outcome.written, strict=True):
         predicted, truth = voxels_of(written), voxels_of(case.label)
         for value in (1, 2):
@@ -88,7 +94,7 @@ def test_dice_agrees_with_plain_numpy_on_the_written_files(model: Model, dataset
 
 def test_validation_scores_come_out_again(trained: tuple[Model, Evaluation], dataset: Dataset) -> None:
     model, evaluation = trained
-    rows = evaluate_dataset(model, dataset, ["case_005", "case_004"])
+    rows = evaluate_dataset([model], dataset, ["case_005", "case_004"])
     assert rows == [
         CaseScore(case=case, target=target, dice=dice)
         for case in ("case_005", "case_004")
@@ -106,7 +112,7 @@ def test_label_has_the_images_grid_and_header(model: Model, tmp_path: Path) -> N
     file.header["descrip"] = b"scanner 7"
     file.header["cal_max"] = 120
     nib.save(file, tmp_path / "image.nii.gz")
-    output = predict_file(model, tmp_path / "image.nii.gz", tmp_path / "deep" / "label.nii.gz")
+    output = predict_one(model, tmp_path / "image.nii.gz", tmp_path / "very" / "deep")
     label: Any = nib.load(output)
     source: Any = nib.load(tmp_path / "image.nii.gz")
     assert label.shape == image.shape
@@ -122,7 +128,7 @@ def test_label_has_the_images_grid_and_header(model: Model, tmp_path: Path) -> N
     assert label.header["cal_max"] == 0
     assert label.dataobj.slope == 1
     assert label.dataobj.inter == 0
-    assert [path.name for path in output.parent.iterdir()] == ["label.nii.gz"]
+    assert [path.name for path in output.parent.iterdir()] == ["image.nii.gz"]
 
 
 def test_orientation_of_the_file_does_not_matter(model: Model, dataset: Dataset, tmp_path: Path) -> None:
@@ -130,10 +136,8 @@ def test_orientation_of_the_file_does_not_matter(model: Model, dataset: Dataset,
     turn = nib.orientations.axcodes2ornt("SAL")
     turned = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), turn))
     nib.save(turned, tmp_path / "turned.nii")
-    predict_file(model, tmp_path / "turned.nii", tmp_path / "label.nii.gz")
-    predict_file(model, dataset.cases[0].image, tmp_path / "straight.nii.gz")
-    label: Any = nib.load(tmp_path / "label.nii.gz")
-    straight: Any = nib.load(tmp_path / "straight.nii.gz")
+    label: Any = nib.load(predict_one(model, tmp_path / "turned.nii", tmp_path / "labels"))
+    straight: Any = nib.load(predict_one(model, dataset.cases[0].image, tmp_path / "labels"))
     assert nib.aff2axcodes(label.affine) == ("S", "A", "L")
     expected = nib.as_closest_canonical(straight)
     np.testing.assert_array_equal(nib.as_closest_canonical(label).get_fdata(), expected.get_fdata())
@@ -143,11 +147,11 @@ def test_orientation_of_the_file_does_not_matter(model: Model, dataset: Dataset,
 def test_resampled_and_merged_targets_come_back_in_file_values(dataset: Dataset, tmp_path: Path) -> None:
     merged = Targets(names=("all",), members=((2, 1),), regions=False)
     model, evaluation = train(dataset, tmp_path, targets=merged, spacing=(1.5, 1.5, 1.5))
-    outcome = predict_files(model, [dataset.cases[4].image], tmp_path / "out")
+    outcome = predict_files([model], [dataset.cases[4].image], tmp_path / "out")
     label = voxels_of(outcome.written[0])
     assert label.shape == voxels_of(dataset.cases[4].label).shape == (20, 24, 18)
     assert set(np.unique(label)) == {0, 2}
-    (row,) = evaluate_dataset(model, dataset, ["case_005"])
+    (row,) = evaluate_dataset([model], dataset, ["case_005"])
     assert row.dice == pytest.approx(plain_dice(label > 0, voxels_of(dataset.cases[4].label) > 0), abs=1e-6)
     # On the file's finer voxels the same prediction scores about the same.
     assert row.dice == pytest.approx(evaluation.cases["case_005"]["all"], abs=0.1)
@@ -156,9 +160,9 @@ def test_resampled_and_merged_targets_come_back_in_file_values(dataset: Dataset,
 def test_regions_are_scored_as_they_are_written(dataset: Dataset, tmp_path: Path) -> None:
     regions = plan_targets(dataset.labels, {"whole": [1, 2], "core": 2}, regions=True)
     model, _ = train(dataset, tmp_path, targets=regions)
-    outcome = predict_files(model, [dataset.cases[0].image], tmp_path / "out")
+    outcome = predict_files([model], [dataset.cases[0].image], tmp_path / "out")
     label, truth = voxels_of(outcome.written[0]), voxels_of(dataset.cases[0].label)
-    whole, core = evaluate_dataset(model, dataset, ["case_001"])
+    whole, core = evaluate_dataset([model], dataset, ["case_001"])
     assert whole.dice == pytest.approx(plain_dice(label > 0, truth > 0), abs=1e-6)
     assert core.dice == pytest.approx(plain_dice(label == 2, truth == 2), abs=1e-6)
 
@@ -175,7 +179,7 @@ def test_four_dimensions_give_a_label_of_three(model: Model, tmp_path: Path) -> 
     )
     image, _ = blob_case(1, channels=2)
     write_nifti(tmp_path / "image.nii.gz", image)
-    label: Any = nib.load(predict_file(two, tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"))
+    label: Any = nib.load(predict_one(two, tmp_path / "image.nii.gz", tmp_path / "labels"))
     assert label.shape == (20, 24, 18)
     assert label.header["dim"].tolist() == [3, 20, 24, 18, 1, 1, 1, 1]
 
@@ -187,7 +191,7 @@ def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path:
     broken.write_bytes(good.read_bytes()[:1000])
     seen: list[tuple[int, int]] = []
     outcome = predict_files(
-        model,
+        [model],
         [wrong, broken, good],
         tmp_path / "out",
         progress=lambda done, total: seen.append((done, total)),
@@ -201,29 +205,18 @@ def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path:
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_nothing_is_computed_where_an_image_is_missing(
-    model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prediction, "Predictor", None)
-    for missing, problem in ((tmp_path / "none.nii", "no such file"), (tmp_path, "is a folder; name the images in it")):
-        with pytest.raises(DatasetError) as caught:
-            predict_files(model, [dataset.cases[0].image, missing], tmp_path / "out")
-        assert str(caught.value) == f"{missing}: {problem}; nothing was computed"
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_output_folder_that_is_a_file(model: Model, dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(TrainableError, match="out: can't be made a folder: File exists; choose another output"):
-        predict_files(model, [dataset.cases[0].image], tmp_path / "out")
+        predict_files([model], [dataset.cases[0].image], tmp_path / "out")
 
 
 def test_a_device_that_is_not_there(model: Model, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="device: must be cpu, cuda or one GPU such as cuda:1, got 'tpu'"):
-        predict_files(model, [dataset.cases[0].image], tmp_path / "out", device="tpu")
+        predict_files([model], [dataset.cases[0].image], tmp_path / "out", device="tpu")
     assert not (tmp_path / "out").exists()
     with pytest.raises(SettingError, match="got 'tpu'"):
-        evaluate_dataset(model, dataset, device="tpu")
+        evaluate_dataset([model], dataset, device="tpu")
 
 
 @pytest.mark.parametrize(
@@ -236,11 +229,11 @@ def test_memory_that_runs_out_is_one_images_failure(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(segmenter, "segment", fail)
-    outcome = predict_files(model, [dataset.cases[0].image], tmp_path)
+    monkeypatch.setattr(predictor, "probabilities", fail)
+    outcome = predict_files([model], [dataset.cases[0].image], tmp_path)
     assert outcome.failed == {dataset.cases[0].image: "does not fit into memory"}
     with pytest.raises(PredictionError) as raised:
-        evaluate_dataset(model, dataset, ["case_002"])
+        evaluate_dataset([model], dataset, ["case_002"])
     assert str(raised.value) == f"{dataset.cases[1].image}: does not fit into memory"
 
 
@@ -248,23 +241,10 @@ def test_nothing_is_computed_where_a_label_exists(
     model: Model, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction, "Predictor", None)
-    images = [case.image for case in dataset.cases]
-    for name in ("case_002.nii.gz", "case_004.nii.gz"):
-        (tmp_path / name).write_text("mine")
-    with pytest.raises(TrainableError) as caught:
-        predict_files(model, images, tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path / 'case_002.nii.gz'}: exists already (and 1 more); nothing was computed, choose another output"
-    )
-    with pytest.raises(TrainableError, match=r"case_004\.nii\.gz: exists already; nothing"):
-        predict_file(model, images[0], tmp_path / "case_004.nii.gz")
+    (tmp_path / "case_002.nii.gz").write_text("mine")
+    with pytest.raises(TrainableError, match=r"case_002\.nii\.gz: exists already; nothing was computed"):
+        predict_files([model], [case.image for case in dataset.cases], tmp_path)
     assert (tmp_path / "case_002.nii.gz").read_text() == "mine"
-    same = [images[0], dataset.cases[0].label]
-    with pytest.raises(
-        TrainableError, match=r"labelsTr/case_001.* would overwrite that of .*imagesTr/case_001\.nii\.gz"
-    ):
-        predict_files(model, same, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -279,9 +259,9 @@ def test_data_sets_that_do_not_fit(
     model: Model, dataset: Dataset, changes: dict[str, Any], names: list[str] | None, message: str
 ) -> None:
     with pytest.raises(DatasetError, match=message):
-        evaluate_dataset(model, replace(dataset, **changes), names)
+        evaluate_dataset([model], replace(dataset, **changes), names)
 
 
 def test_a_precision_that_the_device_lacks_becomes_fp32(model: Model, dataset: Dataset) -> None:
     half = replace(model, training={**model.training, "precision": "fp16"})
-    assert evaluate_dataset(half, dataset, ["case_001"]) == evaluate_dataset(model, dataset, ["case_001"])
+    assert evaluate_dataset([half], dataset, ["case_001"]) == evaluate_dataset([model], dataset, ["case_001"])

@@ -50,8 +50,7 @@ class Augmentation:
     """To each channel is added Gaussian noise, its standard deviation uniform from 0 to this."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.flips, str) or set(self.flips) - set(AXES) or len(set(self.flips)) < len(self.flips):
-            raise SettingError(f"flips: must be different letters out of {AXES}, or empty, got {self.flips!r}")
+        check_flips(self.flips)
         if not 0 <= self.rotations <= 1:
             raise SettingError(f"rotations: is a probability, from 0 to 1, got {self.rotations:g}")
         if not 0 <= self.tilt <= 180:
@@ -95,6 +94,12 @@ class Augmentation:
             noise = torch.randn(image.shape, generator=generator, device=image.device)
             image.addcmul_(noise, each_channel(0, self.noise))
         return image, label
+
+
+def check_flips(flips: str) -> None:
+    """Raises SettingError unless `flips` names axes, each once, or none."""
+    if not isinstance(flips, str) or set(flips) - set(AXES) or len(set(flips)) < len(flips):
+        raise SettingError(f"flips: must be different letters out of {AXES}, or empty, got {flips!r}")
 
 
 def rotation_planes(spacing: Sequence[float], patch_size: Sequence[int]) -> tuple[tuple[int, int], ...]:

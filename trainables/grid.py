@@ -1,7 +1,7 @@
 """The way from a file's voxels to the network's voxels, and back.
 
 file (any orientation) ── orient ──► RAS ── crop ──► non-empty box ── resample ──► network's voxels
-                       ◄── orient ── RAS ◄── pad ───                ◄── resample ──
+                       ◄── orient ── RAS ◄── pad ───                ◄── `trainables.merging` ──
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +11,9 @@ import nibabel as nib
 import numpy as np
 
 from trainables.resampling import Shape, Spacing, image_orders, resample_image, resample_label, resampled_shape
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""First voxel and end along each axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,8 @@ class Grid:
     spacing: Spacing
     """mm between the file's voxels along the RAS axes."""
 
-    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-    """First voxel and end of what is kept along the RAS axes."""
+    box: Box
+    """What is kept, along the RAS axes."""
 
     target_spacing: Spacing
     """mm between the network's voxels, up to the rounding of `shape` to whole voxels."""
@@ -101,18 +104,15 @@ class Grid:
         """A cropped, encoded `label` (X, Y, Z) uint8 on the network's voxels."""
         return resample_label(label, self.shape)
 
+    def restore(self, label: np.ndarray) -> np.ndarray:
+        """An encoded `label` (X, Y, Z) uint8 of the box, on all of the file's voxels along its own axes.
 
-def restore_label(label: np.ndarray, grid: Grid) -> np.ndarray:
-    """An encoded `label` (X, Y, Z) uint8 on the network's voxels, back on the file's: (X, Y, Z) along its own axes.
-
-    Orientation and crop come back exactly, and what was cut off is background. Where the file was resampled, the value
-    with most weight among the linear neighbours wins.
-    """
-    if label.shape != grid.shape:
-        raise AssertionError(f"a label of shape {label.shape} does not lie on a grid of shape {grid.shape}")
-    oriented = np.zeros([grid.file_shape[axis] for axis in grid.axes], np.uint8)
-    grid.crop(oriented)[...] = resample_label(np.ascontiguousarray(label), grid.cropped_shape)
-    return np.ascontiguousarray(grid.orient_back(oriented))
+        Exactly: what was cut off is background.
+        """
+        assert label.shape == self.cropped_shape, f"label {label.shape}, box {self.cropped_shape}"
+        oriented = np.zeros([self.file_shape[axis] for axis in self.axes], np.uint8)
+        self.crop(oriented)[...] = label
+        return np.ascontiguousarray(self.orient_back(oriented))
 
 
 def _ends(filled: np.ndarray) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 """From volumes to their segmentations: sliding windows, and the largest component of each class."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ _SIGMA = 0.125
 
 _LEAST_WEIGHT = 1e-3
 _FLOAT = 4
+_SLAB = 2**24  # numbers
+
+Result = TypeVar("Result")
 
 
 def segment(
@@ -47,18 +51,58 @@ def segment(
 
     Raises SettingError for an `overlap` outside 0 to 1.
     """
-    found: list[NDArray[np.uint8]] = []
-    with _inference(network):
-        volumes = (_Volume(image, window, overlap, device) for image in images)
-        for batch in _batches(volumes, at_once):
-            crops = torch.stack([volume.crop(start) for volume, start in batch])
-            for (volume, start), logits in zip(batch, _forward(network, crops, precision), strict=True):
-                volume.add(start, logits)
-                if start == volume.starts[-1]:
-                    found.append(_encode(volume.logits(), targets).cpu().numpy())
-            # A large volume is gone before the next one's first windows go through the network.
-            del batch, crops, volume, logits
+    return _each(
+        network,
+        images,
+        lambda volume: encode(volume.logits(), targets).cpu().numpy(),
+        window=window,
+        device=device,
+        precision=precision,
+        overlap=overlap,
+        at_once=at_once,
+    )
+
+
+def probabilities(
+    network: nn.Module,
+    image: Image,
+    *,
+    window: Window,
+    targets: Targets,
+    device: torch.device | str,
+    precision: Precision,
+    overlap: float = 0.25,
+    at_once: int = 1,
+) -> Tensor:
+    """How probable `network` finds each channel of `targets` in a preprocessed image: (K, X, Y, Z) in fp32.
+
+    Windows as in `segment`, of whose logits this is the softmax, or the sigmoid where `targets` are regions. It lies on
+    the device where there is room. Raises SettingError as `segment` does.
+    """
+    (found,) = _each(
+        network,
+        [image],
+        lambda volume: volume.probabilities(regions=targets.regions),
+        window=window,
+        device=device,
+        precision=precision,
+        overlap=overlap,
+        at_once=at_once,
+    )
     return found
+
+
+def encode(scores: Tensor, targets: Targets, *, threshold: float = 0.0) -> Tensor:
+    """Scores (K, X, Y, Z) to uint8: the index of the highest, or a bit for each region whose score is past `threshold`.
+
+    The scores of a voxel may have any positive factor in common; `threshold` is 0 for logits, 1/2 for probabilities.
+    """
+    if not targets.regions:
+        return scores.max(0).indices.to(torch.uint8)  # the same as argmax, in a tenth of the time on a CPU
+    encoded = torch.zeros(scores.shape[1:], dtype=torch.uint8, device=scores.device)
+    for index, of_region in enumerate(scores):
+        encoded |= (of_region > threshold).to(torch.uint8) << index
+    return encoded
 
 
 def keep_largest_component(encoded: NDArray[np.uint8], targets: Targets) -> NDArray[np.uint8]:
@@ -74,6 +118,32 @@ def keep_largest_component(encoded: NDArray[np.uint8], targets: Targets) -> NDAr
         dropped = _all_but_largest(members)
         cleaned[dropped] = cleaned[dropped] & ~bit if targets.regions else 0
     return cleaned
+
+
+def _each(
+    network: nn.Module,
+    images: Iterable[Image],
+    finish: Callable[["_Volume"], Result],
+    *,
+    window: Window,
+    device: torch.device | str,
+    precision: Precision,
+    overlap: float,
+    at_once: int,
+) -> list[Result]:
+    """What `finish` makes of each image once all its windows went through the network."""
+    found = []
+    with _inference(network):
+        volumes = (_Volume(image, window, overlap, device) for image in images)
+        for batch in _batches(volumes, at_once):
+            crops = torch.stack([volume.crop(start) for volume, start in batch])
+            for (volume, start), logits in zip(batch, _forward(network, crops, precision), strict=True):
+                volume.add(start, logits)
+                if start == volume.starts[-1]:
+                    found.append(finish(volume))
+            # A large volume is gone before the next one's first windows go through the network.
+            del batch, crops, volume, logits
+    return found
 
 
 @contextmanager
@@ -132,6 +202,25 @@ class _Volume:
         assert self._logits is not None
         return self._logits[(slice(None), *self._inside)]
 
+    def probabilities(self, *, regions: bool) -> Tensor:
+        """(K, X, Y, Z) of the image without its padding, in fp32. The logits are gone then: they lie in their place."""
+        logits = self.logits()
+        whole = len(self.starts) == 1
+        weights = None if whole else self._weight_sums(logits.device)[self._inside]
+        rows = max(1, _SLAB // max(1, logits[:, 0].numel()))  # slab by slab: a second array as large may not fit
+        for first in range(0, logits.shape[1], rows):
+            slab = logits[:, first : first + rows]
+            if weights is not None:
+                slab /= weights[first : first + rows]
+            slab.copy_(slab.sigmoid() if regions else slab.softmax(0))
+        return logits
+
+    def _weight_sums(self, device: torch.device) -> Tensor:
+        sums = torch.zeros(self._image.shape[1:], device=device)
+        for start in self.starts:
+            sums[_box(start, self._window)[1:]] += _weights(self._window, device)
+        return sums
+
 
 def _room_for(size: int, device: torch.device) -> torch.device:
     """Where `size` bytes are put: on the device, unless they would fill more than half of what is free there."""
@@ -185,16 +274,6 @@ def _weights(window: Window, device: torch.device) -> Tensor:
     """(X, Y, Z), from about 1 in the middle of the window to `_LEAST_WEIGHT` in its corners."""
     x, y, z = (torch.exp(-(((torch.arange(size) - (size - 1) / 2) / (_SIGMA * size)) ** 2) / 2) for size in window)
     return (x[:, None, None] * y[:, None] * z).clamp(min=_LEAST_WEIGHT).to(device)
-
-
-def _encode(logits: Tensor, targets: Targets) -> Tensor:
-    """(K, X, Y, Z) logits to uint8 class indices, or bit masks of the regions more likely than not."""
-    if not targets.regions:
-        return logits.max(0).indices.to(torch.uint8)  # the same as argmax, in a tenth of the time on a CPU
-    encoded = torch.zeros(logits.shape[1:], dtype=torch.uint8, device=logits.device)
-    for index, of_region in enumerate(logits):
-        encoded |= (of_region > 0).to(torch.uint8) << index
-    return encoded
 
 
 def _all_but_largest(members: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,21 +1,20 @@
 """A trained model and all that is needed to use it, as one file that may come from anyone.
 
-The file is torch's zip archive of tensors and plain types. It is read without unpickling objects, and everything in it
-is checked before it is used.
+The file is torch's zip archive of tensors and plain types (`trainables.archive`). Everything in it is checked before it
+is used. A folder of such files is an ensemble.
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from trainables.archive import read_archive
 from trainables.errors import ModelFileError, SettingError
 from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.preprocessing import PreprocessingPlan
@@ -154,7 +153,7 @@ def save_model(path: Path, model: Model) -> None:
 
 def load_model(path: Path) -> Model:
     """The model in `path`, its weights on the CPU. Raises ModelFileError naming the file and what is wrong with it."""
-    content = _read(path)
+    content = read_archive(path)
     try:
         _check_keys(content)
         return Model(
@@ -171,32 +170,31 @@ def load_model(path: Path) -> Model:
         raise ModelFileError(f"{path}: not a model that this version can use: {error}") from error
 
 
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file:
-            started_whole = file.read(2) == b"PK"
-        if not zipfile.is_zipfile(path):
-            what = "ends too early: copied or written only in part?" if started_whole else "not a voxtune model"
-            raise ModelFileError(f"{path}: {what}")
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                # torch would inflate them: a small file could fill the memory
-                raise ModelFileError(f"{path}: has compressed entries, which torch never writes; not a voxtune model")
-            damaged = archive.testzip()  # torch itself does not compare checksums
-        if damaged is not None:
-            raise ModelFileError(f"{path}: damaged: the checksum of {damaged!r} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:
-        raise ModelFileError(
-            f"{path}: holds Python objects, which could run code when loaded; a voxtune model holds tensors and plain "
-            "types only"
-        ) from None
-    except ModelFileError:
-        raise
-    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError, ValueError) as error:
-        raise ModelFileError(f"{path}: not a voxtune model: {str(error).splitlines()[0]}") from None
+def load_models(path: Path) -> tuple[Model, ...]:
+    """The model in the file `path`, or the members of an ensemble: all `*.pt` in the folder `path`, by name.
+
+    Members may differ in network and preprocessing. Raises ModelFileError as `load_model` does, for a folder without
+    models, and where members have not the same targets and channels.
+    """
+    if not path.is_dir():
+        return (load_model(path),)
+    files = sorted(file for file in path.glob("*.pt") if not file.name.startswith("."))
+    if not files:
+        raise ModelFileError(f"{path}: holds no model, no file *.pt")
+    models = tuple(load_model(file) for file in files)
+    first = models[0]
+    for file, model in zip(files, models, strict=True):
+        if model.targets != first.targets:
+            raise ModelFileError(
+                f"{file}: finds {_found_by(model)}, and {files[0].name} {_found_by(first)}; members of an ensemble "
+                "have the same targets"
+            )
+        if model.modalities != first.modalities:
+            raise ModelFileError(
+                f"{file}: takes the channels {', '.join(model.modalities)}, and {files[0].name} "
+                f"{', '.join(first.modalities)}; members of an ensemble have the same"
+            )
+    return models
 
 
 def _check_keys(content: Any) -> None:
@@ -232,3 +230,11 @@ def _plain(value: Any, key: str) -> Any:
 
 def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {'x'.join(map(str, tensor.shape)) or 'scalar'}"
+
+
+def _found_by(model: Model) -> str:
+    targets = model.targets
+    named = zip(targets.names, targets.members, strict=True)
+    return f"{'regions' if targets.regions else 'classes'} " + ", ".join(
+        f"{name} ({'+'.join(map(str, values))})" for name, values in named
+    )

@@ -1,7 +1,8 @@
-"""Uses a model: labels images that were never seen, and scores it on cases whose labels are known."""
+"""Labels files: a batch of images, each into a label file of its own, whatever becomes of the others."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from trainables.decathlon import Dataset
-from trainables.dice import dice_score
-from trainables.errors import DatasetError, PredictionError, TrainableError
-from trainables.grid import restore_label
+from trainables.errors import DatasetError, TrainableError
+from trainables.image_files import label_files
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
-from trainables.preprocessing import preprocess_image
-from trainables.segmenter import Segmenter
-from trainables.volume_file import read_case, read_image
-from trainables.volumes import compact
+from trainables.predictor import Predictor, Prepared
+from trainables.volume_file import read_image
 
 Progress = Callable[[int, int], None]
 """Told how many files or cases are done, and how many there are."""
@@ -34,154 +31,67 @@ class PredictionOutcome:
     failed: Mapping[Path, str]
     """Of each image that gave none, what was wrong with it."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class CaseScore:
-    """How well one class or region of one case was found."""
-
-    case: str
-    target: str
-    dice: float
-    """0 to 1, in the voxels of the case's own file; `trainables.dice` says what an absent class scores."""
-
-
-class Predictor:
-    """A model on a device, ready to label images."""
-
-    def __init__(self, model: Model, device: str | None = None) -> None:
-        """`device` as in `choose_device`: by default the GPU where there is one. Raises SettingError."""
-        self.model = model
-        self._segment = Segmenter(model, device)
-
-    def label(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """The label (X, Y, Z), with the values of the training data's files, of `image` (C, X, Y, Z) with `affine`."""
-        preprocessed, grid = preprocess_image(image, affine, self.model.plan)
-        encoded = self._segment(compact(preprocessed))  # as training and validation see their volumes
-        return self.model.targets.decode(restore_label(encoded, grid))
-
-    def label_file(self, image: Path, output: Path) -> None:
-        """Label the NIfTI file `image` and write `output`: integers in the image's own grid, affine and header.
-
-        Raises DatasetError where the image can't be read or has other channels than the model, and OSError where the
-        output can't be written. Whatever happens, `output` is whole or not there.
-        """
-        array, affine = read_image(image)
-        modalities = self.model.modalities
-        if len(array) != len(modalities):
-            raise DatasetError(
-                f"{image}: has {len(array)} channels, the model was trained on {len(modalities)} "
-                f"({', '.join(modalities)})"
-            )
-        _write_label(self.label(array, affine), like=image, path=output)
-
-
-def predict_file(model: Model, image: Path, output: Path, *, device: str | None = None) -> Path:
-    """Label one image, as `Predictor.label_file` does. Raises TrainableError if `output` exists already."""
-    _refuse_existing([output])
-    predictor = Predictor(model, device)
-    _make_folder(output.parent)
-    predictor.label_file(image, output)
-    return output
+    interrupted: bool = False
+    """Whether Ctrl-C came before all were done."""
 
 
 def predict_files(
-    model: Model, images: Sequence[Path], folder: Path, *, device: str | None = None, progress: Progress | None = None
+    models: Sequence[Model],
+    images: Sequence[Path],
+    folder: Path,
+    *,
+    device: str | None = None,
+    flips: str = "",
+    overwrite: bool = False,
+    progress: Progress = lambda done, of: None,
 ) -> PredictionOutcome:
-    """Label `images`, each into `folder` under its own name with `.nii.gz`. An image that fails holds up no other.
+    """Label `images`, each into `folder` under its own name with `.nii.gz`: integers in the image's grid and header.
 
-    Raises TrainableError before anything is computed if an image is missing, a label exists already, two images have
-    the same name, or the device is not there.
+    Args:
+        models: one, or an ensemble (`load_models`).
+        device: as in `choose_device`.
+        flips: as in `Predictor`.
+        overwrite: whether labels that are there already are replaced.
+
+    An image that fails holds up no other. What an interruption finds written stays, and each file is whole or not
+    there. Raises TrainableError before anything is computed if a label exists already, would take an image's place, or
+    can't be written there, or if the device is not there.
     """
-    outputs: dict[Path, Path] = {}
-    for image in images:
-        if not image.is_file():
-            what = "is a folder; name the images in it" if image.is_dir() else "no such file"
-            raise DatasetError(f"{image}: {what}; nothing was computed")
-        output = folder / f"{image.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz"
-        if output in outputs:
-            raise TrainableError(f"{image}: its label would overwrite that of {outputs[output]}; predict them apart")
-        outputs[output] = image
-    _refuse_existing(outputs)
-    predictor = Predictor(model, device)
+    outputs = label_files(images, folder, overwrite=overwrite)
+    predictor = Predictor(models, device=device, flips=flips)
     _make_folder(folder)
-    written, failed = [], {}
-    for done, (output, image) in enumerate(outputs.items(), start=1):
-        try:
-            predictor.label_file(image, output)
-            written.append(output)
-        except TrainableError as error:
-            failed[image] = str(error).removeprefix(f"{image}: ")
-        except Exception as error:
-            if is_out_of_memory(error):
-                failed[image] = "does not fit into memory"
-            elif isinstance(error, OSError):
-                failed[image] = f"its label {output} can't be written: {error.strerror}"
-            else:
-                raise
-        if progress is not None:
-            progress(done, len(outputs))
+    written: list[Path] = []
+    failed: dict[Path, str] = {}
+    try:
+        for image, prepared in _read_ahead(predictor, list(outputs)):
+            try:
+                write_label(predictor.segment(prepared.result()), like=image, path=outputs[image])
+                written.append(outputs[image])
+            except Exception as error:
+                failed[image] = _problem(error, image, outputs[image])
+            del prepared  # a large image is gone before the next one is waited for
+            progress(len(written) + len(failed), len(outputs))
+    except KeyboardInterrupt:
+        return PredictionOutcome(written=tuple(written), failed=failed, interrupted=True)
     return PredictionOutcome(written=tuple(written), failed=failed)
 
 
-def evaluate_dataset(
-    model: Model,
-    dataset: Dataset,
-    names: Iterable[str] | None = None,
-    *,
-    device: str | None = None,
-    progress: Progress | None = None,
-) -> list[CaseScore]:
-    """Dice of `model` on the cases `names` (default: all) of `dataset`, one row a case and target, in that order.
-
-    What is scored is what `predict_files` would write, voxel by voxel of the case's own file. Raises DatasetError for
-    an unknown case, a file that breaks a rule, other channels than the model's, or labels that the data set lacks;
-    PredictionError where memory does not hold a case.
-    """
-    known = {case.name: case for case in dataset.cases}
-    names = list(known if names is None else names)
-    if unknown := [name for name in names if name not in known]:
-        raise DatasetError(f"{dataset.root}: has no case {unknown[0]!r}")
-    if len(dataset.modalities) != len(model.modalities):
+def read_for(predictor: Predictor, image: Path) -> Prepared:
+    """The NIfTI file `image`, ready for the networks of `predictor`. Raises DatasetError where it does not fit them."""
+    array, affine = read_image(image)
+    modalities = predictor.modalities
+    if len(array) != len(modalities):
         raise DatasetError(
-            f"{dataset.root}: declares {len(dataset.modalities)} channels ({', '.join(dataset.modalities)}), "
-            f"the model was trained on {len(model.modalities)} ({', '.join(model.modalities)})"
+            f"{image}: has {len(array)} channels, the model was trained on {len(modalities)} ({', '.join(modalities)})"
         )
-    targets = model.targets
-    for target, values in zip(targets.names, targets.members, strict=True):
-        if missing := [value for value in values if value not in dataset.labels]:
-            raise DatasetError(f"{dataset.root}: declares no label {missing[0]}, which makes the model's {target}")
-    predictor = Predictor(model, device)
-    rows: list[CaseScore] = []
-    for done, name in enumerate(names, start=1):
-        try:
-            case = read_case(dataset, known[name])
-            predicted = predictor.label(case.image, case.affine)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise PredictionError(f"{known[name].image}: does not fit into memory") from error
-            raise
-        scores = dice_score(targets.encode(predicted), targets.encode(case.label), targets)
-        rows += [CaseScore(case=name, target=target, dice=dice) for target, dice in scores.items()]
-        if progress is not None:
-            progress(done, len(names))
-    return rows
+    return predictor.prepare(array, affine)
 
 
-def _refuse_existing(outputs: Iterable[Path]) -> None:
-    if existing := [output for output in outputs if output.exists()]:
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise TrainableError(f"{existing[0]}: exists already{more}; nothing was computed, choose another output")
+def write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
+    """Write `label` (X, Y, Z) with the header of the image `like`: its sform, qform, units and description.
 
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainableError(f"{folder}: can't be made a folder: {error.strerror}; choose another output") from None
-
-
-def _write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
-    """Write `label` (X, Y, Z) with the header of the image `like`: its sform, qform, units and description."""
+    Raises OSError where it can't be written. Whatever happens, `path` is whole or as it was.
+    """
     image: Any = nib.load(like)
     header = image.header.copy()
     header.set_data_shape(label.shape)
@@ -193,3 +103,35 @@ def _write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _read_ahead(predictor: Predictor, images: Sequence[Path]) -> Iterator[tuple[Path, Future[Prepared]]]:
+    """Each image with what `read_for` makes of it; the next one is read while the caller's device works on this one."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read_for, predictor, images[0])
+        for image, following in zip(images, [*images[1:], None], strict=True):
+            this = coming
+            if following is not None:
+                coming = reader.submit(read_for, predictor, following)
+            yield image, this
+            del this
+
+
+def _problem(error: Exception, image: Path, output: Path) -> str:
+    """What is wrong with `image`. Raises `error` again where that is our own mistake."""
+    if isinstance(error, TrainableError):
+        return str(error).removeprefix(f"{image}: ")
+    if is_out_of_memory(error):
+        return "does not fit into memory"
+    if isinstance(error, OSError):
+        return f"its label {output} can't be written: {error.strerror or error}"
+    raise error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainableError(f"{folder}: can't be made a folder: {error.strerror}; choose another output") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TrainableError(f"{folder}: is not writable; nothing was computed, choose another output")

@@ -11,12 +11,22 @@ app = typer.Typer()
 
 PANEL = "Models"
 
-DICE_FILE = Path("dice.csv")
+SCORES_FILE = Path("scores.csv")
 
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="cpu, cuda or e.g. cuda:1; by default the GPU if there is one.")
 ]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model.pt.")]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model.pt, or a folder of models (*.pt) to average: an ensemble.")
+]
+Flips = Annotated[
+    str,
+    typer.Option(
+        metavar="AXES",
+        help="Average over images mirrored along these axes, letters of xyz (x: left-right); each doubles the time. "
+        "For models trained with such flips; never x where left and right are classes of their own.",
+    ),
+]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -30,14 +40,34 @@ def evaluate(
         Literal["train", "validation", "test"] | None,
         typer.Option(help="Which cases of a split.json; validation by default."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV file: Dice per case and class.")] = DICE_FILE,
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV file: scores per case and class.")] = SCORES_FILE,
+    surface: Annotated[bool, typer.Option(help="Compare surfaces too: NSD and HD95.")] = True,
+    tolerance: Annotated[
+        float,
+        typer.Option(metavar="MM", min=0, help="By how much surfaces may differ in NSD; the Decathlon has 1 to 7 mm."),
+    ] = 1.0,
+    flips: Flips = "",
     device: Device = None,
 ) -> None:
-    """Dice per case and class, in each case's own grid, as CSV and a summary."""
-    from tuner.evaluate import dice_table, evaluate_model
+    """Dice and surface distances per case and class, in each case's own grid, as CSV and a summary.
+
+    Dice is 1 where a class is rightly left out, 0 where it is in label or prediction only.
+
+    NSD, the normalised surface Dice, is the share of both surfaces that lies within the tolerance of the other.
+
+    HD95 is the 95th percentile of the distances between them, in mm.
+
+    Examples:
+
+      voxtune evaluate runs/heart/best/model.pt Task02_Heart --cases runs/heart/split.json --part test
+
+      voxtune evaluate models/ Task09_Spleen --tolerance 3 --flips yz
+    """
+    from tuner.evaluate import evaluate_model, score_table
     from tuner.view import View
 
     view = View(console)
+    failed: list[str] = []
     with view.preparing():
         scores = evaluate_model(
             model,
@@ -46,36 +76,62 @@ def evaluate(
             part=part,
             output=output,
             device=device,
+            flips=flips,
+            tolerance=tolerance if surface else None,
             progress=view.progress,
             tell=view.note,
+            on_failure=failed.append,
         )
-    console.print(dice_table(scores))
-    say(f"Per case and class: {output}")
+    for problem in failed:
+        complain(problem)
+    if len(scores):
+        console.print(score_table(scores, tolerance=tolerance if surface else None))
+        say(f"Per case and class: {output}")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=PANEL)
 def predict(
     model: ModelFile,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="NIfTI images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="NIfTI images, folders of them, or a folder with a dataset.json."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels, named as their images.")],
+    flips: Flips = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace labels that are there already.")] = False,
     device: Device = None,
 ) -> None:
-    """Label images: one NIfTI each, in the image's own grid."""
-    from trainables.model_file import load_model
+    """Label images: one NIfTI each, in the image's own grid.
+
+    Examples:
+
+      voxtune predict runs/heart/best/model.pt patient.nii.gz -o labels
+
+      voxtune predict models/ Task09_Spleen/imagesTs -o labels --flips yz
+    """
+    from trainables.image_files import find_images
+    from trainables.model_file import load_models
     from trainables.prediction import predict_files
     from tuner.view import View
 
+    images = find_images(inputs)
     view = View(console)
     with view.preparing():
         outcome = predict_files(
-            load_model(model),
+            load_models(model),
             images,
             output,
             device=device,
+            flips=flips,
+            overwrite=overwrite,
             progress=lambda done, of: view.progress("Predicting", done, of),
         )
     for path, problem in outcome.failed.items():
         complain(f"{path}: {problem}")
     say(f"{len(outcome.written)} of {len(images)} labels in {output}")
+    if outcome.interrupted:
+        raise typer.Exit(130)
     if outcome.failed:
         raise typer.Exit(1)

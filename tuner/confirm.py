@@ -87,11 +87,11 @@ def _evaluate(files: TrialFiles, model: str, dataset: str, cases: list[str]) -> 
     """Dice by case and class, in the cases' own grids."""
     from trainables.decathlon import read_dataset
     from trainables.model_file import load_model
-    from trainables.prediction import evaluate_dataset
+    from trainables.scoring import evaluate_dataset
 
     scores: dict[str, dict[str, float]] = {}
     with files.fetched(model) as path:
         trained = load_model(path)
-    for row in evaluate_dataset(trained, read_dataset(Path(dataset)), cases):
+    for row in evaluate_dataset([trained], read_dataset(Path(dataset)), cases):
         scores.setdefault(row.case, {})[row.target] = row.dice
     return scores

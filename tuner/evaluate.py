@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import DatasetError
@@ -14,6 +15,9 @@ from tuner.cells import cell
 from tuner.files import check_output, replace_file
 
 MEAN = "mean of the classes"
+
+SURFACE = ["nsd", "hd95"]
+"""Columns that there are where surfaces were compared."""
 
 SplitPart = Literal["train", "validation", "test"]
 
@@ -26,80 +30,131 @@ def evaluate_model(
     part: SplitPart | None = None,
     output: Path,
     device: str | None = None,
+    flips: str = "",
+    tolerance: float | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
     tell: Callable[[str], None] = lambda text: None,
+    on_failure: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Dice of `model` on cases of the data set in folder `dataset`, each in its own grid.
+    """Scores of `model` on cases of the data set in folder `dataset`, each in its own grid.
 
     Args:
+        model: a file, or a folder of them, an ensemble.
         cases: a file naming the cases, one a line, or a sweep's split.json; all cases by default.
         part: which cases of a split.json; validation by default.
         output: CSV file for what is returned.
         device: `cpu`, `cuda` or e.g. `cuda:1`; by default the GPU if there is one.
+        flips: axes along which images are mirrored, as in `Predictor`.
+        tolerance: mm by which surfaces may differ; None leaves surfaces out.
         tell: told where a label's name differs from the model's: that may be another organ.
+        on_failure: told what is wrong with a case that can't be scored, which is left out; by default it is raised.
 
-    Returns the columns case, class and dice. Raises DatasetError, ModelFileError, SettingError for the device, and
-    OutputError where `output` exists already: nothing has been computed then.
+    Returns the columns case, class and dice; with a tolerance nsd and hd95 (mm) too, the latter NaN (an empty cell of
+    the file) where a class is in the label or the prediction only. Raises DatasetError, ModelFileError, SettingError
+    for device, flips or tolerance, and OutputError where `output` exists already: nothing has been computed then.
     """
     check_output(output)
     data = read_dataset(dataset)
     names = _wanted(data, cases, part)
 
-    from trainables.model_file import load_model  # torch takes seconds to import
-    from trainables.prediction import evaluate_dataset
+    from trainables.model_file import load_models  # torch takes seconds to import
+    from trainables.scoring import evaluate_dataset
 
-    trained = load_model(model)
-    for target, values in zip(trained.targets.names, trained.targets.members, strict=True):
+    trained = load_models(model)
+    targets = trained[0].targets
+    for target, values in zip(targets.names, targets.members, strict=True):
         called = [data.labels[value] for value in values if value in data.labels]
         if len(values) == 1 and called not in ([], [target]):
             tell(f"{dataset}: calls label {values[0]} {called[0]}; the model was trained on it as {target}")
     rows = evaluate_dataset(
-        trained, data, names, device=device, progress=lambda done, of: progress("Evaluating", done, of)
+        trained,
+        data,
+        names,
+        device=device,
+        flips=flips,
+        tolerance=tolerance,
+        progress=lambda done, of: progress("Evaluating", done, of),
+        on_failure=on_failure,
     )
-    scores = pd.DataFrame([{"case": row.case, "class": row.target, "dice": row.dice} for row in rows])
-    replace_file(output, lambda path: scores.to_csv(path, index=False))
+    scores = pd.DataFrame(
+        [
+            {"case": row.case, "class": row.target, "dice": row.dice}
+            | ({"nsd": row.surface.nsd, "hd95": row.surface.hd95} if row.surface else {})
+            for row in rows
+        ],
+        columns=["case", "class", "dice", *([] if tolerance is None else SURFACE)],
+    ).astype(dict.fromkeys([] if tolerance is None else SURFACE, float))
+    if rows:
+        replace_file(output, lambda path: scores.to_csv(path, index=False))
     return scores
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     """One row a class, then MEAN, each case's mean over the classes, if there are several.
 
-    Columns: class; mean, sd (of the sample, NaN for one case) and median over the cases; worst, the lowest Dice, and
-    worst_case, whose it is.
+    Columns: class; mean, sd (of the sample, NaN for one case) and median of Dice over the cases; worst, the lowest
+    Dice, and worst_case, whose it is. Where surfaces were compared nsd and hd95, means over the cases that have one,
+    and no_hd95, how many have none.
     """
-    parts = {str(name): rows.set_index("case")["dice"] for name, rows in scores.groupby("class", sort=False)}
+    values = [column for column in ("dice", *SURFACE) if column in scores]
+    parts = {str(name): rows.set_index("case")[values] for name, rows in scores.groupby("class", sort=False)}
     if len(parts) > 1:
-        parts[MEAN] = scores.groupby("case", sort=False)["dice"].mean()
+        parts[MEAN] = scores.groupby("case", sort=False)[values].mean()
     return pd.DataFrame(
         [
             {
                 "class": name,
-                "mean": dice.mean(),
-                "sd": dice.std(),
-                "median": dice.median(),
-                "worst": dice.min(),
-                "worst_case": dice.idxmin(),
+                "mean": part["dice"].mean(),
+                "sd": part["dice"].std(),
+                "median": part["dice"].median(),
+                "worst": part["dice"].min(),
+                "worst_case": part["dice"].idxmin(),
             }
-            for name, dice in parts.items()
+            | {column: part[column].mean() for column in values[1:]}
+            | ({"no_hd95": int(part["hd95"].isna().sum())} if "hd95" in values else {})
+            for name, part in parts.items()
         ]
     )
 
 
-def dice_table(scores: pd.DataFrame) -> Table:
-    """The summary, for a terminal."""
+def score_table(scores: pd.DataFrame, *, tolerance: float | None = None) -> Table:
+    """The summary, for a terminal; `tolerance` is what `scores` were made with."""
     count = scores["case"].nunique()
     title = f"Dice of {count} cases" if count != 1 else "Dice of 1 case"
+    summary = summarise(scores)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("class")
-    for heading in ("mean ± sd", "median", "worst"):
+    for heading in ("mean ± sd" if count > 1 else "mean", "median", "worst"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("case")
-    for row in summarise(scores).to_dict("records"):
+    if "nsd" in summary:
+        table.add_column(f"NSD {tolerance:g} mm", justify="right", no_wrap=True)
+        table.add_column("HD95 mm", justify="right", no_wrap=True)
+        table.caption, table.caption_justify = _missing_note(scores), "left"
+    for row in summary.to_dict("records"):
         spread = f"{row['mean']:.4f} ± {row['sd']:.4f}" if count > 1 else f"{row['mean']:.4f}"
         style = "bold" if row["class"] == MEAN else ""
-        name, worst = cell(row["class"]), cell(row["worst_case"])
-        table.add_row(name, spread, f"{row['median']:.4f}", f"{row['worst']:.4f}", worst, style=style)
+        cells: list[Text | str] = [
+            cell(row["class"]),
+            spread,
+            f"{row['median']:.4f}",
+            f"{row['worst']:.4f}",
+            cell(row["worst_case"]),
+        ]
+        if "nsd" in row:
+            cells += [f"{row['nsd']:.4f}", "none" if pd.isna(row["hd95"]) else f"{row['hd95']:.2f}"]
+        table.add_row(*cells, style=style)
     return table
+
+
+def _missing_note(scores: pd.DataFrame) -> str | None:
+    missing = int(scores["hd95"].isna().sum())
+    if not missing:
+        return None
+    return (
+        f"{missing} of {len(scores)} have no HD95 and are not in its mean: the class is in the label or the prediction "
+        "only. Dice and NSD count them as 0."
+    )
 
 
 def _wanted(data: Dataset, file: Path | None, part: SplitPart | None) -> list[str]:
