@@ -58,6 +58,7 @@ def test_every_state_has_its_trials(study: SweepStudy) -> None:
         "stopped at rung": 2,
         "out of memory": 1,
         "turned away": 1,
+        "timed out": 0,
         "error": 1,
         "to go": 3,
     }

@@ -1,7 +1,7 @@
 """Segments and scores the validation cases, windows of several going through the network together."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,10 +27,11 @@ def segment_cases(
     device: torch.device,
     precision: Precision,
     resident: ResidentVolumes | None = None,
+    passed: Callable[[], object] = lambda: None,
 ) -> dict[str, np.ndarray]:
     """`network`'s segmentation of each case of `names`, encoded, in windows as `window_size` gives them.
 
-    `resident` has the images on the device.
+    `resident` has the images on the device. `passed` is called now and then, as windows have gone through the network.
     """
     by_window: defaultdict[Window, list[str]] = defaultdict(list)
     for name in names:
@@ -50,6 +51,7 @@ def segment_cases(
             at_once=windows_at_once(
                 window, patch_size=config.patch_size, batch_size=config.patches_at_once, device_type=device.type
             ),
+            passed=passed,
         )
         encoded.update(zip(of_window, found, strict=True))
     if config.largest_component:

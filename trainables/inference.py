@@ -41,13 +41,14 @@ def segment(
     precision: Precision,
     overlap: float = 0.25,
     at_once: int = 1,
+    passed: Callable[[], object] = lambda: None,
 ) -> list[NDArray[np.uint8]]:
     """The segmentation of each preprocessed image (C, X, Y, Z), as `targets` encode it: (X, Y, Z) uint8.
 
     The network, on `device`, sees windows of `window` voxels that overlap by at least the fraction `overlap`, `at_once`
     of them at a time, of one image or of several; their logits are weighted by a Gaussian and added up in fp32. An
     image smaller than the window is padded with zeros; one that a single window holds is not weighted. Each image's
-    result is the same up to rounding whichever others there are.
+    result is the same up to rounding whichever others there are. `passed` is called after each pass of windows.
 
     Raises SettingError for an `overlap` outside 0 to 1.
     """
@@ -60,6 +61,7 @@ def segment(
         precision=precision,
         overlap=overlap,
         at_once=at_once,
+        passed=passed,
     )
 
 
@@ -130,6 +132,7 @@ def _each(
     precision: Precision,
     overlap: float,
     at_once: int,
+    passed: Callable[[], object] = lambda: None,
 ) -> list[Result]:
     """What `finish` makes of each image once all its windows went through the network."""
     found = []
@@ -141,6 +144,7 @@ def _each(
                 volume.add(start, logits)
                 if start == volume.starts[-1]:
                     found.append(finish(volume))
+            passed()
             # A large volume is gone before the next one's first windows go through the network.
             del batch, crops, volume, logits
     return found

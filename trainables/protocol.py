@@ -5,10 +5,12 @@ A run knows nothing of Ray or Optuna. The tuner builds one from an import string
     Class(parameters, data=..., budget=..., seed=..., device=...)
 
 and drives it from rung to rung with `advance`. `data` says where the data lie (`SegmentationRun` lists its keys), and
-`memory_limit_gib` where the sweep file sets one. Three things are used where a class has them:
+`memory_limit_gib` where the sweep file sets one. Four things are used where a class has them:
 
     used: float                       training so far in the budget's unit, read while `advance` trains: `voxtune train`
                                       moves its bar by it
+    progress: object                  anything that changes as long as the run gets on, read by another thread: a
+                                      trial whose progress stands still is ended (resources.trial_timeout)
     save_model(path: Path) -> None    writes what was last evaluated, after each evaluation; the best run's file becomes
                                       the sweep's best/model.pt
     estimate_memory(parameters, *, data, device) -> float

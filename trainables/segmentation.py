@@ -127,6 +127,7 @@ class SegmentationRun:
         self._sampler = PrefetchingSampler(sampler) if self._device.type == "cuda" else sampler
         self._step_cost = step_cost(budget.unit, self.network_config, config.patch_size, config.batch_size)
         self._steps = 0
+        self._passes = 0
         self._spent = Spent()
         self._mean_loss = float("nan")
 
@@ -210,6 +211,14 @@ class SegmentationRun:
         """Training so far, in the budget's unit."""
         return self._spent.training if self._step_cost is None else self._steps * self._step_cost
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Steps of training and passes of windows so far."""
+        return self._steps, self._passes
+
+    def _passed(self) -> None:
+        self._passes += 1
+
     def _train(self, budget: float) -> None:
         first = self._steps
         lead = HostLead()
@@ -266,6 +275,7 @@ class SegmentationRun:
                 device=self._device,
                 precision=self._precision,
                 resident=self._resident,
+                passed=self._passed,
             )
             cases = self._workers.gathered(score_cases(found, self._volumes), self._validation)
             self._memory.check()

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ class ToyRun:
 
     Parameters: `learning_rate` (best at 1e-3), `batch_size` (best at 4), `patch_size` (best at 128, and pretended to
     take memory as a cube does); `seconds_per_rung` it sleeps in `advance`; `fail_at`, a share of the budget at which it
-    raises the error named by `fail_with` (`nan` or `bug`), or its process is killed (`kill`).
+    raises the error named by `fail_with` (`nan` or `bug`), its process is killed (`kill`), or it hangs (`hang`).
 
     Data: `memory_limit_gib`, above which it ends out of memory.
     """
@@ -62,6 +63,8 @@ class ToyRun:
                 raise NonFiniteLossError(f"the loss became nan at {share:.0%} of the budget")
             if self._parameters["fail_with"] == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self._parameters["fail_with"] == "hang":
+                threading.Event().wait()
             raise RuntimeError("a bug in the toy run")
         score = self._height() * (1 - math.exp(-4 * share))
         return Evaluation(

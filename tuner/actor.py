@@ -9,6 +9,8 @@ import gc
 import math
 import socket
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +27,8 @@ from tuner.cells import short
 from tuner.checkpoint_writer import CheckpointWriter
 from tuner.checkpoints import MODEL, state_name
 from tuner.gate import pass_gate
+from tuner.pulse import Pulse
+from tuner.silence import Sign
 from tuner.stint import StintClock
 from tuner.team import Team
 from tuner.trial_log import SlotLog
@@ -58,6 +62,10 @@ class TrialActor(tune.Trainable):
     _team: Team | None = None
     """Where several processes train a trial together: the others."""
 
+    _pulse: Pulse | None = None
+    _calls = 0
+    _working = True
+
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """A place for each of a trial's workers, all or none, on one node where possible."""
@@ -68,19 +76,39 @@ class TrialActor(tune.Trainable):
         self._log = SlotLog()
         self._writer = CheckpointWriter()
         assignment: Assignment = config[ASSIGNMENT]
+        self._assignment = assignment
+        if assignment.pulse:
+            self._pulse = Pulse(assignment.pulse, self._sign, self._log.kept)
         _warm_up(assignment)
         if assignment.workers > 1:
             self._team = Team(assignment)
         number = pass_gate(assignment.gate) if assignment.gate else 1
         self._slot = f"slot {number or '?'} of {assignment.sweep}"
         self._begin(assignment)
+        self._working = False
+
+    def _sign(self) -> Sign:
+        """How far this process is; asked by another thread."""
+        progress = getattr(self._run, "progress", None)
+        return Sign(number=self._assignment.number, calls=self._calls, working=self._working, progress=progress)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """While the block runs this process owes the driver an answer."""
+        self._calls += 1
+        self._working = True
+        try:
+            yield
+        finally:
+            self._working = False
 
     def __repr__(self) -> str:
         """How Ray's dashboard and its log lines call the process."""
         return self._slot
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config[ASSIGNMENT])
+        with self._at_work():
+            self._begin(new_config[ASSIGNMENT])
         return True
 
     def _begin(self, assignment: Assignment) -> None:
@@ -100,6 +128,11 @@ class TrialActor(tune.Trainable):
             torch.cuda.reset_peak_memory_stats()
 
     def step(self) -> dict[str, Any]:
+        with self._at_work():
+            return {"report": self._report()}
+
+    def _report(self) -> TrialReport:
+        """The trial's next evaluation, or how it failed."""
         assignment = self._assignment
         todo = [step for step in assignment.steps if step not in assignment.steps_done]
         step = todo[min(self.iteration, len(todo) - 1)]
@@ -110,7 +143,7 @@ class TrialActor(tune.Trainable):
                 raise  # Tune then ends this process, where every further trial would fail
             report = self._failure(step, error)
         self._log.say(_reached(report, of=assignment.steps[-1]))
-        return {"report": replace(report, log=self._log.take())}
+        return replace(report, log=self._log.take())
 
     def _advance(self, step: int) -> TrialReport:
         assignment = self._assignment
@@ -191,6 +224,8 @@ class TrialActor(tune.Trainable):
     def cleanup(self) -> None:
         self._run = None
         self._writer.wait()
+        if self._pulse:
+            self._pulse.end()
         self._log.close()
 
 

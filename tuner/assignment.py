@@ -9,6 +9,7 @@ import torch
 from trainables.protocol import Budget, TrainingRun
 from trainables.workers import Workers
 from tuner.importing import import_named
+from tuner.pulse import PulseAt
 from tuner.shipping import ShippedFolder
 from tuner.trial_files import TrialFiles
 
@@ -54,6 +55,9 @@ class Assignment:
 
     gate: str | None = None
     """Where the process waits, before its first trial, for the other slots to come up."""
+
+    pulse: PulseAt | None = None
+    """Where the process tells how far it is; None where nobody asks."""
 
 
 def places(resources: Mapping[str, float], workers: int) -> list[dict[str, float]]:

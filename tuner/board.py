@@ -21,6 +21,7 @@ STYLES = {
     "full budget": "green",
     "stopped at rung": "dim",
     "out of memory": "red",
+    "timed out": "red",
     "error": "red",
 }
 

@@ -1,6 +1,6 @@
 """The sweep file's part about the search: for how long, how and on what configurations are tried and compared."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -128,6 +128,12 @@ class ResourcesConfig(Section):
 
     trials_at_once: int | None = Field(None, ge=1)
     """A cap; by default as many as the cluster's resources hold."""
+
+    trial_timeout: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
+    """Minutes without a sign of life after which a trial's process is ended: the trial goes on in another one, and has
+    failed when that falls silent too. Signs are reports, and what a run tells of its `progress`, as segmentation runs
+    do at each step and each window. auto: 30, and a run that tells no progress may take any time as long as its process
+    answers; null: no limit."""
 
     memory_limit_gib: float | None = Field(None, gt=0)
     """GiB that one trial may take on its device, if less than its share of what the device has."""

@@ -214,6 +214,7 @@ class Drive:
             workers=size.workers_per_trial,
             trials_at_once=given.at_once,
             slots=given.slots,
+            trial_timeout=config.resources.trial_timeout,
             keep_models=max(config.search.keep_models, config.confirm.top),
             **self._fits(given),
             most_turned_away=config.search.turned_away,

@@ -20,6 +20,7 @@ COLOURS = {
     "full budget": "green",
     "stopped at rung": "gray",
     "out of memory": "crimson",
+    "timed out": "crimson",
     "error": "crimson",
 }
 """Of the states, to be read on light and dark pages."""

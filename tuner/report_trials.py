@@ -11,6 +11,7 @@ ENDINGS = {
     "full budget": "reached the full budget",
     "stopped at rung": "stopped at a rung",
     "out of memory": "did not fit in memory",
+    "timed out": "fell silent and were ended",
     "error": "failed",
 }
 """How a stop reason is told after a number of trials."""

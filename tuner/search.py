@@ -26,7 +26,9 @@ from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import StudyError
 from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
-from tuner.study import Proposal, StopReason
+from tuner.pulse import PulseAt, PulseTaker
+from tuner.silence import Beat
+from tuner.study import LOST, TIMED_OUT, Proposal, StopReason
 from tuner.tune_reporter import reporter
 from tuner.work import TooLarge, Work
 
@@ -35,14 +37,18 @@ log = logging.getLogger("voxtune")
 MOST_LOST = 3
 """A trial whose process is lost so often, be it by its own fault or its machines', has failed."""
 
+MOST_TIMED_OUT = 2
+"""One that falls silent so often has failed: a hang may be its machine's fault, but each costs a whole timeout."""
+
 
 class StudySearcher(Searcher):
     """Hands out the study's planned trials, interrupted ones first."""
 
-    def __init__(self, work: Work, *, gate: str | None = None) -> None:
+    def __init__(self, work: Work, *, gate: str | None = None, pulse: PulseAt | None = None) -> None:
         super().__init__()
         self._work = work
         self._gate = gate
+        self._pulse = pulse
 
     def suggest(self, trial_id: str) -> Any:
         work = self._work
@@ -70,6 +76,7 @@ class StudySearcher(Searcher):
             folder=work.checkpoints.folder(work.study_name, proposal.number, proposal.attempt),
             state=self._state(proposal),
             gate=self._gate,
+            pulse=self._pulse,
         )
         return {ASSIGNMENT: assignment}
 
@@ -157,8 +164,13 @@ class StudyScheduler(FIFOScheduler):
 class LostTrials(tune.Callback):
     """Takes up again, or records, trials whose process ended before they could report how they failed."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, pulses: PulseTaker | None) -> None:
         self._work = work
+        self._pulses = pulses
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._pulses:
+            self._pulses.listen()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -171,19 +183,35 @@ class LostTrials(tune.Callback):
         number = trial.config[ASSIGNMENT].number
         if number not in self._work.study.asked or not self._work.study.is_ours(number):
             return
-        study = self._work.study
+        study, record = self._work.study, self._work.record
         error = _error_of(trial)
         what = f"the trial's process was lost: {error}"
         if isinstance(error, OutOfMemoryError):  # Ray ends a process that takes the last of its node's memory
             study.finish(number, "out of memory", error=what)
-            self._work.record.ended(number, "out of memory", error=what)
-        elif isinstance(error, RayActorError) and study.times_lost(number) + 1 < MOST_LOST:
+            record.ended(number, "out of memory", error=what)
+        elif self._pulses and (beat := self._pulses.silent(getattr(error, "actor_id", None))):
+            self._timed_out(number, beat)
+        elif isinstance(error, RayActorError) and study.times(LOST, number) + 1 < MOST_LOST:
             log.warning("trial %d goes on in another process; its own was lost: %s", number, error)
             study.lose(number)
-            self._work.record.left(number, f"goes on in another process: {what}")
+            record.left(number, f"goes on in another process: {what}")
         else:
             study.finish(number, "error", error=what)
-            self._work.record.ended(number, "error", error=what)
+            record.ended(number, "error", error=what)
+
+    def _timed_out(self, number: int, beat: Beat) -> None:
+        """Take up again, or record, a trial whose process was ended since it was silent."""
+        assert self._pulses
+        study, record = self._work.study, self._work.record
+        process = f"process {beat.process.pid} on {beat.process.host}"
+        what = f"no sign of life for {self._pulses.minutes:g} minutes (resources.trial_timeout); {process} was ended"
+        if study.times(TIMED_OUT, number) + 1 < MOST_TIMED_OUT:
+            log.warning("trial %d goes on in another process: %s", number, what)
+            study.lose(number, timed_out=True)
+            record.left(number, f"goes on in another process: {what}", beat.stands)
+        else:
+            study.finish(number, "timed out", error=what)
+            record.ended(number, "timed out", error=what, written=beat.stands)
 
 
 def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
@@ -204,16 +232,18 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
     # Also where the nodes that are there hold none or one yet, and others come: it numbers the slots.
     gate = Gate(together) if work.trials_at_once > 1 else None
+    pulses = None if work.trial_timeout is None else PulseTaker(work.trial_timeout)
     try:
         with ending_in_order(tell, ray_lives=head_lives, give_up=give_up):
-            _tuner(work, gate=gate.name if gate else None).fit()
+            _tuner(work, gate=gate, pulses=pulses).fit()
     except Exception as error:
         if study_error := _of_study(error):
             raise study_error from None
         raise
     finally:
-        if gate:
-            gate.close()
+        for actor in (gate, pulses):
+            if actor:
+                actor.close()
         shutil.rmtree(work.ray_results, ignore_errors=True)
         if work.limits.clock:
             work.limits.clock.save()
@@ -230,12 +260,13 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     return over
 
 
-def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
+def _tuner(work: Work, *, gate: Gate | None, pulses: PulseTaker | None) -> tune.Tuner:
     """Ray Tune, told to keep nothing and print nothing: study, checkpoints and views are ours."""
+    searcher = StudySearcher(work, gate=gate.name if gate else None, pulse=pulses.at if pulses else None)
     return tune.Tuner(
         TrialActor,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(work, gate=gate),
+            search_alg=searcher,
             scheduler=StudyScheduler(work),
             num_samples=-1,  # the searcher says when it is enough
             max_concurrent_trials=work.trials_at_once,
@@ -247,7 +278,7 @@ def _tuner(work: Work, *, gate: str | None) -> tune.Tuner:
             name=work.study_name,
             storage_path=str(work.ray_results),
             verbose=0,
-            callbacks=[LostTrials(work)],
+            callbacks=[LostTrials(work, pulses)],
             progress_reporter=reporter(),
             log_to_file=False,
             failure_config=tune.FailureConfig(max_failures=0),

@@ -107,7 +107,7 @@ class Standing:
 
 def failure(trial: FrozenTrial) -> str | None:
     """`RuntimeError: a bug`, the line that says which error ended a trial; None if none did."""
-    if trial.user_attrs.get("stop_reason") != "error":
+    if trial.user_attrs.get("stop_reason") not in ("error", "timed out"):
         return None
     lines = str(trial.user_attrs.get("error", "")).splitlines()
     frames = [index for index, line in enumerate(lines) if line.startswith('  File "')]  # of a traceback

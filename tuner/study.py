@@ -9,7 +9,8 @@ A trial's life, and what stands in the study after each step:
     finish   COMPLETE   reached the full budget; value = its Dice there
              PRUNED     stopped at a rung (value = its last Dice), or did not fit in memory (constraint > 0), found
                         out by trying or, `turned away`, by an estimate before it started
-             FAIL       an error or a loss that is not finite; `stop_reason` and `error` say which
+             FAIL       an error, a loss that is not finite, or silence (`timed out`); `stop_reason` and `error` say
+                        which
     release  WAITING    interrupted; the next driver takes it up from its last checkpoint
 
 Only drivers write. Every reader (report, results, optuna-dashboard, resume) needs nothing else. Several drivers may
@@ -35,7 +36,7 @@ from tuner.rungs import FULL_BUDGET
 from tuner.seeded import SeededByNumber
 from tuner.study_terms import open_on_terms
 
-StopReason = Literal["full budget", "stopped at rung", "out of memory", "turned away", "error"]
+StopReason = Literal["full budget", "stopped at rung", "out of memory", "turned away", "timed out", "error"]
 
 MEMORY_CONSTRAINT = "memory"
 
@@ -57,6 +58,9 @@ ATTEMPT = "attempt"
 
 LOST = "lost"
 """The attribute that counts how often the process that ran a trial was lost: killed, or its machine cut off."""
+
+TIMED_OUT = "timed_out"
+"""The attribute that counts how often of those it was ended since it was silent for too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +262,7 @@ class SweepStudy:
             trial.set_constraint(MEMORY_CONSTRAINT, 0.0 if feasible else 1.0)
             if reason == "full budget":
                 self.optuna.tell(trial, values)
-            elif reason == "error":
+            elif reason in ("error", "timed out"):
                 self.optuna.tell(trial, state=TrialState.FAIL)
             else:
                 self.optuna.tell(trial, state=TrialState.PRUNED)
@@ -298,14 +302,16 @@ class SweepStudy:
                 released.append(trial.number)
         return released
 
-    def times_lost(self, number: int) -> int:
-        """How often the process that ran a trial of ours was lost."""
-        times: int = self.asked[number].user_attrs.get(LOST, 0)
+    def times(self, attribute: str, number: int) -> int:
+        """What a trial of ours has counted as `LOST` or `TIMED_OUT`."""
+        times: int = self.asked[number].user_attrs.get(attribute, 0)
         return times
 
-    def lose(self, number: int) -> None:
+    def lose(self, number: int, *, timed_out: bool = False) -> None:
         """Put a trial of ours back into the queue, whose process was lost."""
-        self.asked[number].set_user_attr(LOST, self.times_lost(number) + 1)
+        with self.together():
+            for attribute in (LOST, TIMED_OUT)[: 1 + timed_out]:
+                self.asked[number].set_user_attr(attribute, self.times(attribute, number) + 1)
         self.release([number])
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:

@@ -53,6 +53,11 @@ class SlotLog:
             self._left_out += max(0, len(kept) - MOST)
             self._kept = kept[-MOST:]
 
+    def kept(self) -> str:
+        """What was written since the last time that it was taken; it stays."""
+        with self._lock:
+            return self._kept
+
     def take(self) -> str:
         """What was written since the last time."""
         with self._lock:

@@ -52,7 +52,7 @@ class TrialRecord:
 
     def ended(self, number: int, reason: StopReason, *, error: str | None = None, written: str = "") -> None:
         """A trial ended; `error`: what `written`, the last of its process, does not say."""
-        status: Status = "failure" if reason in ("error", "out of memory") else "success"
+        status: Status = "failure" if reason in ("error", "timed out", "out of memory") else "success"
         self._leave(number, f"{reason}: {error}" if error else reason, written, status=status)
 
     def left(self, number: int, why: str, written: str = "") -> None:

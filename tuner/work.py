@@ -11,6 +11,7 @@ from trainables.protocol import Budget
 from tuner.checkpoints import Checkpoints
 from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
+from tuner.silence import Timeout
 from tuner.study import DEFAULT_ORIGIN, StopReason, SweepStudy, was_turned_away
 from tuner.trial_files import TrialFiles
 from tuner.trial_record import TrialRecord
@@ -77,6 +78,9 @@ class Work:
 
     slots: int = 1
     """How many trials the present nodes hold at once."""
+
+    trial_timeout: Timeout = None
+    """After how many minutes of silence a trial's process is ended."""
 
     keep_models: int = 10
     """Of so many of the best trials the models are kept."""
