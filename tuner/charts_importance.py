@@ -48,7 +48,7 @@ def importance_chart(importance: Importance) -> go.Figure | None:
         [trace for trace in traces if trace.y],
         caption=f"Which parameters set the best {importance.best} of {importance.trials} trials apart (PED-ANOVA). A "
         "bar that does not pass its mark, or has none, may be chance (95% level).",
-        height=110 + 34 * len(names),
+        height=130 + 34 * len(names),
         xaxis={
             "title": {"text": "share of importance"},
             "tickformat": ".0%",

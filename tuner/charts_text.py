@@ -1,12 +1,11 @@
 """What the interactive charts say of a trial when one points at it."""
 
 import html
-from collections.abc import Mapping
-from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from tuner.cells import short
+from tuner.endings import FAILED, MISFIT, ending
 from tuner.markdown import last_line
 from tuner.results import Results
 
@@ -15,34 +14,6 @@ LONGEST = 48
 
 MOST_PARAMETERS = 12
 """Lines that a hover text has for them: a phone shows no more."""
-
-FULL, STOPPED, MISFIT, FAILED, INTERRUPTED, RUNNING = (
-    "reached the full budget",
-    "stopped at a rung",
-    "did not fit in memory",
-    "failed",
-    "interrupted",
-    "still running",
-)
-
-_ENDINGS: Mapping[Any, str] = {
-    "full budget": FULL,
-    "stopped at rung": STOPPED,
-    "out of memory": MISFIT,
-    "turned away": MISFIT,
-    "error": FAILED,
-    TrialState.COMPLETE: FULL,
-    TrialState.PRUNED: STOPPED,
-    TrialState.FAIL: FAILED,
-    TrialState.WAITING: INTERRUPTED,
-    TrialState.RUNNING: RUNNING,
-}
-
-
-def ending(trial: FrozenTrial) -> str:
-    """How a trial that was begun ended, or that it did not."""
-    reason = trial.user_attrs.get("stop_reason")
-    return _ENDINGS[reason if trial.state.is_finished() and reason in _ENDINGS else trial.state]
 
 
 def shown(text: object, *, longest: int = LONGEST) -> str:

@@ -18,3 +18,11 @@ def about(seconds: float) -> str:
     if seconds < 100 * 60:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.2g} hours" if seconds < 72 * 3600 else f"{seconds / 86400:.2g} days"
+
+
+def time_unit(longest: float) -> tuple[float, str]:
+    """The unit that an axis up to `longest` seconds is read in: its seconds and its name."""
+    for least, seconds, name in ((5 * 86400, 86400, "days"), (3 * 3600, 3600, "h"), (300, 60, "min")):
+        if longest >= least:
+            return seconds, name
+    return 1, "s"

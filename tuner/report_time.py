@@ -32,6 +32,7 @@ def time_spent(results: Results) -> Iterator[str]:
 
 _ROWS: dict[str, Callable[[Utilisation], str]] = {
     "training": lambda use: _share(use.training),
+    "of it drawing batches, or waiting for them": lambda use: _share(use.data),
     "evaluation": lambda use: _share(use.evaluation),
     "start: building networks, loading states": lambda use: _share(use.start),
     "checkpoint: what waited for the disk": lambda use: _share(use.checkpoint),

@@ -59,6 +59,9 @@ class Utilisation:
     training: float
     """Shares of `seconds`: training steps, making their batches included."""
 
+    data: float
+    """Of `training` the part in which batches were drawn or waited for."""
+
     evaluation: float
     start: float
     """Building networks and loading states."""
@@ -91,6 +94,7 @@ def utilisation(trials: Sequence[FrozenTrial]) -> Utilisation | None:
         return None
     last = [trial.user_attrs["evaluations"][-1] for trial in trials if trial.user_attrs.get("evaluations")]
     spent = {
+        "data": sum(trial.user_attrs.get("data_seconds", 0.0) for trial in trials),
         "training": sum(evaluation["training_seconds"] for evaluation in last),
         "evaluation": sum(evaluation["evaluation_seconds"] for evaluation in last),
         "start": float(frame["start"].sum()),
