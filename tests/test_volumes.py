@@ -18,11 +18,12 @@ from trainables import volumes as volumes_module
 from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import Fingerprint, take_fingerprint
+from trainables.half_precision import compact
 from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing, preprocess_image
 from trainables.targets import Targets, plan_targets
 from trainables.volume_file import read_image, read_label
-from trainables.volumes import FOREGROUND_SAMPLE, Volumes, compact, disk_need, memory_need, prepare_volumes
+from trainables.volumes import FOREGROUND_SAMPLE, Volumes, disk_need, memory_need, prepare_volumes
 
 
 @pytest.fixture(scope="module")

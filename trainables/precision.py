@@ -77,6 +77,14 @@ def resolve_precision(name: str, device: torch.device | str) -> Precision:
     return Precision(name=name, device=device)
 
 
+def precision_or_fp32(name: str, device: torch.device) -> Precision:
+    """The format `name` on `device`, or fp32 where this device or this version lacks it."""
+    try:
+        return resolve_precision(name, device)
+    except SettingError:
+        return resolve_precision("fp32", device)
+
+
 def _without_tensor_cores(name: str, device: torch.device) -> str:
     allowed = ("auto", *available_precisions(device))
     if name not in allowed:

@@ -5,13 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import nibabel as nib
-import numpy as np
 
 from trainables.errors import DatasetError, TrainableError
 from trainables.image_files import label_files
+from trainables.label_file import write_label
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
 from trainables.predictor import Predictor, Prepared
@@ -85,24 +82,6 @@ def read_for(predictor: Predictor, image: Path) -> Prepared:
             f"{image}: has {len(array)} channels, the model was trained on {len(modalities)} ({', '.join(modalities)})"
         )
     return predictor.prepare(array, affine)
-
-
-def write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
-    """Write `label` (X, Y, Z) with the header of the image `like`: its sform, qform, units and description.
-
-    Raises OSError where it can't be written. Whatever happens, `path` is whole or as it was.
-    """
-    image: Any = nib.load(like)
-    header = image.header.copy()
-    header.set_data_shape(label.shape)
-    header.set_data_dtype(label.dtype)
-    header["cal_min"] = header["cal_max"] = 0  # the image's brightness window would hide the labels
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        nib.save(type(image)(label, image.affine, header), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_ahead(predictor: Predictor, images: Sequence[Path]) -> Iterator[tuple[Path, Future[Prepared]]]:

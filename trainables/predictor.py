@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from trainables.augmentation import AXES, check_flips
 from trainables.device import choose_device
-from trainables.errors import SettingError
 from trainables.grid import Grid
+from trainables.half_precision import compact
 from trainables.inference import probabilities
 from trainables.merging import Part, merge
 from trainables.model_file import Model
-from trainables.precision import Precision, resolve_precision
+from trainables.precision import Precision, precision_or_fp32
 from trainables.preprocessing import PreprocessingPlan, preprocess_image
-from trainables.volumes import compact
 from trainables.windows import window_size, windows_at_once
 
 Prepared = dict[PreprocessingPlan, tuple[np.ndarray, Grid]]
@@ -52,7 +51,11 @@ class Predictor:
         axes = sorted(AXES.index(letter) for letter in flips)
         self._mirrored = list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
         self._members = [
-            _Member(model=model, network=model.build(self._device), precision=_precision(model, self._device))
+            _Member(
+                model=model,
+                network=model.build(self._device),
+                precision=precision_or_fp32(str(model.training.get("precision", "auto")), self._device),
+            )
             for model in self.models
         ]
 
@@ -111,11 +114,3 @@ class Predictor:
                 device_type=self._device.type,
             ),
         )
-
-
-def _precision(model: Model, device: torch.device) -> Precision:
-    """The number format that the model was trained in, or fp32 where this device lacks it."""
-    try:
-        return resolve_precision(str(model.training.get("precision", "auto")), device)
-    except SettingError:
-        return resolve_precision("fp32", device)

@@ -35,7 +35,7 @@ class Volume:
     """One preprocessed case, as read-only memory maps: the processes of a machine share its pages."""
 
     image: np.ndarray
-    """(C, X, Y, Z) float16, or float32 where float16 would lose something (`trainables.volumes.compact`)."""
+    """(C, X, Y, Z) float16, or float32 where float16 would lose something (`trainables.half_precision`)."""
 
     label: np.ndarray
     """(X, Y, Z) uint8, encoded by the Targets: a class's index, or a bit mask of regions."""

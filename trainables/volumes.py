@@ -26,13 +26,14 @@ import numpy as np
 from trainables.decathlon import Case, Dataset
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import CaseFingerprint, Fingerprint
+from trainables.half_precision import compact
 from trainables.preprocessing import PreprocessingPlan, preprocess_image, preprocess_label
 from trainables.resampling import resampled_shape
 from trainables.targets import Targets
 from trainables.volume_file import read_case
 from trainables.volume_store import FORMAT, Volume, Volumes, VolumeWriter
 
-__all__ = ["Volume", "Volumes", "compact", "disk_need", "memory_need", "prepare_volumes"]
+__all__ = ["Volume", "Volumes", "disk_need", "memory_need", "prepare_volumes"]
 
 FOREGROUND_SAMPLE = 4096
 """Voxels kept of each target and case, to centre patches on: 12 bytes each, more than patches drawn of a case."""
@@ -108,25 +109,6 @@ def memory_need(fingerprint: Fingerprint, plan: PreprocessingPlan) -> int:
         prod(case.shape) * (16 * plan.channels + 10) + _voxels(case, plan) * (6 * plan.channels + 13)
         for case in fingerprint.cases
     )
-
-
-def compact(image: np.ndarray) -> np.ndarray:
-    """`image` (C, X, Y, Z) float32 as float16 where training can't tell the difference, else `image` itself.
-
-    float16 keeps 11 bits: values up to 65,504 with a relative error of at most 2^-11. For normalised intensities that
-    is a thousandth of their spread, far below the scanner's noise. For values that differ little around a large offset
-    it would not be, so what counts is the rounding error against the spread: in each channel its root mean square may
-    be at most 2^-10 of the standard deviation.
-    """
-    largest = np.finfo(np.float16).max
-    if image.max() > largest or image.min() < -largest:
-        return image
-    half = image.astype(np.float16)
-    for channel, rounded in zip(image, half, strict=True):
-        error = np.square(channel - rounded).mean(dtype=np.float64)
-        if error > 2**-20 * channel.var(dtype=np.float64):
-            return image
-    return half
 
 
 def _key(dataset: Dataset, targets: Targets, plan: PreprocessingPlan, fingerprint: Fingerprint) -> str:
