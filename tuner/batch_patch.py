@@ -70,6 +70,8 @@ def batch_patch_cells(results: Results) -> list[list[Cell]]:
     if not by_cell or max(len(batches), len(patches)) > MOST_VALUES:
         return []
     cells = {key: _cell(*key, by_cell.get(key, [])) for key in product(batches, patches)}
+    if not any(cell.trials or cell.misfits for cell in cells.values()):
+        return []
     return [[cells[batch, patch] for patch in patches] for batch in batches]
 
 

@@ -142,7 +142,7 @@ def _colours(runs: Sequence[Run], finished: Sequence[Run]) -> dict[str, Any]:
     ]
     ticks = [low, (low + high) / 2, high] if high > low else [low]
     return {
-        "color": [rounded(run.score if run.finished else floor) for run in runs],
+        "color": [rounded(run.score if run.finished else floor, 9) for run in runs],
         "colorscale": [[0, PALE], [GREY_SHARE, PALE], *map(list, stops)],
         "cmin": floor,
         "cmax": low + span,

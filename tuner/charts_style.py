@@ -90,9 +90,9 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def rounded(value: float | None) -> float | None:
-    """By DIGITS significant digits; None where there is no number, which breaks a line."""
-    return float(f"{value:.{DIGITS}g}") if value is not None and math.isfinite(value) else None
+def rounded(value: float | None, digits: int = DIGITS) -> float | None:
+    """By significant digits; None where there is no number, which breaks a line."""
+    return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
 
 
 def apart(scale: DiceScale, share: float) -> list[float]:
