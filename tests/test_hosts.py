@@ -1,5 +1,6 @@
 """A sweep over three hosts that share no files: all train, one is cut off, and nothing is lost or counted twice."""
 
+import json
 import sys
 import time
 from collections import Counter
@@ -84,6 +85,9 @@ def test_data_go_out_and_models_come_back(three: list[Host]) -> None:
     models = directory.checkpoints.glob("*/*/model.pt")
     assert sorted(int(model.parts[-3].rpartition("_")[2]) for model in models) == sorted(complete)
     assert directory.best_model.stat().st_size > 1000
+    run = found.best.run
+    assert json.loads(directory.best_cases.read_text())["run"] == f"{run.study}:{run.number}"
+    assert len(list(directory.case_pictures.iterdir())) == len(found.case_scores(run))
     for host in others:
         assert not host.path(RUNS).exists()
 

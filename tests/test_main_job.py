@@ -1,6 +1,7 @@
 """The main job from a data set to a used model, by the commands a user types, on a real local Ray."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,9 +93,27 @@ def test_predicting_labels_an_image_in_its_own_grid(folder):
     assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.8
 
 
-def test_the_report_can_be_written_again(folder):
-    page = folder / "runs" / "blobs" / "report" / "report.md"
+def test_a_report_written_again_is_the_same_and_so_are_the_pictures_that_the_cluster_drew(folder):
+    directory = SweepDirectory.find("blobs", runs=folder / "runs")
+    results = read_results(directory)
+    run = results.best.run
+    listed = json.loads(directory.best_cases.read_text())
+    assert listed["run"] == f"{run.study}:{run.number}"
+    cases = results.cases
+    found = cases[(cases["study"] == run.study) & (cases["number"] == run.number) & (cases["split"] == "validation")]
+    assert {(case["case"], name): dice for case in listed["cases"] for name, dice in case["classes"].items()} == (
+        found.set_index(["case", "class"])["dice"].to_dict()
+    )
+    pictures = {path.name: path.read_bytes() for path in directory.case_pictures.iterdir()}
+    assert len(pictures) == len(listed["cases"]) == 4
+    assert len(list(directory.artifacts.iterdir())) == 5  # all four, since they are so few, and the configuration
+    page = directory.report / "report.md"
     before = page.read_text()
+
     page.unlink()
-    voxtune("report", "blobs", folder=folder)
+    directory.best_cases.unlink()
+    shutil.rmtree(directory.case_pictures)
+    assert "No pictures" not in voxtune("report", "blobs", folder=folder)
     assert page.read_text() == before
+    assert json.loads(directory.best_cases.read_text()) == listed
+    assert {path.name: path.read_bytes() for path in directory.case_pictures.iterdir()} == pictures

@@ -88,6 +88,11 @@ class Model:
         return min(cast(int, self.training.get("micro_batch", 0)) or batch, batch)
 
     @property
+    def precision(self) -> str:
+        """The number format that it was trained in; `auto` where not said."""
+        return str(self.training.get("precision", "auto"))
+
+    @property
     def overlap(self) -> float:
         """Share of a window by which neighbouring windows overlap; 0.5 where not said."""
         return cast(float, self.training.get("overlap", 0.5))

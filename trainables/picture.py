@@ -28,15 +28,19 @@ def overlay(
     *,
     targets: Targets,
     spacing: Sequence[float],
+    through: Sequence[int] | None = None,
+    quality: int = 85,
 ) -> bytes:
-    """The picture as a JPEG: sagittal, coronal and axial planes through the middle of what is labelled.
+    """The picture as a JPEG: sagittal, coronal and axial planes.
 
     Args:
         image: (channels, x, y, z) in RAS orientation; its first channel is shown.
         truth, predicted: (x, y, z), encoded by `targets`.
         spacing: mm of a voxel along x, y, z: pixels are square.
+        through: the voxel along x, y, z that the planes go through; the middle of what is labelled by default.
+        quality: of the JPEG, 1 to 95.
     """
-    middle = _middle(truth)
+    middle = _middle(truth) if through is None else through
     planes = [np.asarray(image[0].take(middle[axis], axis), np.float32) for axis in range(3)]
     low, high = np.percentile(np.concatenate([plane.ravel() for plane in planes]), (1, 99))
 
@@ -49,7 +53,7 @@ def overlay(
         return _beside(tiles)
 
     written = io.BytesIO()
-    Image.fromarray(np.concatenate([row(truth), row(predicted)])).save(written, format="JPEG", quality=85)
+    Image.fromarray(np.concatenate([row(truth), row(predicted)])).save(written, format="JPEG", quality=quality)
     return written.getvalue()
 
 
@@ -78,7 +82,7 @@ def _upright(plane: NDArray[np.uint8], across: float, up: float) -> NDArray[np.u
     width, height = plane.shape[0] * across, plane.shape[1] * up
     scale = SIDE / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(plane.swapaxes(0, 1)[::-1]).resize(size, Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(plane.swapaxes(0, 1)[::-1]).resize(size, Image.Resampling.BICUBIC))
 
 
 def _beside(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

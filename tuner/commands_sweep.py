@@ -199,10 +199,17 @@ def status(
 @app.command(rich_help_panel=PANEL)
 def report(run: RunName, runs: Runs = RUNS) -> None:
     """Write a sweep's report and its best configuration, at any time."""
+    from tuner.case_pictures import draw_here
     from tuner.directory import SweepDirectory
     from tuner.report import write_report
+    from tuner.view import View
 
-    files = write_report(SweepDirectory.find(run, runs))
+    directory, view = SweepDirectory.find(run, runs), View(console)
+    with view.preparing():
+        undrawn = draw_here(directory, progress=lambda done, of: view.progress("Pictures of cases", done, of))
+    if undrawn:
+        say(f"No pictures of the best model's cases: {undrawn}")
+    files = write_report(directory)
     say(f"Report: {files.markdown}")
 
 

@@ -139,6 +139,16 @@ class SweepDirectory:
         return self.root / "best" / "cases.json"
 
     @property
+    def case_pictures(self) -> Path:
+        """Folder of those pictures."""
+        return self.root / "best" / "cases"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of what is attached to the study, for optuna-dashboard to show."""
+        return self.root / "artifacts"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 

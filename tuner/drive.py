@@ -9,6 +9,8 @@ from typing import Any
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
+from tuner.artifacts import attach_best
+from tuner.case_pictures import draw_at_end
 from tuner.checkpoints import Checkpoints, checkpoints_of
 from tuner.config import SweepConfig
 from tuner.confirm import confirming_work, score_on_test_cases
@@ -156,6 +158,11 @@ class Drive:
                     cluster=session.cluster,
                     progress=lambda done, of: view.progress("Test cases", done, of),
                 )
+        if self.prepared:
+            with view.preparing():
+                view.progress("Pictures of the best model's cases", 0, 1)
+                draw_at_end(self.directory, work)
+        attach_best(self.directory, work.study.optuna)
 
     def _confirm(self, work: Work) -> Work:
         """Train the best few again with other seeds."""

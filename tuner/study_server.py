@@ -8,6 +8,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from tuner.artifacts import artifact_store
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError, UserError
@@ -41,7 +42,11 @@ class StudyServer:
             raise StudyError(f"sweep {directory.name}: no trial was begun yet") from error
         try:
             self._server = make_server(
-                HOST, port, read_only(wsgi(storage)), server_class=_Server, handler_class=_SilentHandler
+                HOST,
+                port,
+                read_only(wsgi(storage, artifact_store(directory))),
+                server_class=_Server,
+                handler_class=_SilentHandler,
             )
         except OSError as error:
             raise UserError(
