@@ -47,7 +47,7 @@ def read_cases(directory: SweepDirectory) -> Cases | None:
     if not file.is_file():
         return None
     content = json.loads(file.read_text(encoding="utf-8"))
-    pictures = [_picture(case, file.parent) for case in content["cases"]]
+    pictures = [_picture(case, file.parent) for case in content["cases"] if "picture" in case]
     return Cases(run=str(content["run"]), part=str(content["part"]), rows=str(content["rows"]), pictures=pictures)
 
 
