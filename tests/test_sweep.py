@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import optuna
 import pytest
@@ -14,9 +15,11 @@ import yaml
 from optuna.trial import TrialState
 
 from cluster.errors import ClusterError
+from tuner import search
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError, SweepDirectoryError, SweepFailed
+from tuner.gate import Gate
 from tuner.results import read_results
 from tuner.sweep import resume_sweep, run_sweep
 from tuner.utilisation import stints
@@ -52,6 +55,7 @@ def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_
     assert trials.loc[0, ["learning_rate", "batch_size"]].tolist() == [1e-2, 2]  # the default comes first
     assert {"COMPLETE", "PRUNED"} == set(trials["state"])
     assert results.curves.groupby("number")["step"].max().isin([111, 333, 1000]).all()
+    assert set(stints(results.sweep_trials)["slot"]) == {0, 1}  # both are open before the first trial begins
 
     confirmed = results.confirmed
     complete = trials[trials["state"] == "COMPLETE"].sort_values("score", ascending=False)
@@ -83,7 +87,9 @@ def test_sweep_confirms_resumes_with_more_trials_reports_and_starts_another(tmp_
     assert trials.loc[1, "learning_rate"] == more.sweep_trials[more.best.number].params["learning_rate"]
 
 
-def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path, running_ray):
+def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path, running_ray, monkeypatch):
+    # As on a busy machine, where the second slot comes up late: the first is free again long before.
+    monkeypatch.setattr(search, "Gate", partial(Gate, patience=0.0))
     space = {**TOY["space"], "fail_at": {"choice": [0.2, 2.0]}, "fail_with": {"choice": ["nan", "bug"]}}
     default = {**TOY["default"], "fail_at": 0.2, "fail_with": "bug"}
     results = run_sweep(toy(space=space, default=default, confirm={"top": 0}), runs=tmp_path, address=running_ray)
@@ -97,10 +103,12 @@ def test_failures_are_recorded_and_the_sweep_goes_on(tmp_path, running_ray):
     assert "trial 0: failed: Traceback" in log
     assert "RuntimeError: a bug in the toy run" in log
     assert log.endswith(" trial 0: error\n")
-    # A failed trial leaves its actor alive: two processes served all trials.
-    directory = SweepDirectory.find("toy", runs=tmp_path)
-    ran = stints(read_results(directory).sweep_trials)
-    assert set(ran["slot"]) == {0, 1}
+    # A failed trial leaves its actor alive: no more than two processes served all trials.
+    ran = stints(results.sweep_trials)
+    assert set(ran["slot"]) <= {0, 1}
+    # The trial whose slot is late waits for it while there are others to run.
+    (late,) = ran.index[ran["number"] == 1 - ran.loc[0, "number"]]
+    assert ran.loc[late, "slot"] == 1 or late == ran.index[-1]
 
 
 def test_a_trial_whose_process_is_killed_goes_on_in_another(tmp_path, running_ray):

@@ -130,6 +130,12 @@ class StudyScheduler(FIFOScheduler):
         super().__init__()
         self._work = work
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None: Tune then goes by its queue, and gives a free slot to a trial that has none coming up.
+
+        The first waiting trial, which FIFO chooses, may have one coming up, and Tune would end that one.
+        """
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         return TrialScheduler.CONTINUE if self._goes_on(result["report"]) else TrialScheduler.STOP
 
