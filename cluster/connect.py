@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from cluster.apart import starting_apart
 from cluster.errors import ClusterError
 from cluster.head import prepare_to_join
+from cluster.loopback import on_loopback
 from cluster.nodes import Node, alive_nodes, in_groups
 from cluster.shadowing import hiding
 from cluster.sweep_job import NAME
@@ -115,7 +116,7 @@ def connect(
     if address:
         prepare_to_join(_head_of_this_machine() if address == "auto" else address)
     try:
-        with starting_apart():
+        with starting_apart(), nullcontext() if address else on_loopback():
             context = ray.init(
                 address=address or "local",
                 num_cpus=None if address else cores,

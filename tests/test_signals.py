@@ -83,6 +83,12 @@ def ended(family: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(family, timeout=60)[1]
 
 
+def listening(family: list[psutil.Process]) -> set[str]:
+    """The addresses at which these let themselves be asked."""
+    sockets = [socket for one in family for socket in one.net_connections("inet")]
+    return {one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN}
+
+
 def test_timeout_ends_it_in_order_and_resume_goes_on(tmp_path: Path) -> None:
     with running(tmp_path, "timeout", "600") as (process, family):
         process.terminate()  # it then tells voxtune, and its whole group once more
@@ -114,6 +120,7 @@ def test_all_its_processes_are_told_at_once(tmp_path: Path) -> None:
 def test_a_killed_driver_leaves_nothing_of_ray(tmp_path: Path) -> None:
     with running(tmp_path) as (process, family):
         assert {"raylet", "gcs_server"} <= {one.name() for one in family}
+        assert listening(family) == {"127.0.0.1"}  # nobody else on the network is let ask
         agents = {one.pid for one in family if one.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
         process.kill()
         process.communicate()

@@ -1,0 +1,19 @@
+"""Where a Ray listens that is started for this machine alone. With a real one: tests/test_signals.py."""
+
+import pytest
+from ray._private import ray_constants
+
+from cluster.loopback import on_loopback
+
+
+def test_only_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, raising=False)
+    with on_loopback():
+        assert not ray_constants.ENABLE_RAY_CLUSTER
+    assert ray_constants.ENABLE_RAY_CLUSTER
+
+
+def test_who_says_otherwise_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "1")
+    with on_loopback():
+        assert ray_constants.ENABLE_RAY_CLUSTER
