@@ -98,6 +98,19 @@ def test_a_driver_that_could_not_begin_changes_nothing(
     assert voxtune("watch", "toy").code == 130
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_what_could_not_be_set_up_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tuner.sweep._write_sweep_file", fail)
+    with pytest.raises(type(error)):
+        run_sweep(CONFIG, runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_has_room_for_a_file_without_content(
     tmp_path: Path,
     ending: Callable[[BaseException | None], None],

@@ -60,9 +60,9 @@ def run_sweep(
         view.note(str(found))
     prepared = prepare_sweep(config, view)
     directory = SweepDirectory.create(runs / config.name)
-    _write_set_up(directory, config, prepared)
     drive = Drive(config, directory, prepared, view, join, best)
     try:
+        _write_set_up(directory, config, prepared)
         # One that helps ends before the sweep does.
         with drive.owned(), told_at_end(None if join else config.on_end, directory, tell=view.note):
             return drive.run(address=address, verbose=verbose)
