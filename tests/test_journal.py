@@ -117,6 +117,24 @@ def test_file_that_is_no_journal_of_this_optuna_is_refused(path):
     assert path.read_text() == '{"op_code":99,"worker_id":"x"}\n'
 
 
+def test_an_interrupt_while_it_is_opened_is_no_error_of_the_journal(path, monkeypatch):
+    """Optuna's lock, interrupted when its file has just gone, looks for it once more and fails."""
+    unlink = os.unlink
+
+    def interrupted(file: str) -> None:
+        unlink(file)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "unlink", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            open_journal(path, owner=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 def test_what_is_written_together_is_one_write_and_seen_at_once(path, monkeypatch):
     synced = []
     monkeypatch.setattr(journal.os, "fsync", synced.append)
