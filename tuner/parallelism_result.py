@@ -149,11 +149,11 @@ def answer(found: Sequence[Outcome], *, trials: int, early_stopping: bool) -> st
     devices = max(one.way.devices for one in ours)
     at_most = {one.way.group: one for one in ours if one.way.devices == devices}
     best = max(at_most.values(), key=lambda one: one.speed_up)
-    alone, together = at_most[1], at_most.get(devices)
+    alone, together = at_most[1], at_most[max(at_most)]  # groups of all may be too large for a batch
     if devices == 1:
         return f"One device takes {best.seconds:.0f} s for {trials} trials; more were not asked about."
     text = f"With {devices} devices and {trials} trials {_advice(best)}: {_times(best)} as fast as one device"
-    others = [one for one in (alone, together) if one and one is not best]
+    others = [one for one in (alone, together) if one is not best]
     text += "".join(f", against {one.speed_up:.1f}{_kind(one, best)} {_manner(one)}" for one in others) + "."
     text += f" {best.bound_speed_up:.1f} would be possible without any overhead."
     return text if early_stopping else text + _dice_of_both(ours)
@@ -179,7 +179,9 @@ def _advice(best: Outcome) -> str:
 
 
 def _manner(one: Outcome) -> str:
-    return "when each trial has one device" if one.way.group == 1 else "when all train one trial after another"
+    if one.way.group == one.way.devices:
+        return "when all train one trial after another"
+    return f"when each trial has {'one device' if one.way.group == 1 else one.way.group}"
 
 
 def _times(one: Outcome) -> str:
