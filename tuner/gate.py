@@ -1,7 +1,7 @@
 """Has the slots of a search open together, and numbers them: none begins its first trial before all have come up.
 
-A slot takes seconds to come up. Ray Tune gives a waiting trial to any slot that is free, and gives up the one that was
-coming up for it; so where trials are shorter than that, all would run one after another on the slot that came first.
+A slot takes seconds to come up; where trials are shorter than that, most would run one after another on the one that
+came first.
 """
 
 import asyncio
