@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from tuner.storage import open_storage, stored_studies
 
-TRIALS = 24
+TRIALS = 40
 
 SWEEP = {
     "name": "shared",
