@@ -84,8 +84,13 @@ def test_curves_have_a_gap_between_trials_and_stand_out_where_they_should() -> N
     run(study, 0.5, 0.6, reason="stopped at rung")
     run(study, 0.45, reason="error", error="Traceback\n  line\nValueError: loss is nan")
     curves = traces(drawn(study)["curves"])
-    assert list(curves) == ["ended before it", "other trials at the full budget", "default: trial 0", "best: trial 1"]
-    stopped = curves["ended before it"]
+    assert list(curves) == [
+        "not at the full budget",
+        "other trials at the full budget",
+        "default: trial 0",
+        "best: trial 1",
+    ]
+    stopped = curves["not at the full budget"]
     assert stopped.x == (0.111, None, 0.111, 0.333, None, 0.111)
     assert stopped.y == pytest.approx((0.6, None, 0.5, 0.4, None, 0.55))  # 1 - Dice, on a log scale
     assert stopped.customdata[2][:2] == [4, 0.5]
@@ -177,10 +182,21 @@ def test_front_runs_through_full_budgets_alone() -> None:
     assert time["on the Pareto front"].x == pytest.approx((100 / 60, 5), rel=1e-4)
     assert [told[:3] for told in time["on the Pareto front"].customdata] == [[0, 0.80, 1], [1, 0.82, 1]]
     assert [told[0] for told in time["reached the full budget"].customdata] == [2]
-    assert [told[0] for told in time["ended before the full budget"].customdata] == [3]
+    assert [told[0] for told in time["not at the full budget"].customdata] == [3]
     assert time["on the Pareto front"].hovertemplate.count("training time %{x:.4~g} min") == 1
     assert memory["on the Pareto front"].x == (1, 2, 4)
     assert figures["memory_front"].layout.xaxis.title.text == "peak memory (GiB)"
+
+
+def test_front_leaves_out_what_ended_early_far_below() -> None:
+    study = open_study()
+    run(study, 0.90)
+    run(study, 0.80)
+    run(study, 0.55, reason="stopped at rung")
+    run(study, 0.45, reason="stopped at rung")
+    figure = drawn(study)["time_front"]
+    assert [told[0] for told in traces(figure)["not at the full budget"].customdata] == [2]
+    assert "Left out: 1 that ended early" in figure.layout.meta["caption"]
 
 
 def test_of_several_objectives_the_front_over_all_is_ringed() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tuner.batch_patch import BATCH, PATCH, Cell, batch_patch_cells
-from tuner.charts_style import chart, rounded
+from tuner.charts_style import MODE_BAR, chart, rounded
 from tuner.charts_text import shown
 from tuner.markdown import count
 from tuner.palette import FAINT, INK, SLATE
@@ -51,7 +51,8 @@ def batch_patch_chart(results: Results) -> go.Figure | None:
         caption="The best Dice of each batch size with each patch size at the full budget (dark is good), or where "
         "none got there, on grey, at the share of it that was reached. Below it the number of trials; ✕ is how many "
         "did not fit in memory: turned away by the estimate before starting, or out of memory for real.",
-        height=100 + 72 * len(rows),
+        height=70 + 72 * len(rows),
+        margin={"t": MODE_BAR},
         xaxis={"title": {"text": PATCH}, **_labels(columns)},
         yaxis={"title": {"text": BATCH}, **_labels(names)},
         annotations=[

@@ -113,7 +113,7 @@ def _name(kind: str, members: Iterable[int]) -> str:
     return {
         "confirmed": "trained again with other seeds",
         "finished": "other trials at the full budget",
-        "stopped": "ended before it",
+        "stopped": "not at the full budget",
     }[kind]
 
 

@@ -1,13 +1,16 @@
 """The interactive charts of Dice against what a trial takes, with the Pareto front."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from tuner.charts_style import chart, dice_axis, dice_note, dice_places, log_axis, rounded
 from tuner.charts_text import details, names
+from tuner.dice_scale import dice_scale
 from tuner.durations import time_unit
 from tuner.markdown import count
 from tuner.palette import AMBER, BLUE, GREY, ORANGE, SLATE
@@ -20,8 +23,15 @@ Cost = Literal["training_seconds", "peak_gib"]
 WIDE = 15.0
 """With a highest cost so many times the lowest its axis is a log scale."""
 
+NARROW = 2.0
+"""With one less than so many times the lowest it does not begin at 0."""
+
+FAR = 2.5
+"""Trials with so many times the error of the worst one at the full budget are left out: they would press the others,
+which it is about, to the top."""
+
 LOOKS: Mapping[str, dict[str, Any]] = {
-    "ended before the full budget": {"color": GREY, "size": 5, "symbol": "x-thin", "line": {"width": 1, "color": GREY}},
+    "not at the full budget": {"color": GREY, "size": 5, "symbol": "x-thin", "line": {"width": 1, "color": GREY}},
     "reached the full budget": {"color": SLATE, "size": 8, "symbol": "circle-open", "line": {"width": 1.5}},
     "on the Pareto front": {"color": BLUE, "size": 9},
 }
@@ -35,23 +45,24 @@ def front_chart(results: Results, cost: Cost) -> go.Figure | None:
     """
     trials = results.trials.dropna(subset=["score", cost])
     trials = trials[trials[cost] > 0]
-    if trials.empty:
+    kept = trials[~_far(trials)]
+    if kept.empty:
         return None
-    costs = [float(value) for value in trials[cost]]
+    costs = [float(value) for value in kept[cost]]
     factor, unit = time_unit(max(costs)) if cost == "training_seconds" else (1.0, "GiB")
-    places, scale = dice_places(list(trials["score"]))
+    places, scale = dice_places(list(kept["score"]))
+    facts = zip(kept["number"], costs, kept["score"], places, kept["step"], kept["state"], strict=True)
     points = [
-        _Point(int(number), value / factor, float(score), place, int(step))
-        for number, value, score, place, step in zip(
-            trials["number"], costs, trials["score"], places, trials["step"], strict=True
-        )
+        _Point(int(number), value / factor, float(score), place, int(step), state == "COMPLETE")
+        for number, value, score, place, step, state in facts
     ]
-    full = [point for point, state in zip(points, trials["state"], strict=True) if state == "COMPLETE"]
+    full = [point for point in points if point.finished]
     front = [full[place] for place in pareto_front([p.cost for p in full], [p.score for p in full])]
     told = _Told(results, f"{OBJECTIVES[cost]} %{{x:.4~g}} {unit}")
+    on_front = {point.number for point in front}
     groups = {
-        "ended before the full budget": [point for point in points if point not in full],
-        "reached the full budget": [point for point in full if point not in front],
+        "not at the full budget": [point for point in points if not point.finished],
+        "reached the full budget": [point for point in full if point.number not in on_front],
         "on the Pareto front": front,
     }
     traces = [told.scatter(members, name, LOOKS[name]) for name, members in groups.items() if members]
@@ -59,18 +70,31 @@ def front_chart(results: Results, cost: Cost) -> go.Figure | None:
         traces.insert(-1, _steps(front))
     traces += _rings(told, results, points)
     log = max(costs) > WIDE * min(costs)
+    caption = (
+        f"Mean validation Dice of {count(len(points), 'trial')} against {OBJECTIVES[cost]}; upper left is better. "
+    )
+    caption += _about_front(len(full))
+    if len(kept) < len(trials):
+        caption += f" Left out: {len(trials) - len(kept)} that ended early with a Dice far below those."
+    axis = log_axis(min(costs) / factor, max(costs) / factor) if log else {}
+    if max(costs) > NARROW * min(costs) and not log:
+        axis = {"rangemode": "tozero"}
     return chart(
         traces,
-        caption=f"Mean validation Dice of {count(len(points), 'trial')} against {OBJECTIVES[cost]}; upper left is "
-        f"better. {_about_front(len(full))}{dice_note(scale)}",
+        caption=caption + dice_note(scale),
         height=440,
-        xaxis={
-            "title": {"text": f"{OBJECTIVES[cost]} ({unit}{', log scale' if log else ''})"},
-            **(log_axis(min(costs) / factor, max(costs) / factor) if log else {"rangemode": "tozero"}),
-        },
+        xaxis={"title": {"text": f"{OBJECTIVES[cost]} ({unit}{', log scale' if log else ''})"}, **axis},
         yaxis=dice_axis(scale, "mean validation Dice"),
         legend={"traceorder": "reversed"},
     )
+
+
+def _far(trials: pd.DataFrame) -> pd.Series:
+    """Which of the trials ended early and far below all that did not."""
+    worst = trials["score"][trials["state"] == "COMPLETE"].min()
+    if dice_scale(trials["score"]) is None or math.isnan(worst):
+        return pd.Series(False, index=trials.index)
+    return trials["score"] < 1 - FAR * (1 - worst)
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,7 @@ class _Point:
     score: float
     place: float | None
     step: int
+    finished: bool
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,5 @@ def _rings(told: _Told, results: Results, points: list[_Point]) -> list[go.Scatt
 def _about_front(full: int) -> str:
     if not full:
         return "No trial has reached the full budget, so no front is drawn."
-    return (
-        f"The line is the Pareto front of the {count(full, 'trial')} at the full budget; others are as last evaluated."
-    )
+    text = f"The line is the Pareto front of the {count(full, 'trial')} at the full budget"
+    return f"{text}; the others' Dice is of a lower one."
