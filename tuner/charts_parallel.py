@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from search_spaces.parameters import Choice, Float, Int
 from tuner.best import Run
 from tuner.charts_style import apart, chart, rounded
-from tuner.charts_text import shown
+from tuner.charts_text import plain, shown
 from tuner.dice_scale import dice_scale
 from tuner.importance import Importance
 from tuner.markdown import count
@@ -83,7 +83,7 @@ def _dimension(name: str, parameter: Choice | Float | Int, values: Sequence[Any]
             "values": [places[value] for value in values],
             "range": [-0.1, len(places) - 0.9],
             "tickvals": list(places.values()),
-            "ticktext": [shown(value, longest=12) for value in places],
+            "ticktext": [plain(value, longest=12) for value in places],  # plotly writes these as they are
         }
     if not parameter.log:
         axis = {"label": shown(name), "values": [rounded(value) for value in values]}

@@ -16,10 +16,15 @@ MOST_PARAMETERS = 12
 """Lines that a hover text has for them: a phone shows no more."""
 
 
-def shown(text: object, *, longest: int = LONGEST) -> str:
-    """Text from outside on one line, cut, and as plotly shows it: it takes `<b>` and the like for markup."""
+def plain(text: object, *, longest: int = LONGEST) -> str:
+    """Text from outside on one line, cut."""
     line = " ".join(short(text).split())
-    return html.escape(line if len(line) <= longest else line[: longest - 1] + "…", quote=False)
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def shown(text: object, *, longest: int = LONGEST) -> str:
+    """The same as plotly shows it: it takes `<b>` and the like for markup, nearly everywhere."""
+    return html.escape(plain(text, longest=longest), quote=False)
 
 
 def details(trial: FrozenTrial) -> str:
