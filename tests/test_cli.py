@@ -5,18 +5,18 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import pytest
-import torch
 from command_line import Ended, run_voxtune
 from make_data import write_dataset
+from make_model import make_model
 from make_sweep import open_study, sweep_directory
 
-from trainables.model_file import Model, save_model
-from trainables.networks import NetworkConfig, build_network
-from trainables.normalisation import ChannelNormalisation
-from trainables.preprocessing import PreprocessingPlan
-from trainables.targets import plan_targets
+from trainables.intensity_range import IntensityRange
+from trainables.model_file import save_model
+from trainables.predictor import Predictor
 from trainables.toy import ToyRun
 from tuner.directory import SweepDirectory
 from tuner.errors import SweepInterrupted
@@ -50,20 +50,7 @@ def voxtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A model that has learned nothing, for data sets like `small_dataset`."""
-    network = NetworkConfig(
-        architecture="unet3d", in_channels=1, out_channels=3, width=4, levels=2, strides=((2, 2, 2),)
-    )
-    torch.manual_seed(0)
-    untrained = Model(
-        network=network,
-        weights=build_network(network).state_dict(),
-        plan=PreprocessingPlan(spacing=(1.0, 1.0, 1.0), normalisation=(ChannelNormalisation(kind="zscore"),)),
-        targets=plan_targets({0: "background", 1: "class1", 2: "class2"}),
-        modalities=("MRI",),
-        patch_size=(16, 16, 16),
-        training={},
-    )
-    save_model(tmp_path / "model.pt", untrained)
+    save_model(tmp_path / "model.pt", make_model())
     return tmp_path / "model.pt"
 
 
@@ -184,6 +171,71 @@ def test_an_image_that_fails_is_the_works_failure(
     assert ended.err.startswith("error: broken.nii.gz: ")
     assert ended.err.count("\n") == 1
     assert ended.out == "1 of 2 labels in labels\n"
+
+
+def test_predicting_folders_with_an_ensemble(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        save_model(tmp_path / "models" / f"{seed}.pt", make_model(seed))
+    ended = voxtune("predict", "models", small_dataset, "-o", "labels", "--flips", "yz", "--device", "cpu")
+    assert ended == Ended(code=0, out="6 of 6 labels in labels\n", err="")
+    assert len(list((tmp_path / "labels").iterdir())) == 6
+
+
+def test_labels_are_replaced_only_where_asked(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    (tmp_path / "labels").mkdir()
+    label = tmp_path / "labels" / image.name
+    label.write_text("mine")
+    refused = voxtune("predict", model, image, "-o", "labels")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error: labels/case_001.nii.gz: exists already; nothing was computed")
+    assert label.read_text() == "mine"
+    assert voxtune("predict", model, image, "-o", "labels", "--overwrite", "--device", "cpu").code == 0
+    assert nib.load(label).shape == (20, 24, 18)
+
+
+def test_what_makes_a_label_doubtful_is_told(voxtune: Voxtune, small_dataset: Path, tmp_path: Path) -> None:
+    seen = IntensityRange(lowest=(0, 0), highest=(5e4, 6e4), foreground=(1e4, 3e4))
+    save_model(tmp_path / "model.pt", make_model(intensities=(seen,)))
+    image = small_dataset / "imagesTr" / "case_001.nii.gz"
+    ended = voxtune("predict", "model.pt", image, "-o", "labels", "--device", "cpu")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"warning: {image}: its MRI goes from " in ended.out
+    assert ended.out.endswith("1 of 1 labels in labels\n")
+
+
+def test_an_interrupted_prediction_keeps_what_is_written(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment, seen = Predictor.segment, []
+
+    def interrupted(*arguments: Any) -> Any:
+        seen.append(arguments)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return segment(*arguments)
+
+    monkeypatch.setattr(Predictor, "segment", interrupted)
+    ended = voxtune("predict", model, small_dataset, "-o", "labels", "--device", "cpu")
+    assert ended == Ended(code=130, out="2 of 6 labels in labels\n", err="error: interrupted\n")
+    assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["case_001.nii.gz", "case_002.nii.gz"]
+
+
+def test_a_case_that_can_not_be_scored_is_left_out(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(small_dataset, tmp_path / "Broken")
+    image = broken / "imagesTr" / "case_002.nii.gz"
+    image.write_bytes(image.read_bytes()[:1000])
+    ended = voxtune("evaluate", model, broken, "--no-surface", "--device", "cpu")
+    assert (ended.code, ended.err) == (1, f"error: {image}: ends too early (truncated gzip); copy it again\n")
+    assert ended.out.startswith("Dice of 5 cases")
+    rows = (tmp_path / "scores.csv").read_text().splitlines()
+    assert (rows[0], len(rows)) == ("case,class,dice", 1 + 5 * 2)
 
 
 def test_a_device_that_is_not_there(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ def test_one_class_is_its_own_mean() -> None:
     assert summarise(SCORES[SCORES["class"] == "left"])["class"].tolist() == ["left"]
 
 
-def shown(scores: pd.DataFrame) -> list[str]:
+def shown(scores: pd.DataFrame, **options: float) -> list[str]:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(score_table(scores))
+        console.print(score_table(scores, **options))
     return [" ".join(line.split()) for line in capture.get().splitlines()]
 
 
@@ -62,6 +62,28 @@ def test_one_case_has_no_spread() -> None:
         "class mean median worst case",
         "left 0.5000 0.5000 0.5000 a",
     ]
+
+
+def with_surfaces(hd95: list[float]) -> pd.DataFrame:
+    return SCORES.assign(nsd=[0.9, 0.7, 0.5, 0.0, 0.7, 1.0], hd95=hd95)
+
+
+def test_surfaces_are_summed_up_where_there_are_any() -> None:
+    scores = with_surfaces([1, 2, 3, float("nan"), 2, 4])
+    left, right, mean = summarise(scores).to_dict("records")
+    assert (left["nsd"], left["hd95"], left["no_hd95"]) == (pytest.approx(0.7), 2, 0)
+    assert (right["nsd"], right["hd95"], right["no_hd95"]) == (pytest.approx(1.7 / 3), 3, 1)
+    assert (mean["nsd"], mean["hd95"]) == (pytest.approx(1.9 / 3), pytest.approx((1.5 + 3 + 3) / 3))
+
+
+def test_what_has_no_distance_is_told() -> None:
+    lines = shown(with_surfaces([1, 2, 3, float("nan"), 2, 4]), tolerance=2)
+    assert lines[1] == "class mean ± sd median worst case NSD 2 mm HD95 mm"
+    assert lines[3] == "right 0.8667 ± 0.1528 0.9000 0.7000 b 0.5667 3.00"
+    assert " ".join(lines[5:]).startswith("1 of 6 have no HD95 and are not in its mean: the class is in the label or")
+    none = shown(with_surfaces([float("nan")] * 6), tolerance=2)
+    assert none[2].endswith(" none")
+    assert len(shown(with_surfaces([0] * 6), tolerance=2)) == 5  # no note
 
 
 def test_a_table_that_exists_is_kept(tmp_path: Path, small_dataset: Path) -> None:

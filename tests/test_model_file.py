@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from trainables.errors import ModelFileError, SettingError
-from trainables.model_file import FORMAT, Model, load_model, save_model
+from trainables.intensity_range import IntensityRange
+from trainables.model_file import FORMAT, READABLE, Model, load_model, load_models, save_model
 from trainables.networks import NetworkConfig, build_network
 from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan
@@ -48,10 +49,21 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_saved_is_loaded(path: Path) -> None:
-    model = make_model()
+    seen = IntensityRange(lowest=(-1024, -1000), highest=(900.5, 3000), foreground=(-20, 180))
+    model = make_model(intensities=(seen, seen))
     save_model(path, model)
     loaded = load_model(path)
-    for name in ("network", "plan", "targets", "modalities", "patch_size", "version", "overlap", "largest_component"):
+    for name in (
+        "network",
+        "plan",
+        "targets",
+        "modalities",
+        "intensities",
+        "patch_size",
+        "version",
+        "overlap",
+        "largest_component",
+    ):
         assert getattr(loaded, name) == getattr(model, name), name
     assert loaded.training == {**TRAINING, "patch_size": [8, 8, 4]}
     assert loaded.weights.keys() == model.weights.keys()
@@ -113,6 +125,10 @@ def test_only_plain_types_are_kept(path: Path) -> None:
             {"targets": Targets(names=("liver",), members=((1,),), regions=False)},
             "out_channels: the network has 3, the targets need 2",
         ),
+        (
+            {"intensities": (IntensityRange(lowest=(0, 1), highest=(2, 3), foreground=(1, 2)),)},
+            "intensities: 1 are given for 2 channels",
+        ),
         ({"patch_size": (9, 8, 4)}, "patch_size: 9 is not a multiple of 2"),
         ({"training": {"overlap": 1}}, "overlap: must be at least 0 and less than 1, got 1"),
         ({"training": {"batch_size": 0}}, "batch_size: must be a whole number above 0, got 0"),
@@ -150,7 +166,7 @@ def test_weights_of_another_network(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "voxtune model 99"}, f"format: {FORMAT!r} is needed, found 'voxtune model 99'"),
+        ({"format": "voxtune model 99"}, f"format: '{READABLE[0]}' or '{FORMAT}' is needed, found 'voxtune model 99'"),
         ({"more": 1}, "keys: .* are needed, found .*'more'"),
         ({"plan": [1]}, "plan: must be a dict, found a list"),
         ({"plan": {}}, "'spacing'"),
@@ -248,3 +264,48 @@ def test_code_in_a_file_does_not_run(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="holds Python objects, which could run code when loaded"):
         load_model(path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_of_the_first_format(path: Path) -> None:
+    save_model(path, make_model())
+    content = content_of(path) | {"format": "voxtune model 1"}
+    del content["intensities"]
+    torch.save(content, path)
+    assert load_model(path).intensities == ()
+
+
+def test_a_folder_of_models_is_an_ensemble(tmp_path: Path) -> None:
+    save_model(tmp_path / "b.pt", make_model(version="b"))
+    save_model(tmp_path / "a.pt", make_model(version="a", patch_size=(16, 16, 8)))
+    (tmp_path / ".c.pt").write_text("being written")
+    (tmp_path / "scores.json").write_text("{}")
+    assert [model.version for model in load_models(tmp_path)] == ["a", "b"]
+    assert [model.version for model in load_models(tmp_path / "b.pt")] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"targets": Targets(names=("tumour", "liver"), members=((1,), (2, 3)), regions=False)},
+            r"b\.pt: finds classes tumour \(1\), liver \(2\+3\), and a\.pt classes liver \(1\), tumour \(2\+3\)",
+        ),
+        (
+            {"modalities": ("PET", "CT")},
+            r"b\.pt: takes the channels PET, CT, and a\.pt CT, PET; members of an ensemble",
+        ),
+    ],
+)
+def test_members_that_do_not_fit_each_other(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    save_model(tmp_path / "a.pt", make_model())
+    save_model(tmp_path / "b.pt", make_model(**changes))
+    with pytest.raises(ModelFileError, match=message):
+        load_models(tmp_path)
+
+
+def test_a_folder_without_models(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"holds no model, no file \*\.pt"):
+        load_models(tmp_path)
+    (tmp_path / "a.pt").write_text("mine")
+    with pytest.raises(ModelFileError, match=r"a\.pt: not a voxtune model"):
+        load_models(tmp_path)

@@ -176,6 +176,7 @@ def test_four_dimensions_give_a_label_of_three(model: Model, tmp_path: Path) -> 
         weights=build_network(network).state_dict(),
         plan=replace(model.plan, normalisation=model.plan.normalisation * 2),
         modalities=("T1", "T2"),
+        intensities=model.intensities * 2,
     )
     image, _ = blob_case(1, channels=2)
     write_nifti(tmp_path / "image.nii.gz", image)
@@ -199,7 +200,7 @@ def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path:
     assert outcome.written == (tmp_path / "out" / "case_001.nii.gz",)
     assert list((tmp_path / "out").iterdir()) == list(outcome.written)
     assert outcome.failed == {
-        wrong: "has 2 channels, the model was trained on 1 (MRI)",
+        wrong: "has 2 channels, the model was trained on 1 (MRI); of a time series give one volume",
         broken: "ends too early (truncated gzip); copy it again",
     }
     assert seen == [(1, 3), (2, 3), (3, 3)]

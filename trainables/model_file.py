@@ -16,11 +16,14 @@ from torch import Tensor, nn
 
 from trainables.archive import read_archive
 from trainables.errors import ModelFileError, SettingError
+from trainables.intensity_range import IntensityRange
 from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import Targets
 
-FORMAT = "voxtune model 1"
+FORMAT = "voxtune model 2"
+READABLE = ("voxtune model 1", FORMAT)
+"""The first format has no intensities."""
 
 _KEYS: Mapping[str, type] = {
     "format": str,
@@ -30,6 +33,7 @@ _KEYS: Mapping[str, type] = {
     "plan": dict,
     "targets": dict,
     "modalities": list,
+    "intensities": list,
     "patch_size": list,
     "training": dict,
 }
@@ -55,6 +59,9 @@ class Model:
     patch_size: tuple[int, int, int]
     """Voxels along x, y, z of what the network was trained on."""
 
+    intensities: tuple[IntensityRange, ...] = ()
+    """Between which values the images of the training lay, one a channel; none where that is not known."""
+
     training: Mapping[str, Any]
     """The training configuration: plain types, the flat keys of SegmentationConfig."""
 
@@ -68,6 +75,8 @@ class Model:
                 f"in_channels: the network has {self.network.in_channels}, the preprocessing plan {channels}, and "
                 f"there are {len(self.modalities)} modalities"
             )
+        if self.intensities and len(self.intensities) != channels:
+            raise SettingError(f"intensities: {len(self.intensities)} are given for {channels} channels")
         if self.network.out_channels != self.targets.channels:
             raise SettingError(
                 f"out_channels: the network has {self.network.out_channels}, the targets need {self.targets.channels}"
@@ -142,6 +151,7 @@ def save_model(path: Path, model: Model) -> None:
         "plan": model.plan.to_mapping(),
         "targets": model.targets.to_mapping(),
         "modalities": list(model.modalities),
+        "intensities": [channel.to_mapping() for channel in model.intensities],
         "patch_size": list(model.patch_size),
         "training": _plain(model.training, "training"),
     }
@@ -167,6 +177,7 @@ def load_model(path: Path) -> Model:
             plan=PreprocessingPlan.from_mapping(content["plan"]),
             targets=Targets.from_mapping(content["targets"]),
             modalities=tuple(content["modalities"]),
+            intensities=tuple(IntensityRange.from_mapping(channel) for channel in content["intensities"]),
             patch_size=tuple(content["patch_size"]),
             training=content["training"],
             version=content["version"],
@@ -203,10 +214,12 @@ def load_models(path: Path) -> tuple[Model, ...]:
 
 
 def _check_keys(content: Any) -> None:
-    """Raises ValueError unless `content` has the keys and types that `save_model` writes."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    """Raises ValueError unless `content` has the keys and types that `save_model` writes; older files are completed."""
+    if not isinstance(content, dict) or content.get("format") not in READABLE:
         found = content.get("format") if isinstance(content, dict) else None
-        raise ValueError(f"format: {FORMAT!r} is needed, found {found!r}")
+        raise ValueError(f"format: {' or '.join(map(repr, READABLE))} is needed, found {found!r}")
+    if content["format"] != FORMAT:
+        content.setdefault("intensities", [])
     if content.keys() != _KEYS.keys():
         raise ValueError(f"keys: {sorted(_KEYS)} are needed, found {sorted(map(str, content))}")
     for key, kind in _KEYS.items():

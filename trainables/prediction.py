@@ -1,21 +1,20 @@
 """Labels files: a batch of images, each into a label file of its own, whatever becomes of the others."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.errors import DatasetError, TrainableError
+from trainables.errors import TrainableError
+from trainables.image_checks import check_image
 from trainables.image_files import label_files
 from trainables.label_file import write_label
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
 from trainables.predictor import Predictor, Prepared
 from trainables.volume_file import read_image
-
-Progress = Callable[[int, int], None]
-"""Told how many files or cases are done, and how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,8 @@ def predict_files(
     device: str | None = None,
     flips: str = "",
     overwrite: bool = False,
-    progress: Progress = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> PredictionOutcome:
     """Label `images`, each into `folder` under its own name with `.nii.gz`: integers in the image's grid and header.
 
@@ -49,6 +49,8 @@ def predict_files(
         device: as in `choose_device`.
         flips: as in `Predictor`.
         overwrite: whether labels that are there already are replaced.
+        progress: told how many images are done, and how many there are.
+        tell: told what makes a label doubtful: an image of other intensities, say, than those of the training.
 
     An image that fails holds up no other. What an interruption finds written stays, and each file is whole or not
     there. Raises TrainableError before anything is computed if a label exists already, would take an image's place, or
@@ -60,40 +62,44 @@ def predict_files(
     written: list[Path] = []
     failed: dict[Path, str] = {}
     try:
-        for image, prepared in _read_ahead(predictor, list(outputs)):
+        for image, reading in _read_ahead(predictor, list(outputs)):
             try:
-                write_label(predictor.segment(prepared.result()), like=image, path=outputs[image])
+                prepared, notes = reading.result()
+                del reading  # a large image is gone before the next one is waited for
+                for note in notes:
+                    tell(f"{image}: {note}")
+                label = predictor.segment(prepared)
+                del prepared
+                write_label(label, like=image, path=outputs[image])
                 written.append(outputs[image])
             except Exception as error:
                 failed[image] = _problem(error, image, outputs[image])
-            del prepared  # a large image is gone before the next one is waited for
             progress(len(written) + len(failed), len(outputs))
     except KeyboardInterrupt:
         return PredictionOutcome(written=tuple(written), failed=failed, interrupted=True)
     return PredictionOutcome(written=tuple(written), failed=failed)
 
 
-def read_for(predictor: Predictor, image: Path) -> Prepared:
-    """The NIfTI file `image`, ready for the networks of `predictor`. Raises DatasetError where it does not fit them."""
+def read_for(predictor: Predictor, image: Path) -> tuple[Prepared, list[str]]:
+    """The NIfTI file `image`, ready for the networks of `predictor`, and what is odd about it (`check_image`).
+
+    Raises DatasetError where it does not fit them, or can't be read.
+    """
     array, affine = read_image(image)
-    modalities = predictor.modalities
-    if len(array) != len(modalities):
-        raise DatasetError(
-            f"{image}: has {len(array)} channels, the model was trained on {len(modalities)} ({', '.join(modalities)})"
-        )
-    return predictor.prepare(array, affine)
+    notes = check_image(image, array, predictor.models)
+    return predictor.prepare(array, affine), notes
 
 
-def _read_ahead(predictor: Predictor, images: Sequence[Path]) -> Iterator[tuple[Path, Future[Prepared]]]:
+def _read_ahead(
+    predictor: Predictor, images: Sequence[Path]
+) -> Iterator[tuple[Path, Future[tuple[Prepared, list[str]]]]]:
     """Each image with what `read_for` makes of it; the next one is read while the caller's device works on this one."""
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(read_for, predictor, images[0])
+        coming = deque([reader.submit(read_for, predictor, images[0])])
         for image, following in zip(images, [*images[1:], None], strict=True):
-            this = coming
             if following is not None:
-                coming = reader.submit(read_for, predictor, following)
-            yield image, this
-            del this
+                coming.append(reader.submit(read_for, predictor, following))
+            yield image, coming.popleft()  # and is not held here
 
 
 def _problem(error: Exception, image: Path, output: Path) -> str:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from trainables.augmentation import AXES, check_flips
 from trainables.device import choose_device
 from trainables.grid import Grid
+from trainables.half_precision import compact
 from trainables.inference import probabilities
 from trainables.merging import Part, merge
 from trainables.model_file import Model
 from trainables.precision import Precision, precision_or_fp32
 from trainables.preprocessing import PreprocessingPlan, preprocess_image
-from trainables.volumes import compact
 from trainables.windows import window_size, windows_at_once
 
 Prepared = dict[PreprocessingPlan, tuple[np.ndarray, Grid]]

@@ -193,6 +193,7 @@ class SegmentationRun:
             plan=self._volumes.plan,
             targets=self._volumes.targets,
             modalities=self._volumes.modalities,
+            intensities=self._volumes.intensities,
             patch_size=self._config.patch_size,
             training={
                 **self._asked.to_mapping(),

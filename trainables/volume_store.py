@@ -18,11 +18,12 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from trainables.errors import DatasetError
+from trainables.intensity_range import IntensityRange
 from trainables.preprocessing import PreprocessingPlan
 from trainables.resampling import Shape
 from trainables.targets import Targets
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when what is written, or how it is computed, changes: an older folder is then not taken for a new one."""
 
 _DATA = "volumes.bin"
@@ -65,6 +66,11 @@ class Volumes:
     def modalities(self) -> tuple[str, ...]:
         """The names of the channels."""
         return tuple(self._index["modalities"])
+
+    @cached_property
+    def intensities(self) -> tuple[IntensityRange, ...]:
+        """Between which values the files' images lay, one a channel; none where that was not said."""
+        return tuple(IntensityRange.from_mapping(channel) for channel in self._index["intensities"])
 
     @property
     def channels(self) -> int:
@@ -145,7 +151,14 @@ class VolumeWriter:
         foreground = [self._write(sample) for sample in volume.foreground]
         self._cases.append({"name": name, "image": image, "label": label, "foreground": foreground})
 
-    def finish(self, *, plan: PreprocessingPlan, targets: Targets, modalities: Sequence[str]) -> None:
+    def finish(
+        self,
+        *,
+        plan: PreprocessingPlan,
+        targets: Targets,
+        modalities: Sequence[str],
+        intensities: Sequence[IntensityRange] = (),
+    ) -> None:
         """Bring everything to the disk, the index last."""
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -155,6 +168,7 @@ class VolumeWriter:
             "plan": plan.to_mapping(),
             "targets": targets.to_mapping(),
             "modalities": list(modalities),
+            "intensities": [channel.to_mapping() for channel in intensities],
             "cases": self._cases,
         }
         with (self._folder / _INDEX).open("w", encoding="utf-8") as file:

@@ -27,6 +27,7 @@ from trainables.decathlon import Case, Dataset
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import CaseFingerprint, Fingerprint
 from trainables.half_precision import compact
+from trainables.intensity_range import intensity_ranges
 from trainables.preprocessing import PreprocessingPlan, preprocess_image, preprocess_label
 from trainables.resampling import resampled_shape
 from trainables.targets import Targets
@@ -190,7 +191,12 @@ def _write(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        writer.finish(plan=plan, targets=targets, modalities=dataset.modalities)
+        writer.finish(
+            plan=plan,
+            targets=targets,
+            modalities=dataset.modalities,
+            intensities=intensity_ranges(fingerprint),
+        )
 
 
 def _prepare_case(

@@ -127,6 +127,7 @@ def predict(
             flips=flips,
             overwrite=overwrite,
             progress=lambda done, of: view.progress("Predicting", done, of),
+            tell=lambda text: view.note(f"warning: {text}"),
         )
     for path, problem in outcome.failed.items():
         complain(f"{path}: {problem}")
