@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def charts_of(config: SweepConfig, results: Results, importance: Importance | None) -> dict[str, "Figure"]:
     """The charts by name, in the order of the report; one is missing where there is nothing to show.
 
-    Each has its height, fills the width that it gets (390 pixels or more) and takes the page's font. What it shows and
-    how to read it stands as plain text in `layout.meta["caption"]`, for the page to set and escape. Text inside a
-    figure is escaped for plotly, which takes a little HTML for markup.
+    Each has its height, fills the width that it gets and takes the page's font. What it shows and how to read it stands
+    as plain text in `layout.meta["caption"]`, for the page to set and escape; `layout.meta["least_width"]` is the
+    pixels below which its labels would meet, so that it is to scroll. Text inside a figure is escaped for plotly, which
+    takes a little HTML for markup.
     """
     from tuner.charts_batch_patch import batch_patch_chart
     from tuner.charts_curves import curves_chart

@@ -18,6 +18,9 @@ SCALE = ((0.0, "#DCEBF5"), (1.0, "#00598C"))
 DARK = 0.55
 """From this share of the scale on text is white."""
 
+CELL_WIDTH = 70
+"""Pixels that a cell's text needs."""
+
 MISFIT_COLOUR = "#F7DCC8"
 
 
@@ -52,6 +55,7 @@ def batch_patch_chart(results: Results) -> go.Figure | None:
         "none got there, on grey, at the share of it that was reached. Below it the number of trials; ✕ is how many "
         "did not fit in memory: turned away by the estimate before starting, or out of memory for real.",
         height=70 + 72 * len(rows),
+        least_width=90 + CELL_WIDTH * len(columns),
         margin={"t": MODE_BAR},
         xaxis={"title": {"text": PATCH}, **_labels(columns)},
         yaxis={"title": {"text": BATCH}, **_labels(names)},

@@ -73,7 +73,9 @@ def front_chart(results: Results, cost: Cost) -> go.Figure | None:
     caption = (
         f"Mean validation Dice of {count(len(points), 'trial')} against {OBJECTIVES[cost]}; upper left is better. "
     )
-    caption += _about_front(len(full))
+    caption += _about_front(len(full), len(points) - len(full))
+    if len(results.objectives) > 2:
+        caption += " Ringed are those that no other beats in all objectives at once."
     if len(kept) < len(trials):
         caption += f" Left out: {len(trials) - len(kept)} that ended early with a Dice far below those."
     axis = log_axis(min(costs) / factor, max(costs) / factor) if log else {}
@@ -162,8 +164,8 @@ def _rings(told: _Told, results: Results, points: list[_Point]) -> list[go.Scatt
     return [ring for ring in rings if ring.x]
 
 
-def _about_front(full: int) -> str:
+def _about_front(full: int, others: int) -> str:
     if not full:
         return "No trial has reached the full budget, so no front is drawn."
     text = f"The line is the Pareto front of the {count(full, 'trial')} at the full budget"
-    return f"{text}; the others' Dice is of a lower one."
+    return text + ("; the others' Dice is of a lower one." if others else ".")

@@ -166,4 +166,4 @@ def _caption(finished: int, others: int, axes: int, searched: int) -> str:
     text += f", and in grey {others} whose Dice is that of a lower one." if others else "."
     if axes < searched:
         text += f" Of {count(searched, 'parameter')} the {axes} most important are shown."
-    return text + " Drag along an axis to pick a range; click beside it to let it go."
+    return text

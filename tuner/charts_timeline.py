@@ -95,8 +95,8 @@ def _caption(found: Timeline) -> str:
     text = f"Which trial ran when on {'the slot' if len(found.lanes) == 1 else f'which of {len(found.lanes)} slots'}, "
     text += "and how it ended; a bar reaches to the trial's last report."
     if found.pauses:
-        lengths = ", ".join(duration(pause.seconds) for pause in found.pauses)
-        text += f" Dotted: {lengths} in which nothing ran, left out."
+        idle = duration(sum(pause.seconds for pause in found.pauses))
+        text += f" Dotted: {count(len(found.pauses), 'pause')}, {idle} in which nothing ran, left out."
     if found.untold:
         text += f" Not shown: {count(found.untold, 'trial')} of which no report came."
     return text

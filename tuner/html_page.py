@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "page_assets"
 
-WIDTHS = {"parallel": 760, "timeline": 640, "batch_patch": 480}
-"""Pixels that a chart needs to be legible, where that is more than a phone has; it scrolls in its own box there."""
-
 HEIGHT = 450
 """Pixels of a chart that does not say."""
 
@@ -57,7 +54,7 @@ def to_html(
         figures={key: _json(figure) for key, figure in drawn.items()},
         heights={key: figure.layout.height or HEIGHT for key, figure in drawn.items()},
         captions={key: (figure.layout.meta or {}).get("caption", "") for key, figure in drawn.items()},
-        widths=WIDTHS,
+        widths={key: (figure.layout.meta or {}).get("least_width", 0) for key, figure in drawn.items()},
         style=Markup(_asset("page.css")),
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),
