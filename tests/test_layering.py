@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "ray", "optuna", "monai", "pandas"}
+HEAVY = {"torch", "ray", "optuna", "monai", "pandas", "plotly", "matplotlib"}
 
 ROOT = Path(__file__).resolve().parents[1]
 
