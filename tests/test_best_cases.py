@@ -117,7 +117,7 @@ def test_all_cases_are_listed_and_another_runs_pictures_go(tmp_path: Path) -> No
     assert json.loads(directory.best_cases.read_text()) == {
         "run": "sweep:7",
         "part": "validation",
-        "rows": "truth above, prediction below, each plane where they differ most",
+        "rows": "truth above, prediction below, each plane where they differ most (a red, b blue)",
         "cases": [
             {"case": "first/../x", "dice": 0.6, "classes": {"a": 0.5, "b": 0.7}, "picture": "cases/0001.jpg"},
             {"case": "second", "dice": 0.9, "classes": {"a": 0.9, "b": 0.9}, "picture": "cases/0002.jpg"},
@@ -161,9 +161,11 @@ def test_when_the_best_changes_pictures_follow_and_each_best_has_its_artifacts(s
     attach_best(sweep.directory, sweep.study.optuna)
     attach_best(sweep.directory, sweep.study.optuna)
     names = sweep.attached()
-    worst, middle, best = (f"{case['dice']:.3f}_{case['case']}.jpg" for case in sweep.listed()["cases"])
-    told = ("config.yaml", f"worst_1_dice_{worst}", f"middle_dice_{middle}", f"best_dice_{best}")
-    assert names == sorted(f"sweep_{first:04d}_{name}" for name in told)
+    told = [
+        f"case_{rank}_of_3_dice_{case['dice']:.3f}_{case['case']}.jpg"
+        for rank, case in enumerate(sweep.listed()["cases"], 1)
+    ]
+    assert names == [f"sweep_{first:04d}_{name}" for name in (*told, "config.yaml")]
     assert len(list(sweep.directory.artifacts.iterdir())) == 4
 
     second = sweep.finish(0.9)
@@ -191,6 +193,23 @@ def test_when_the_best_changes_pictures_follow_and_each_best_has_its_artifacts(s
             sweep.study.trials()[number].params["learning_rate"]
         )
     open_storage(None, sweep.directory.journal)  # the journal is as readers want it
+
+
+def test_of_many_cases_the_worst_three_the_middle_and_the_best_are_attached(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "heart")
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    number = study.ask().number
+    study.report(number, 1000, evaluation(0.8, 1000))
+    study.finish(number, "full budget")
+    name = "é" * 120  # 240 bytes
+    scores = {f"{name[rank:]}": {"a": rank / 100} for rank in range(100)}
+    write_cases(directory, run(number), scores, dict.fromkeys(worth_a_picture(list(scores)), b"picture"))
+    attach_best(directory, study.optuna)
+    *pictures, _ = sorted(meta.filename for meta in get_all_artifact_meta(study.optuna))
+    assert [int(picture.split("_")[3]) for picture in pictures[:3]] == [1, 2, 3]
+    assert abs(int(pictures[3].split("_")[3]) - 50) <= 2
+    assert pictures[4].startswith(f"sweep_{number:04d}_case_100_of_100_dice_0.990_é")
+    assert len(pictures) == 5
 
 
 def test_without_data_or_model_or_beside_a_driver_nothing_is_drawn(sweep: Sweep, tmp_path: Path) -> None:

@@ -7,16 +7,21 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
+from threading import Thread
 from urllib.error import HTTPError
 
 import pytest
 from command_line import Ended, home_with_token, run_voxtune
 from fake_dashboard import dashboard as ray_dashboard
 from make_sweep import open_study, play, sweep_directory
+from optuna.artifacts import upload_artifact
 from optuna.trial import TrialState
 
 from tuner.announcement import announced
+from tuner.artifacts import artifact_store, attach_best
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError, UserError
 from tuner.owner import own
@@ -73,10 +78,17 @@ def test_curves_of_stopped_trials(storage: str, tmp_path: Path, request: pytest.
     }[storage]()
     directory = sweep_directory(tmp_path / "heart", changes={"storage": url} if url else None)
     study = begun(directory, url)
+    attach_best(directory, study.optuna)
     with shown(directory) as address:
         api = address.replace("/dashboard/", "/api/")
         with urllib.request.urlopen(api, timeout=20) as answer:
             trials = json.load(answer)["trials"]
+        ((best, artifact),) = ((trial, found) for trial in trials for found in trial["artifacts"])
+        assert best["number"] == study.ranking()[0].number
+        assert artifact["filename"] == f"sweep_{best['number']:04d}_config.yaml"
+        path = f"/artifacts/{address.rpartition('/')[2]}/{best['trial_id']}/{artifact['artifact_id']}"
+        with urllib.request.urlopen(address.partition("/dashboard/")[0] + path, timeout=20) as answer:
+            assert answer.read() == directory.best_config.read_bytes()
         for method in ("DELETE", "POST", "PUT"):
             with pytest.raises(HTTPError) as refused:
                 urllib.request.urlopen(urllib.request.Request(api, method=method), timeout=20)
@@ -89,6 +101,66 @@ def test_curves_of_stopped_trials(storage: str, tmp_path: Path, request: pytest.
     assert stopped == {trial.number for trial in study.trials(TrialState.PRUNED)}
     assert stopped
     assert all(curves[number] for number in stopped)
+
+
+@contextmanager
+def served(directory: SweepDirectory) -> Iterator[str]:
+    """A StudyServer in this process, by its address."""
+    server = StudyServer(directory, port=0)
+    thread = Thread(target=server._server.serve_forever)
+    thread.start()
+    try:
+        yield server.url.partition("/dashboard/")[0]
+    finally:
+        server._server.shutdown()
+        server._server.server_close()
+        thread.join()
+
+
+def test_artifacts_are_read_and_nothing_beside_them(directory: SweepDirectory, capfd: pytest.CaptureFixture) -> None:
+    study = begun(directory)
+    attach_best(directory, study.optuna)
+    (file,) = directory.artifacts.iterdir()
+    page = directory.root / "page.html"
+    page.write_text("<script>alert(1)</script>")
+    store = artifact_store(directory)
+    html = upload_artifact(artifact_store=store, file_path=str(page), study_or_trial=study.optuna)
+    (directory.artifacts / "abc").write_text("in the folder, but the study does not know it")
+
+    def asked(path: str, method: str = "GET") -> tuple[int, Message]:
+        connection = HTTPConnection(address.removeprefix("http://"), timeout=20)
+        connection.request(method, path)  # as it is: urllib and browsers would take `..` out
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.headers
+
+    with served(directory) as address:
+        trial = study.ranking()[0]._trial_id
+        known = f"/artifacts/0/{trial}/{file.name}"
+        for path in (known, f"/artifacts/0/{file.name}", f"/artifacts/0/{html}"):
+            status, headers = asked(path)
+            assert status == 200
+            assert headers["Content-Security-Policy"] == "sandbox"
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert "Access-Control-Allow-Origin" not in headers
+        assert asked("/api/studies")[1]["Content-Security-Policy"] is None
+        up = (
+            "../sweep.yaml",
+            "..%2fsweep.yaml",
+            "%2e%2e/sweep.yaml",
+            "..%5csweep.yaml",
+            "%2fetc%2fpasswd",
+            "/etc/passwd",
+        )
+        for folder in (f"/artifacts/0/{trial}", "/artifacts/0", "/artifacts"):
+            for path in (*up, "abc", "", "..", ".", "00000000-0000-0000-0000-000000000000"):
+                assert asked(f"{folder}/{path}")[0] == 404, path
+        assert asked(f"/api{known}", "DELETE")[0] == 403
+        assert asked("/api/artifacts/0", "POST")[0] == 403
+        file.unlink()  # as if another driver had attached it, in its own directory
+        assert asked(known)[0] == 404
+    assert capfd.readouterr().err.count("Traceback") == 0
 
 
 def test_port_that_is_taken(directory: SweepDirectory) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.picture import COLOURS, OPACITY, SIDE, overlay
+from trainables.picture import COLOUR_NAMES, COLOURS, OPACITY, SIDE, overlay
 from trainables.targets import Targets
 
 CLASSES = Targets(names=("front", "back"), members=((1,), (2,)), regions=False)
@@ -19,6 +19,12 @@ def drawn(*arguments: object, **options: object) -> np.ndarray:
 
 def tinted(index: int, grey: float) -> np.ndarray:
     return grey + OPACITY * (COLOURS[index] - grey)
+
+
+def test_the_colours_have_names() -> None:
+    assert len(COLOUR_NAMES) == len(COLOURS)
+    strongest = {"red": 0, "green": 1, "blue": 2}
+    assert all(COLOURS[COLOUR_NAMES.index(name)].argmax() == channel for name, channel in strongest.items())
 
 
 def volume() -> tuple[np.ndarray, np.ndarray]:

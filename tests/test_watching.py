@@ -1,6 +1,7 @@
 """A running sweep watched from outside: by Prometheus with the board's own queries, and by `voxtune dashboard`."""
 
 import asyncio
+import io
 import json
 import os
 import secrets
@@ -15,16 +16,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from make_sweep import open_study, play, sweep_directory
 from optuna.trial import FrozenTrial, TrialState
+from PIL import Image
 from prometheus import Prometheus, prometheus, until
 from services import missing
 
 from cluster.monitoring import BOARD
+from tuner.artifacts import attach_best
+from tuner.best_cases import write_cases
 from tuner.directory import SweepDirectory
 from tuner.machine import cuda_devices
 from tuner.results import read_results
+from tuner.storage import open_storage
+from tuner.study_server import StudyServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 from browser import CURVES, DRAWN, browser
@@ -226,6 +234,28 @@ def shown(sweep: RunningSweep) -> Iterator[tuple[str, str]]:
             process.kill()
 
 
+@contextmanager
+def ended_sweep(folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of the study of a sweep that was played to its end, in this process, and its best trial's number."""
+    directory = sweep_directory(folder)
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    play(study, 3)
+    best = read_results(directory).best.run
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(picture, format="JPEG")
+    write_cases(directory, best, {"<b>x": {"a": 0.8}}, {"<b>x": picture.getvalue()})
+    attach_best(directory, study.optuna)
+    server = StudyServer(directory, port=0)
+    thread = Thread(target=server._server.serve_forever)
+    thread.start()
+    try:
+        yield server.url, best.number
+    finally:
+        server._server.shutdown()
+        server._server.server_close()
+        thread.join()
+
+
 @pytest.mark.usefixtures("watching")
 def test_dashboard_of_a_running_sweep(sweep: RunningSweep) -> None:
     trials = sweep.trials()
@@ -253,7 +283,7 @@ def test_browser_shows_job_slots_and_curves(sweep: RunningSweep, watching: Prome
     trials = sweep.trials()
     (too_large,) = (trial for trial in trials if trial.user_attrs.get("stop_reason") == "out of memory")
 
-    async def look(study: str) -> list[list[float]]:
+    async def look(study: str, ended: str, best: int) -> tuple[list[list[float]], list[list[object]]]:
         async with browser(sweep.folder / "browser") as page:
             await page.open(f"{ray}/#/jobs", width=1500, height=640, token=sweep.token)
             await page.until("document.body.innerText.includes('endings')")
@@ -263,10 +293,19 @@ def test_browser_shows_job_slots_and_curves(sweep: RunningSweep, watching: Prome
             await page.until("document.body.innerText.includes('stop_reason out of memory')")
             await page.open(study, width=1300, height=2400)
             await page.until(DRAWN)
-            return [line["y"] for line in await page.plotted(CURVES)]
+            curves = [line["y"] for line in await page.plotted(CURVES)]
+            await page.open(f"{ended}/trials?numbers={best}", width=1300, height=1000)
+            await page.until("[...document.images].length && [...document.images].every(image => image.complete)")
+            said = await page.run("document.body.innerText")
+            assert "Artifacts" in said
+            assert f"sweep_{best:04d}_config.yaml" in said
+            assert f"sweep_{best:04d}_case_1_of_1_dice_0.800_<b>x.jpg" in said
+            images = "[...document.images].map(image => [image.naturalWidth, image.naturalHeight])"
+            return curves, await page.run(images)
 
-    with shown(sweep) as (_, address):
-        drawn = asyncio.run(look(address))
+    with shown(sweep) as (_, address), ended_sweep(sweep.folder / "ended") as (ended, best):
+        drawn, images = asyncio.run(look(address, ended, best))
+    assert images == [[64, 48]]
     curves = [list(trial.intermediate_values.values()) for trial in trials if trial.intermediate_values]
     assert [len(curve) for curve in curves].count(3) >= 1
     assert sorted(drawn) == sorted(curves)

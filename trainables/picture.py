@@ -20,6 +20,8 @@ COLOURS = np.array(
 )
 """Red, green, blue of each class or region, again from the first where there are more."""
 
+COLOUR_NAMES = ("red", "blue", "yellow", "green", "violet", "orange", "turquoise")
+
 
 def overlay(
     image: NDArray[np.floating],

@@ -1,6 +1,7 @@
 """What optuna-dashboard shows of the best run: its configuration, and pictures of its worst, middle and best cases.
 
-    artifacts/0c6d.../   named by Optuna; the study knows them as sweep_0012_config.yaml, sweep_0012_worst_1_....jpg
+    artifacts/0c6d1f...   named by Optuna; to people sweep_0012_config.yaml
+    artifacts/9b3a70...   sweep_0012_case_01_of_40_dice_0.712_heart_004.jpg, the worst case
 
 A trial that has finished takes no more attributes, so Optuna's `upload_artifact` refuses it, and which one is best is
 known in the end only. So they are attached to the study, and the study's attributes say of which trial they are, where
@@ -65,22 +66,19 @@ def attach_best(directory: SweepDirectory, study: optuna.Study) -> None:
 
 
 def _pictures(directory: SweepDirectory, best: Best) -> Iterator[tuple[str, Path]]:
-    """Pictures of the worst three cases, the middle one and the best one, each with a name that says so."""
+    """Pictures of the worst three cases, the middle one and the best one, by names in that order."""
     if not are_pictured(directory, best.run):
         return
     cases: list[dict[str, Any]] = json.loads(directory.best_cases.read_text(encoding="utf-8"))["cases"]
     pictured = [place for place, case in enumerate(cases) if "picture" in case]
-    if not pictured:
-        return
-    middle = min(pictured, key=lambda place: abs(place - len(cases) // 2))
-    named = {pictured[0]: "worst_1"}
-    others = ("best", pictured[-1]), ("middle", middle), *zip(("worst_2", "worst_3"), pictured[1:], strict=False)
-    for which, place in others:
-        named.setdefault(place, which)
-    for place, which in sorted(named.items()):
-        case = cases[place]
-        name = f"{which}_dice_{case['dice']:.3f}_{case['case'][:LONGEST_CASE]}"
-        yield name, directory.best_cases.parent / case["picture"]
+    middle = sorted(pictured, key=lambda place: abs(place - len(cases) // 2))[:1]
+    for place in sorted({*pictured[:3], *middle, *pictured[-1:]}):
+        case, digits = cases[place], len(str(len(cases)))
+        rank = f"case_{place + 1:0{digits}d}_of_{len(cases)}"
+        yield (
+            f"{rank}_dice_{case['dice']:.3f}_{case['case'][:LONGEST_CASE]}",
+            directory.best_cases.parent / case["picture"],
+        )
 
 
 def _attach(directory: SweepDirectory, study: optuna.Study, number: int, file: Path, name: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.picture import COLOUR_NAMES
 from tuner.best import Run
 from tuner.directory import SweepDirectory
 from tuner.files import replace_file, write_text
@@ -27,7 +28,6 @@ WORST = 30
 """Of them so many are of the worst cases; the rest are evenly of the others, the best one among them."""
 
 ROWS = "truth above, prediction below, each plane where they differ most"
-
 Scores = Mapping[str, Mapping[str, float]]
 """Dice by case and class."""
 
@@ -65,6 +65,14 @@ def are_pictured(directory: SweepDirectory, run: Run) -> bool:
         return False
 
 
+def rows(scores: Scores) -> str:
+    """What the pictures show, in words; `scores` tells of which classes."""
+    classes = list(next(iter(scores.values()), {}))
+    if not 1 < len(classes) <= len(COLOUR_NAMES):
+        return ROWS
+    return f"{ROWS} ({', '.join(f'{name} {colour}' for name, colour in zip(classes, COLOUR_NAMES, strict=False))})"
+
+
 def write_cases(directory: SweepDirectory, run: Run, scores: Scores, pictures: Mapping[str, bytes]) -> None:
     """Put the JPEGs `pictures`, by case, in the place of another run's. `scores`: of all cases, the worst first.
 
@@ -80,7 +88,7 @@ def write_cases(directory: SweepDirectory, run: Run, scores: Scores, pictures: M
             _put(path, picture)
             entry["picture"] = path.relative_to(directory.best_cases.parent).as_posix()
         cases.append(entry)
-    content = {"run": run_name(run), "part": "validation", "rows": ROWS, "cases": cases}
+    content = {"run": run_name(run), "part": "validation", "rows": rows(scores), "cases": cases}
     write_text(directory.best_cases, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

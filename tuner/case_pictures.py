@@ -19,10 +19,10 @@ from tuner.directory import SweepDirectory
 from tuner.owner import read_owner
 from tuner.report_best import write_best
 from tuner.results import Results, read_results
-from tuner.shipping import ShippedFolder
 
 if TYPE_CHECKING:
     from trainables.pictured_case import PicturedCase
+    from tuner.shipping import ShippedFolder
     from tuner.trial_files import TrialFiles
     from tuner.work import Work
 
@@ -113,7 +113,7 @@ def _on_cluster(sweep: "Work", model: str, names: Sequence[str]) -> "list[Pictur
 
 
 def _draw_prepared(
-    files: "TrialFiles", model: str, volumes: ShippedFolder | str, names: list[str], threads: int | None
+    files: "TrialFiles", model: str, volumes: "ShippedFolder | str", names: list[str], threads: int | None
 ) -> "list[PicturedCase]":
     """In a process of a node: from the volumes that its trials were trained on."""
     import torch
@@ -121,6 +121,7 @@ def _draw_prepared(
     from trainables.model_file import load_model
     from trainables.pictured_case import picture_cases, prepared_cases
     from trainables.volumes import Volumes
+    from tuner.shipping import ShippedFolder
 
     if threads:
         torch.set_num_threads(threads)

@@ -5,10 +5,12 @@ It has no login, and would let whoever reaches it change and delete studies, und
 
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, BinaryIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from tuner.artifacts import artifact_store
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.artifacts.exceptions import ArtifactNotFound
+
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError, UserError
@@ -17,6 +19,9 @@ from tuner.storage import SWEEP, open_storage, stored_name
 HOST = "127.0.0.1"
 
 READING = {"GET", "HEAD"}
+
+HARMLESS = [("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff")]
+"""Headers with which a browser runs nothing that an artifact may hold: a sweep's directory may come from anyone."""
 
 
 class StudyServer:
@@ -44,7 +49,7 @@ class StudyServer:
             self._server = make_server(
                 HOST,
                 port,
-                read_only(wsgi(storage, artifact_store(directory))),
+                read_only(wsgi(storage, _Artifacts(directory.artifacts))),
                 server_class=_Server,
                 handler_class=_SilentHandler,
             )
@@ -65,15 +70,37 @@ class StudyServer:
 
 
 def read_only(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application `app`, of which only reading is left."""
+    """The WSGI application `app`, of which only reading is left, and pictures of patients for its own pages alone."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in READING:
-            return app(environ, start_response)
+            artifact = environ["PATH_INFO"].startswith("/artifacts/")
+            return app(environ, _harmless(start_response) if artifact else start_response)
         start_response("403 Forbidden", [("Content-Type", "application/json")])
         return [b'{"reason": "voxtune shows studies read-only: only a sweep\'s driver writes"}']
 
     return answer
+
+
+def _harmless(start_response: Callable[..., Any]) -> Callable[..., Any]:
+    def start(status: str, headers: list[tuple[str, str]], *others: Any) -> Any:
+        # optuna-dashboard lets the pages of any other site read artifacts.
+        kept = [(name, value) for name, value in headers if name.lower() != "access-control-allow-origin"]
+        return start_response(status, [*kept, *HARMLESS], *others)
+
+    return start
+
+
+class _Artifacts(FileSystemArtifactStore):
+    """Where a sweep's artifacts lie; one that was left in another driver's directory is not found, and no more."""
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        try:
+            return super().open_reader(artifact_id)
+        except ArtifactNotFound as error:
+            from bottle import HTTPError  # comes with optuna-dashboard
+
+            raise HTTPError(404, "not in this directory") from error
 
 
 class _Server(ThreadingMixIn, WSGIServer):
