@@ -80,6 +80,18 @@ def split_cases(
     return Split(train=_cases(train, members), validation=_cases(validation, members), test=_cases(test, members))
 
 
+def fold_splits(
+    groups: Mapping[str, str], *, folds: int, test_fraction: float = 0.0, seed: int = 0
+) -> tuple[Split, ...]:
+    """The splits in which each of `folds` validates in turn, by the same rules: every case that is not a test case
+    validates once, and the test cases are the same in all. Raises SettingError as `split_cases` does."""
+    return tuple(
+        split_cases(groups, folds=folds, fold=fold, test_fraction=test_fraction, seed=seed)
+        # With fewer than two there is no fold to ask for: the first says so.
+        for fold in range(max(1, folds))
+    )
+
+
 def _hold_out(groups: Sequence[str], members: Mapping[str, list[str]], share: float) -> list[str]:
     if not 0 < share < 1:
         raise SettingError(f"held_out: {share:g} is not between 0 and 1")

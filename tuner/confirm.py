@@ -9,15 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import ray
-
 from cluster.connect import Cluster
 from tuner.config import ConfirmConfig
 from tuner.limits import Limits
-from tuner.shipping import nodes_without
+from tuner.model_scores import score_models
 from tuner.storage import CONFIRM
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
-from tuner.trial_files import TrialFiles
 from tuner.work import Work, numbers
 
 
@@ -54,8 +51,7 @@ def score_on_test_cases(
     """Evaluate models on the test cases, in parallel, into the study that chose them; those scored before stay.
 
     The models of the confirmed configurations, or of the sweep's best one where nothing was confirmed; and the default
-    configuration's if it was trained to the end: what a user would have got without a search. Where a node does not see
-    the data set all are scored here, one after another: the test cases have not been sent.
+    configuration's if it was trained to the end: what a user would have got without a search.
     """
     ranking = sweep.study.ranking()
     repeats = confirmed.study.ranking() if confirmed else []
@@ -66,32 +62,13 @@ def score_on_test_cases(
     models = {f"{study}:{number}": sweep.checkpoints.model(study, number) for study, number in runs}
     record = (confirmed or sweep).study.optuna
     scores = dict(record.user_attrs.get("test", {}))
-    todo = {run: model for run, model in models.items() if run not in scores and model}
-    files = sweep.trial_files
-    if cluster.local or not nodes_without(dataset, cluster.nodes):
-        task = ray.remote(num_cpus=sweep.resources["cpu"], num_gpus=sweep.resources["gpu"])(_evaluate)
-        runs_of = {task.remote(files, model, str(dataset), list(cases)): run for run, model in todo.items()}
-        pending = list(runs_of)
-        while pending:
-            (done,), pending = ray.wait(pending)
-            scores[runs_of[done]] = ray.get(done)
-            progress(len(todo) - len(pending), len(todo))
-    else:
-        for done_so_far, (run, model) in enumerate(todo.items(), 1):
-            scores[run] = _evaluate(files, model, str(dataset), list(cases))
-            progress(done_so_far, len(todo))
+    scores |= score_models(
+        {run: [model] for run, model in models.items() if run not in scores and model},
+        files=sweep.trial_files,
+        resources=sweep.resources,
+        dataset=dataset,
+        cases=cases,
+        cluster=cluster,
+        progress=progress,
+    )
     record.set_user_attr("test", scores)
-
-
-def _evaluate(files: TrialFiles, model: str, dataset: str, cases: list[str]) -> dict[str, dict[str, float]]:
-    """Dice by case and class, in the cases' own grids."""
-    from trainables.decathlon import read_dataset
-    from trainables.model_file import load_model
-    from trainables.scoring import evaluate_dataset
-
-    scores: dict[str, dict[str, float]] = {}
-    with files.fetched(model) as path:
-        trained = load_model(path)
-    for row in evaluate_dataset([trained], read_dataset(Path(dataset)), cases):
-        scores.setdefault(row.case, {})[row.target] = row.dice
-    return scores

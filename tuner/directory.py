@@ -152,6 +152,11 @@ class SweepDirectory:
     def report(self) -> Path:
         return self.root / "report"
 
+    @property
+    def folds(self) -> Path:
+        """What `voxtune train --folds` found of the sweep's best, and the ensemble."""
+        return self.root / "folds"
+
 
 def trial_name(study: str, number: int) -> str:
     """`sweep_0012`: how files of a trial are called."""

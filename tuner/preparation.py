@@ -44,11 +44,15 @@ class Prepared:
         }
 
 
+def groups_of(dataset: Dataset, config: DatasetConfig) -> dict[str, str]:
+    """Whose each case is."""
+    return group_cases([case.name for case in dataset.cases], expression=config.group, file=config.groups_file)
+
+
 def split_dataset(dataset: Dataset, config: DatasetConfig) -> Split:
     """Which cases train, validate and test."""
-    groups = group_cases([case.name for case in dataset.cases], expression=config.group, file=config.groups_file)
     return split_cases(
-        groups,
+        groups_of(dataset, config),
         folds=config.folds,
         fold=config.fold,
         held_out=config.held_out,

@@ -51,7 +51,7 @@ def report_data(
         "utilisation": {"search": _use(results.sweep_trials), "confirm": _use(results.confirm_trials)},
         "turned_away": results.turned_away.to_dict("records"),
     }
-    plain: dict[str, Any] = _plain(data)
+    plain: dict[str, Any] = as_json(data)
     return plain
 
 
@@ -71,11 +71,12 @@ def _use(trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
     return asdict(found) if found else None
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """`value` in JSON's types: what is missing or not a number as null, times in ISO format."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if pd.isna(value) or value in (math.inf, -math.inf):

@@ -58,12 +58,13 @@ class StudySearcher(Searcher):
             # And one of ours, should its process be lost.
             return None if work.study.trials(TrialState.RUNNING) and not work.over() else Searcher.FINISHED
         work.record.begun(proposal.number, {name: proposal.parameters[name] for name in work.study.space.searched})
+        parameters, data = work.run_of(proposal.parameters)
         assignment = Assignment(
             sweep=work.sweep,
             number=proposal.number,
             trainable=work.trainable,
-            parameters=dict(proposal.parameters),
-            data=dict(work.data),
+            parameters=parameters,
+            data=data,
             budget=work.budget,
             seed=proposal.seed,
             resources=dict(work.resources),

@@ -21,6 +21,9 @@ SWEEP = "sweep"
 CONFIRM = "confirm"
 """The study of its best configurations, trained again with other seeds."""
 
+FOLDS = "folds"
+"""The study of configurations that are trained on every fold, each to be validated by the cases that it did not see."""
+
 CONNECT_SECONDS = 5
 """How long a database server may take to answer."""
 

@@ -118,15 +118,18 @@ class SweepStudy:
         seed: int = 0,
         sampler: Callable[[int], BaseSampler] | None = None,
         driver: str = "",
+        instead: str = "start a new sweep under another --name",
     ) -> "SweepStudy":
         """Open the study `name`, or make it.
 
         Args:
             terms: what beside the space makes its scores comparable (data, split, budget), plain values.
+            instead: what a user may do who wants other terms.
 
         Raises StudyError if it was made over another space or on other terms.
         """
-        study = open_on_terms(storage, name, {**(terms or {}), "space": space.to_mapping()}, objectives)
+        terms = {**(terms or {}), "space": space.to_mapping()}
+        study = open_on_terms(storage, name, terms, objectives, instead=instead)
         return cls(study, space, seed=seed, sampler=sampler, driver=driver)
 
     def plan(self, trials: int) -> None:

@@ -15,12 +15,18 @@ METRIC_NAMES: Mapping[Objective, str] = {"dice": "Dice", "training_seconds": "tr
 
 
 def open_on_terms(
-    storage: optuna.storages.BaseStorage, name: str, terms: Mapping[str, Any], objectives: Sequence[Objective]
+    storage: optuna.storages.BaseStorage,
+    name: str,
+    terms: Mapping[str, Any],
+    objectives: Sequence[Objective],
+    *,
+    instead: str = "start a new sweep under another --name",
 ) -> optuna.Study:
     """Open the study `name`, or make it.
 
     Args:
         terms: what makes its scores comparable (data, split, budget, space), plain values, written in this order.
+        instead: what a user may do who wants other terms.
 
     Raises StudyError if it was made on other terms.
     """
@@ -33,7 +39,7 @@ def open_on_terms(
         elif differing := _differing(term, known, value):
             raise StudyError(
                 f"study {name!r} was made with other settings, so its scores can't be compared with new ones; "
-                f"differing: {'; '.join(differing)}. Put them back, or start a new sweep under another --name"
+                f"differing: {'; '.join(differing)}. Put them back, or {instead}"
             )
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         if study.metric_names is None:

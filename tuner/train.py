@@ -98,7 +98,7 @@ def train_config(
     from trainables.memory_errors import is_out_of_memory
 
     chosen = choose_device(device or config.device)
-    prepared = _prepare(config, path, str(chosen), view)
+    prepared = prepare_config(config, path, str(chosen), view)
     data = prepared.training_data(threads=threads or config.threads) if prepared else {}
     budget = config.budget.full
     try:
@@ -121,8 +121,11 @@ def train_config(
     return evaluation
 
 
-def _prepare(config: TrainConfig, path: Path, device: str, view: View) -> Prepared | None:
-    """The data set, made ready; None for a training run that needs none."""
+def prepare_config(config: TrainConfig, path: Path, device: str, view: View) -> Prepared | None:
+    """The data set, made ready, and the parameters tried on it; None for a training run that needs none.
+
+    Raises as `prepare` does; what the parameters break names `path`, the file they stand in.
+    """
     if config.dataset is None:
         return None
 

@@ -54,6 +54,10 @@ class Work:
 
     trainable: str
     data: Mapping[str, Any]
+    meaning: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None
+    """Of a trial's parameters in the study what they stand for, where they are not its run's own: the parameters that
+    the run is made with, and what is its own of `data`."""
+
     budget: Budget
     trials: int | None
     """How many trials the study is to hold when the search is over; None: as many as `limits` allow."""
@@ -107,6 +111,11 @@ class Work:
                 "resources.memory_limit_gib or search.turned_away"
             )
         return self.limits.reached(self.study)
+
+    def run_of(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parameters and the data of the run that a trial with these parameters is."""
+        own, data = self.meaning(parameters) if self.meaning else (parameters, {})
+        return dict(own), {**self.data, **data}
 
     def verdict(self, number: int, step: int) -> StopReason | None:
         """What becomes of a trial that has reported at `step`; None: it goes on."""
