@@ -85,7 +85,7 @@ def beside(work: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
-def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_confirm_stage(
+def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_folds(
     directory: SweepDirectory,
 ) -> None:
     def drive() -> None:
@@ -106,6 +106,12 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_confirm_
                 time.sleep(0.5)
                 confirm.report(number, 1000, evaluation(score, 1000), {})
                 confirm.finish(number, "full budget")
+            folds = study_of(directory, "folds")
+            folds.plan(1)
+            folds.report(folds.ask().number, 333, evaluation(0.7, 333))
+            time.sleep(1.5)
+            folds.report(0, 1000, evaluation(0.8, 1000))
+            folds.finish(0, "full budget")
 
     begun: Future[None] = Future()
     console = Console(file=io.StringIO(), width=200)
@@ -117,7 +123,10 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_confirm_
     assert lines[1] == "heart: 1 running, 0 ended, 3 to go"
     assert any(re.match(r"heart.*: .*trial 3 .*; 0 running, 4 ended, 0 to go", line) for line in lines)
     assert any(line.startswith("confirm: 1 running, ") for line in lines)
-    assert "trial 1 full budget, 100% of budget, Dice 0.9000; best 0.9000 (trial 1); 0 running, 2 ended" in lines[-1]
+    ended = "trial 1 full budget, 100% of budget, Dice 0.9000; best 0.9000 (trial 1); 0 running, 2 ended"
+    assert any(ended in line for line in lines)
+    assert lines[-1].startswith("folds")
+    assert "trial 0 full budget, 100% of budget, Dice 0.8000" in lines[-1]
 
 
 def test_one_that_has_ended_is_shown_once_with_its_outcome(directory: SweepDirectory, voxtune: Voxtune) -> None:

@@ -3,6 +3,7 @@
     no study yet, a driver at work    waits for the first trial
     search                            its trials, as `voxtune run` shows them
     confirm                           the repeats of the best, as there
+    folds                             what `voxtune train --folds` trains, while it does
     no driver at work                 says how the sweep ended
 
 A journal is read on from where it was read before, so that a look at 400 trials takes a fraction of a millisecond.
@@ -26,7 +27,7 @@ from tuner.followed import Followed
 from tuner.owner import read_owner
 from tuner.reading import StudyReader
 from tuner.standing import Standing
-from tuner.storage import CONFIRM, SWEEP, takes_several_drivers
+from tuner.storage import CONFIRM, FOLDS, SWEEP, takes_several_drivers
 from tuner.study import OVER, SweepStudy, is_planned
 from tuner.view import View
 
@@ -73,11 +74,14 @@ class _Watch:
             search,
             title=name,
             endless=self._config.search.endless,
-            until=lambda: self._is(CONFIRM, _running) and not _running(search),
+            until=lambda: (self._is(CONFIRM, _running) or self._is(FOLDS, _running)) and not _running(search),
         )
         confirm = self._reader.study(CONFIRM)
         if confirm is not None and _begun(confirm):
-            self._show(confirm, title="confirm", endless=False, until=lambda: False)
+            self._show(confirm, title="confirm", endless=False, until=lambda: self._is(FOLDS, _running))
+        folds = self._reader.study(FOLDS)
+        if folds is not None and _running(folds) and self._driven(folds):
+            self._show(folds, title="folds", endless=False, until=lambda: False)
         return self._ending(search, confirm)
 
     def _show(self, study: SweepStudy, *, title: str, endless: bool, until: Callable[[], bool]) -> None:
