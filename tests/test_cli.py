@@ -177,7 +177,7 @@ def test_predicting_folders_with_an_ensemble(
     voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
 ) -> None:
     for seed in (0, 1):
-        save_model(tmp_path / "models" / f"{seed}.pt", make_model(seed))
+        save_model(tmp_path / "models" / f"{seed}.pt", make_model(seed, training={"flips": "xyz"}))
     ended = voxtune("predict", "models", small_dataset, "-o", "labels", "--flips", "yz", "--device", "cpu")
     assert ended == Ended(code=0, out="6 of 6 labels in labels\n", err="")
     assert len(list((tmp_path / "labels").iterdir())) == 6

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from make_data import blob_case, write_dataset, write_nifti
+from scipy import ndimage
 
 from trainables import prediction, predictor
 from trainables.decathlon import Dataset, read_dataset
@@ -15,6 +17,7 @@ from trainables.fingerprint import take_fingerprint
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
 from trainables.prediction import predict_files
+from trainables.predictor import Predictor
 from trainables.preprocessing import plan_preprocessing
 from trainables.protocol import Budget, Evaluation
 from trainables.scoring import CaseScore, evaluate_dataset
@@ -131,17 +134,51 @@ def test_label_has_the_images_grid_and_header(model: Model, tmp_path: Path) -> N
     assert [path.name for path in output.parent.iterdir()] == ["image.nii.gz"]
 
 
-def test_orientation_of_the_file_does_not_matter(model: Model, dataset: Dataset, tmp_path: Path) -> None:
+def test_however_a_file_lies_its_label_lies_on_it(model: Model, dataset: Dataset) -> None:
+    """Its axes in all 48 orders and directions, and each of them oblique: the same label voxel by voxel."""
+    predict = Predictor([model], device="cpu").label
     image: Any = nib.load(dataset.cases[0].image)
-    turn = nib.orientations.axcodes2ornt("SAL")
-    turned = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), turn))
-    nib.save(turned, tmp_path / "turned.nii")
-    label: Any = nib.load(predict_one(model, tmp_path / "turned.nii", tmp_path / "labels"))
-    straight: Any = nib.load(predict_one(model, dataset.cases[0].image, tmp_path / "labels"))
-    assert nib.aff2axcodes(label.affine) == ("S", "A", "L")
-    expected = nib.as_closest_canonical(straight)
-    np.testing.assert_array_equal(nib.as_closest_canonical(label).get_fdata(), expected.get_fdata())
-    assert straight.get_fdata().any()
+    straight = nib.Nifti1Image(predict(np.asarray(image.dataobj)[None], image.affine), image.affine)
+    assert set(np.unique(straight.dataobj)) == {0, 1, 2}
+    oblique = nib.affines.from_matvec(nib.eulerangles.euler2mat(z=0.5, y=-0.3, x=0.2), [40, -30, 20])
+    for axes in permutations(range(3)):
+        for flips in product((1, -1), repeat=3):
+            way = np.stack([axes, flips], axis=1)
+            turned, expected = (nifti.as_reoriented(way) for nifti in (image, straight))
+            affine = oblique @ turned.affine if flips[0] > 0 else turned.affine
+            found = predict(np.asarray(turned.dataobj)[None], affine)
+            np.testing.assert_array_equal(found, np.asarray(expected.dataobj))
+
+
+def test_integers_with_a_slope_are_the_numbers_that_they_stand_for(
+    model: Model, dataset: Dataset, tmp_path: Path
+) -> None:
+    image: Any = nib.load(dataset.cases[0].image)
+    stored = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    stored.set_data_dtype(np.int16)
+    nib.save(stored, tmp_path / "integers.nii")
+    assert nib.load(tmp_path / "integers.nii").dataobj.slope < 0.01
+    file: Any = nib.load(predict_one(model, tmp_path / "integers.nii", tmp_path / "labels"))
+    assert (file.get_data_dtype(), file.dataobj.slope, file.dataobj.inter) == (np.uint8, 1, 0)
+    expected = voxels_of(predict_one(model, dataset.cases[0].image, tmp_path / "labels"))
+    for value in (1, 2):
+        assert plain_dice(np.asarray(file.dataobj) == value, expected == value) > 0.99
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 0.8), (1.5, 1.5, 1.5), (1, 1, 3)])
+def test_a_file_of_other_voxels_is_labelled_nearly_as_well(
+    model: Model, dataset: Dataset, spacing: tuple[float, float, float]
+) -> None:
+    predict = Predictor([model], device="cpu").label
+    image: Any = nib.load(dataset.cases[0].image)
+    truth = voxels_of(dataset.cases[0].label)
+    zoom = nib.affines.voxel_sizes(image.affine) / spacing
+    other = ndimage.zoom(np.asarray(image.dataobj), zoom, order=1, mode="nearest", grid_mode=True)
+    there = ndimage.zoom((truth > 0).astype(np.float32), zoom, order=1, mode="nearest", grid_mode=True) > 0.5
+    affine = image.affine @ np.diag([*(np.array(image.shape) / other.shape), 1])
+    before = plain_dice(predict(np.asarray(image.dataobj)[None], image.affine) > 0, truth > 0)
+    after = plain_dice(predict(other[None], affine) > 0, there)
+    assert after > 0.95 * before > 0.8
 
 
 def test_resampled_and_merged_targets_come_back_in_file_values(dataset: Dataset, tmp_path: Path) -> None:

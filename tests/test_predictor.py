@@ -15,7 +15,7 @@ from trainables.merging import Part, merge
 from trainables.model_file import Model
 from trainables.networks import NetworkConfig, build_network
 from trainables.precision import resolve_precision
-from trainables.predictor import Predictor
+from trainables.predictor import Predictor, doubtful_flips
 from trainables.targets import Targets
 from trainables.windows import window_size
 
@@ -118,6 +118,18 @@ def test_only_if_all_members_were_validated_so_one_piece_stays() -> None:
 def test_flips_that_are_no_axes() -> None:
     with pytest.raises(SettingError, match="flips: must be different letters out of xyz, or empty, got 'lr'"):
         Predictor([make_model()], device="cpu", flips="lr")
+
+
+def test_flips_that_may_make_labels_worse_are_told() -> None:
+    mirrored = make_model(training={"flips": "xyz"})
+    assert doubtful_flips([mirrored], "xz") == []
+    assert doubtful_flips([mirrored, make_model()], "yz") == [
+        "flips: y, z: training mirrored nothing along there, so Dice may fall"
+    ]
+    sided = Targets(names=("kidney_left", "Right kidney"), members=((1,), (2,)), regions=False)
+    kidneys = make_model(targets=sided, training={"flips": "xyz"})
+    assert doubtful_flips([kidneys], "yz") == []
+    assert doubtful_flips([kidneys], "x") == ["flips: x swaps left and right, which are classes of their own here"]
 
 
 def test_networks_of_an_ensemble_may_differ() -> None:

@@ -13,7 +13,7 @@ from trainables.image_files import label_files
 from trainables.label_file import write_label
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
-from trainables.predictor import Predictor, Prepared
+from trainables.predictor import Predictor, Prepared, doubtful_flips
 from trainables.volume_file import read_image
 
 
@@ -59,6 +59,8 @@ def predict_files(
     outputs = label_files(images, folder, overwrite=overwrite)
     predictor = Predictor(models, device=device, flips=flips)
     _make_folder(folder)
+    for note in doubtful_flips(models, flips):
+        tell(note)
     written: list[Path] = []
     failed: dict[Path, str] = {}
     try:

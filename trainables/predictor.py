@@ -1,5 +1,6 @@
 """One model, or an ensemble of several, on a device and ready to label images."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
@@ -28,6 +29,18 @@ class _Member:
     model: Model
     network: nn.Module
     precision: Precision
+
+
+def doubtful_flips(models: Sequence[Model], flips: str) -> list[str]:
+    """Sentences for the user on why mirrored images may make labels of `models` worse."""
+    notes = []
+    untrained = [axis for axis in flips if any(axis not in str(model.training.get("flips", "")) for model in models)]
+    if untrained:
+        notes.append(f"flips: {', '.join(untrained)}: training mirrored nothing along there, so Dice may fall")
+    words = {word for name in models[0].targets.names for word in re.split(r"[^a-z]+", name.lower())}
+    if "x" in flips and {"left", "right"} <= words:
+        notes.append("flips: x swaps left and right, which are classes of their own here")
+    return notes
 
 
 class Predictor:

@@ -58,6 +58,7 @@ def evaluate_model(
     names = _wanted(data, cases, part)
 
     from trainables.model_file import load_models  # torch takes seconds to import
+    from trainables.predictor import doubtful_flips
     from trainables.scoring import evaluate_dataset
 
     trained = load_models(model)
@@ -66,6 +67,8 @@ def evaluate_model(
         called = [data.labels[value] for value in values if value in data.labels]
         if len(values) == 1 and called not in ([], [target]):
             tell(f"{dataset}: calls label {values[0]} {called[0]}; the model was trained on it as {target}")
+    for note in doubtful_flips(trained, flips):
+        tell(f"warning: {note}")
     rows = evaluate_dataset(
         trained,
         data,
