@@ -15,7 +15,7 @@ import pytest
 from command_line import Ended, run_voxtune
 from make_data import write_dataset
 from optuna.trial import FrozenTrial, TrialState
-from test_fold_plan import searched
+from test_fold_request import searched
 
 from trainables.decathlon import read_dataset
 from trainables.model_file import load_models

@@ -61,7 +61,7 @@ def train(
         _train_one(Path(what), output or Path("model"), device=device, threads=threads)
         return
 
-    from tuner.fold_plan import folds_asked, plan_of_config, plan_of_run
+    from tuner.fold_request import folds_asked, plan_of_config, plan_of_run
     from tuner.view import View
 
     asked, view = folds_asked(folds), View(console)

@@ -12,7 +12,7 @@ from make_sweep import RUNGS, evaluation, open_study, sweep_directory
 from trainables.split import fold_splits
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.fold_plan import plan_of_config, plan_of_run, top_configurations
+from tuner.fold_request import plan_of_config, plan_of_run, top_configurations
 from tuner.results import read_results
 from tuner.storage import open_storage
 from tuner.study import SweepStudy
