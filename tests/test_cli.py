@@ -63,7 +63,7 @@ def test_report_finds_a_sweep_in_another_folder(voxtune: Voxtune, tmp_path: Path
     open_study(open_storage(None, directory.journal, owner=True))
     ended = voxtune("report", "heart", "--runs", "elsewhere")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out == f"Report: {directory.report / 'report.md'}\n"
+    assert ended.out == f"Report: {directory.report_page}\n"
     assert (directory.report / "report.md").read_text().startswith("# ")
 
 

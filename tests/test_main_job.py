@@ -49,7 +49,7 @@ def folder(tmp_path_factory) -> Path:
     output = voxtune("run", "sweep.yaml", folder=folder)
     assert "12 cases; preprocessed they take 1 MiB in" in output
     assert "Leaderboard" in output
-    assert "runs/blobs/report/report.md" in output
+    assert "runs/blobs/report/report.html" in output
     return folder
 
 

@@ -139,7 +139,7 @@ def test_one_that_has_ended_is_shown_once_with_its_outcome(directory: SweepDirec
     assert lines[0] == "heart: 0 running, 4 ended, 0 to go"
     assert lines[1].strip() == "Leaderboard"
     assert lines[3].split()[:3] == ["*", str(study.ranking()[0].number), f"{study.ranking()[0].value:.4f}"]
-    assert lines[-1] == f"Report: {directory.root / 'report' / 'report.md'}"
+    assert lines[-1] == f"Report: {directory.report_page}"
     assert {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()} == before
 
 

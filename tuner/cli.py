@@ -17,6 +17,7 @@ from tuner import (
     commands_logs,
     commands_model,
     commands_plan,
+    commands_report,
     commands_slurm,
     commands_study,
     commands_sweep,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for commands in (
     commands_sweep,
     commands_plan,
+    commands_report,
     commands_watch,
     commands_dashboard,
     commands_logs,

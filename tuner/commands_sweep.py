@@ -1,4 +1,4 @@
-"""The commands around a sweep: write its file, run it, go on with it, report it."""
+"""The commands around a sweep: write its file, run it, go on with it."""
 
 import json
 from pathlib import Path
@@ -197,23 +197,6 @@ def status(
 
 
 @app.command(rich_help_panel=PANEL)
-def report(run: RunName, runs: Runs = RUNS) -> None:
-    """Write a sweep's report and its best configuration, at any time."""
-    from tuner.case_pictures import draw_here
-    from tuner.directory import SweepDirectory
-    from tuner.report import write_report
-    from tuner.view import View
-
-    directory, view = SweepDirectory.find(run, runs), View(console)
-    with view.preparing():
-        undrawn = draw_here(directory, progress=lambda done, of: view.progress("Pictures of cases", done, of))
-    if undrawn:
-        say(f"No pictures of the best model's cases: {undrawn}")
-    files = write_report(directory)
-    say(f"Report: {files.markdown}")
-
-
-@app.command(rich_help_panel=PANEL)
 def schema() -> None:
     """Print the sweep file's JSON schema, for editors."""
     from tuner.config import SweepConfig
@@ -231,4 +214,4 @@ def print_outcome(results: "Results", directory: Path) -> None:
     if line := time_line(results):
         say(f"{line}; {SweepDirectory(directory).gib():.2g} GiB on disk")
     say(f"Best configuration: {directory / 'best' / 'config.yaml'}")
-    say(f"Report: {directory / 'report' / 'report.md'}")
+    say(f"Report: {SweepDirectory(directory).report_page}")

@@ -153,6 +153,11 @@ class SweepDirectory:
         return self.root / "report"
 
     @property
+    def report_page(self) -> Path:
+        """The report as one file for a browser."""
+        return self.report / "report.html"
+
+    @property
     def folds(self) -> Path:
         """What `voxtune train --folds` found of the sweep's best, and the ensemble."""
         return self.root / "folds"

@@ -134,7 +134,7 @@ def _write(directory: SweepDirectory, part: "Part", price: float | None) -> Repo
     data = json.dumps(report_data(config, results, importance, gain), indent=1, allow_nan=False)
     return ReportFiles(
         markdown=write_text(folder / "report.md", to_markdown(page.title, chapters)),
-        html=_write_if(folder / "report.html", html, write_text),
+        html=_write_if(directory.report_page, html, write_text),
         json=write_text(folder / "report.json", data + "\n"),
         trials=trials,
         curves=curves,

@@ -111,7 +111,7 @@ def _comparison(best: Best, results: Results) -> str:
     if default and default.number != best.number and default.step:
         columns[f"default (trial {default.number})"] = (default.number, comparable(results, default))
     numbers, runs = zip(*columns.values(), strict=True)
-    rows = [["**mean validation Dice**", *map(_over_seeds, runs)]]
+    rows = [["**mean validation Dice**", *map(over_seeds, runs)]]
     rows += _case_rows([cases_of(results, group, "validation") for group in runs])
     tested = [test_means(results, group) for group in runs]
     if any(map(len, tested)):
@@ -157,20 +157,20 @@ def test_means(results: Results, runs: list[Run]) -> pd.Series:
 
 
 def _spread_or_not(means: pd.Series) -> str:
-    return f"**{_with_seeds(means)}**" if len(means) else "not tested"
+    return f"**{with_seeds(means)}**" if len(means) else "not tested"
 
 
 def _deviation(values: pd.Series) -> str:
     return f"± {values.std():.4f}" if len(values) > 1 else ""
 
 
-def _over_seeds(runs: list[Run]) -> str:
+def over_seeds(runs: list[Run]) -> str:
     """In bold; where the budget was not used up, at which share of it."""
     share = "" if runs[0].finished else f" at {budget_share(runs[0].step)}"
-    return f"**{_with_seeds(pd.Series([run.score for run in runs]))}**{share}"
+    return f"**{with_seeds(pd.Series([run.score for run in runs]))}**{share}"
 
 
-def _with_seeds(means: pd.Series) -> str:
+def with_seeds(means: pd.Series) -> str:
     return f"{spread(means)} ({len(means)} seeds)" if len(means) > 1 else spread(means)
 
 

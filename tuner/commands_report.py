@@ -1,0 +1,55 @@
+"""The command that reports: one sweep, or several side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuner.commands_sweep import PANEL, RUNS, Runs
+from tuner.terminal import console, say
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def report(
+    sweeps: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="A sweep's directory, or its name in the folder --runs."),
+    ],
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write a page that compares several sweeps, the first with the others.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page of --compare; compare.html by default.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of a device's hour, to say what it cost.")] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Write a sweep's report and its best configuration, at any time; or compare sweeps."""
+    from tuner.directory import SweepDirectory
+    from tuner.errors import UserError
+
+    if compare:
+        from tuner.report_comparison import write_comparison
+
+        files = write_comparison(
+            [SweepDirectory.find(run, runs) for run in sweeps], output=output or Path("compare.html"), price=price
+        )
+        say(f"Comparison: {files.html}, {files.markdown}")
+        return
+    if output is not None:
+        raise UserError("--output goes with --compare: a sweep's report lies in its directory")
+    if len(sweeps) > 1:
+        raise UserError(f"one RUN at a time, got {', '.join(sweeps)}; to compare them say --compare")
+
+    from tuner.case_pictures import draw_here
+    from tuner.report import write_report
+    from tuner.view import View
+
+    directory, view = SweepDirectory.find(sweeps[0], runs), View(console)
+    with view.preparing():
+        undrawn = draw_here(directory, progress=lambda done, of: view.progress("Pictures of cases", done, of))
+    if undrawn:
+        say(f"No pictures of the best model's cases: {undrawn}")
+    say(f"Report: {write_report(directory, price=price).html}")
