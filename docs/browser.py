@@ -34,12 +34,40 @@ _PLACE = """
 """
 
 
+_REQUEST = "Network.requestWillBeSent"
+
+
 class Page:
     """A page of a browser, spoken to by Chrome's DevTools protocol."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._sent = 0
+        self._events: list[dict[str, Any]] = []
+
+    async def listen(self) -> None:
+        """From now on keep what the page complains of and asks for, for `complaints` and `requests`."""
+        for domain in ("Runtime", "Log", "Network"):
+            await self._call(f"{domain}.enable")
+
+    def complaints(self) -> list[str]:
+        """Errors and warnings of the console, and what the browser refused, since `listen`."""
+        found = []
+        for event in self._events:
+            told = event["params"]
+            match event["method"]:
+                case "Runtime.exceptionThrown":
+                    found.append(json.dumps(told["exceptionDetails"]))
+                case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
+                    found.append(json.dumps(told["args"]))
+                case "Log.entryAdded" if told["entry"]["level"] in ("error", "warning"):
+                    found.append(told["entry"]["text"])
+        return found
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for since `listen`, those of data in the page itself left out."""
+        sent = [event["params"]["request"]["url"] for event in self._events if event["method"] == _REQUEST]
+        return [url for url in sent if not url.startswith(("data:", "blob:"))]
 
     async def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._sent += 1
@@ -50,12 +78,15 @@ class Page:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return dict(answer["result"])
+            if answer.get("method"):
+                self._events.append(answer)
 
-    async def open(self, url: str, *, width: int, height: int, token: str | None = None) -> None:
-        """Show a page; `token` is what its user would have typed into Ray's dialog."""
+    async def open(self, url: str, *, width: int, height: int, token: str | None = None, phone: bool = False) -> None:
+        """Show a page; `token` is what its user would have typed into Ray's dialog, a `phone` is touched."""
         await self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )
+        await self._call("Emulation.setTouchEmulationEnabled", enabled=phone)
         if token:
             await self._call("Network.setCookie", name="ray-authentication-token", value=token, url=url)
         await self._call("Page.navigate", url=url)

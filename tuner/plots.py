@@ -1,5 +1,6 @@
 """The report's pictures of the search: learning curves, and what parameters matter."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,21 +45,20 @@ def learning_curves(results: Results, *, rungs: Sequence[int], budget: str) -> F
         curves = results.curves
         named = [run.number for run in results.standings if run.finished][:LABELLED]
         dense = {"alpha": 0.5} if len(results.standings) > CROWD else {}
-        labels = []
-        for trial in results.begun:
-            number, rows = trial.number, curves[curves["number"] == trial.number]
-            if rows.empty:
-                continue
-            kind = _kind(results, Run.of("sweep", trial))
-            stands_out = kind in ("best", "default")
-            look = LOOKS[kind] | ({} if stands_out else dense)
-            axes.plot(rows["step"], rows["score"], marker="o", markeredgewidth=0, clip_on=False, **look)
+        labels, drawn = [], dict[str, list[tuple[float, float]]]()
+        for number, rows in curves.groupby("number", sort=False):
+            kind = _kind(results, Run.of("sweep", results.sweep_trials[int(str(number))]))
+            stands_out, colour = kind in ("best", "default"), LOOKS[kind]["color"]
+            drawn.setdefault(kind, []).extend([*zip(rows["step"], rows["score"], strict=True), (math.nan, math.nan)])
             step, score = int(rows["step"].iloc[-1]), float(rows["score"].iloc[-1])
             text = f"{score:.3f}  trial {number}" + (f"  {kind}" if stands_out else "")
             if step == FULL_BUDGET and (number in named or stands_out):
-                labels.append((score, text, look["color"]))
+                labels.append((score, text, colour))
             elif stands_out:
-                _label_inside(axes, step, score, text, look["color"])
+                _label_inside(axes, step, score, text, colour)
+        for kind, points in drawn.items():  # a line for each trial would take seconds to draw where they are many
+            look = LOOKS[kind] | ({} if kind in ("best", "default") else dense)
+            axes.plot(*zip(*points, strict=True), marker="o", markeredgewidth=0, clip_on=False, **look)
         _rung_axis(axes, results, rungs)
         scale = dice_axis(axes, curves["score"].astype(float))
         axes.set_xlabel(f"training budget, as a share of {budget} (log scale)")

@@ -1,6 +1,7 @@
 """The report's chapter on the best model's cases, from worst to best: what it gets wrong is seen, not averaged away.
 
-The pictures are made by who has the data set at hand (`tuner.case_pictures`) and listed in `best/cases.json`.
+The pictures are made where the data set is at hand (`tuner.case_pictures`) and listed in `best/cases.json`
+(`tuner.best_cases`).
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.best import Best, Run
+from tuner.best_cases import run_name
 from tuner.chapters import Block, Cell, Gallery, Picture, SortedTable
 from tuner.directory import SweepDirectory
 from tuner.markdown import count, dice, escape
@@ -17,9 +19,6 @@ from tuner.results import Results
 
 SHOWN = 10
 """Cases, from the worst, that are shown first."""
-
-MOST_PICTURES = 40
-"""That a page holds: the worst half of them, and of the others as many, evenly."""
 
 FORMATS = (".jpg", ".jpeg", ".png")
 
@@ -78,7 +77,7 @@ def cases(results: Results, found: Cases | None, *, command: str, pictured: bool
     chosen = scores[(scores["study"] == run.study) & (scores["number"] == run.number)]
     if chosen.empty:
         return
-    part = found.part if found and found.run == _name(run) else "validation"
+    part = found.part if found and found.run == run_name(run) else "validation"
     table = chosen[chosen["split"] == part].pivot_table(index="case", columns="class", values="dice", sort=False)
     if table.empty:
         return
@@ -109,22 +108,12 @@ def _pictures(found: Cases | None, run: Run, command: str) -> Iterator[Block]:
     if found is None or not there:
         yield f"No pictures of them were made; with the data set at hand `{command}` makes them."
         return
-    if found.run != _name(run):
+    if found.run != run_name(run):
         yield f"Their pictures are of another run, {escape(found.run)}; `{command}` makes them anew."
         return
-    shown = there
-    if len(there) > MOST_PICTURES:
-        half = MOST_PICTURES // 2
-        rest = there[half:]
-        shown = [*there[:half], *(rest[place * (len(rest) - 1) // (half - 1)] for place in range(half))]
-    about = f"Three planes of each {found.part} case, {found.rows}"
-    yield escape(f"{about}." if shown is there else f"{about}; {len(shown)} of {len(there)}, the others in best/.")
-    middle = len(shown) // 2
-    yield Gallery(pictures=shown, shown=sorted({0, middle, len(shown) - 1}))
-
-
-def _name(run: Run) -> str:
-    return f"{run.study}:{run.number}"
+    yield escape(f"Three planes of {count(len(there), f'{found.part} case')}, {found.rows}.")
+    middle = len(there) // 2
+    yield Gallery(pictures=there, shown=sorted({0, middle, len(there) - 1}))
 
 
 def _named(best: Best) -> str:

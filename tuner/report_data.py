@@ -5,7 +5,7 @@ from typing import Any
 
 from tuner.chapters import Block, Folded
 from tuner.config import SweepConfig
-from tuner.markdown import count, escape, table
+from tuner.markdown import count, escape
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -21,7 +21,7 @@ def data(config: SweepConfig, facts: Mapping[str, Any], split: Mapping[str, Any]
     parts = [f"{len(split[part])} {part}" for part in PARTS if split.get(part)]
     yield f"{escape(facts.get('name', 'Data set'))}: {', '.join(parts)} cases, listed in `split.json`."
     if rows := list(_rows(facts)):
-        yield table(["", "fingerprint"], rows)
+        yield "\n".join(f"- {name}: {told}" for name, told in rows)
     if config.dataset:
         yield _dealt(config)
     for part, name in PARTS.items():
@@ -29,20 +29,20 @@ def data(config: SweepConfig, facts: Mapping[str, Any], split: Mapping[str, Any]
             yield Folded(summary=f"{count(len(split[part]), f'{name} case')}", text=", ".join(split[part]))
 
 
-def _rows(facts: Mapping[str, Any]) -> Iterator[list[str]]:
+def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if modalities := facts.get("modalities"):
-        yield ["modalities", escape(", ".join(modalities))]
+        yield "modalities", escape(", ".join(modalities))
     if spacing := facts.get("spacing"):
-        yield ["spacing, mm", f"{_size(spacing['median'])} (median), {_range(spacing)}"]
+        yield "spacing, mm", f"{_size(spacing['median'])} (median), {_range(spacing)}"
     if shape := facts.get("shape"):
-        yield ["image, voxels", _range(shape)]
+        yield "image, voxels", _range(shape)
     if shares := facts.get("label_shares"):
-        yield ["share of voxels", escape(", ".join(f"{name} {share:.2%}" for name, share in shares.items()))]
+        yield "share of voxels", escape(", ".join(f"{name} {share:.2%}" for name, share in shares.items()))
     if spacing := facts.get("prepared_spacing"):
         normalised = ", ".join(dict.fromkeys(facts.get("normalisation", [])))
-        yield ["prepared as", f"{_size(spacing)} mm; intensities: {escape(normalised)}"]
+        yield "prepared as", f"{_size(spacing)} mm; intensities: {escape(normalised)}"
     if "content_hash" in facts:
-        yield ["content hash", escape(facts["content_hash"])]
+        yield "content hash", escape(facts["content_hash"])
 
 
 def _dealt(config: SweepConfig) -> str:

@@ -3,17 +3,21 @@
 /* Charts are drawn when they come into view: a phone would otherwise draw all of them first. */
 (() => {
   const touch = matchMedia("(pointer: coarse)").matches;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const darker = JSON.parse(document.getElementById("dark").textContent);
   const narrow = matchMedia("(max-width: 40rem)").matches;
 
   function draw(place) {
     if (place.dataset.drawn) return;
     place.dataset.drawn = "yes";
-    const figure = JSON.parse(document.getElementById("figure-" + place.dataset.figure).textContent);
+    let text = document.getElementById("figure-" + place.dataset.figure).textContent;
+    if (dark) for (const [from, to] of Object.entries(darker)) text = text.replaceAll(from, to);
+    const figure = JSON.parse(text);
     const layout = Object.assign({}, figure.layout, { autosize: true });
     delete layout.width;
     layout.font = Object.assign({ family: getComputedStyle(document.body).fontFamily }, layout.font);
-    if (touch) {
-      layout.dragmode = false; /* a finger on a chart scrolls the page */
+    if (touch) { /* a finger on a chart scrolls the page */
+      layout.dragmode = false;
       for (const name of Object.keys(layout)) {
         if (/^[xy]axis\d*$/.test(name)) layout[name] = Object.assign({}, layout[name], { fixedrange: true });
       }
