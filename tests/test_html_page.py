@@ -179,7 +179,12 @@ def cases_json(folder: Path, *, run: str = "sweep:0", picture: str = "cases/0001
     (folder / "best" / "cases").mkdir(parents=True)
     Image.new("RGB", (8, 4)).save(folder / "best" / "cases" / "0001.jpg")
     case = {"case": CASES[0], "dice": 0.78, "classes": {"Anterior": 0.8, "Posterior": 0.76}, "picture": picture}
-    content = {"run": run, "part": "validation", "rows": "truth above, prediction below", "cases": [case, {**case, "case": "b"}]}
+    content = {
+        "run": run,
+        "part": "validation",
+        "rows": "truth above, prediction below",
+        "cases": [case, {**case, "case": "b"}],
+    }
     del content["cases"][1]["picture"]
     (folder / "best" / "cases.json").write_text(json.dumps(content))
 
