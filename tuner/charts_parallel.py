@@ -33,6 +33,8 @@ COLOURS = ("#F1A340", "#D8576B", "#8B0AA5", "#0D0887")
 PALE = "#D5D9DE"
 GREY_SHARE = 0.02
 """The part of the colour scale, at its lower end, of trials that ended before the full budget."""
+LEAST_SPAN = 0.01
+"""Of Dice that the colour scale covers."""
 
 
 def parallel_chart(results: Results, importance: Importance | None) -> go.Figure | None:
@@ -135,12 +137,13 @@ def _colours(runs: Sequence[Run], finished: Sequence[Run]) -> dict[str, Any]:
     if not finished:
         return {"color": PALE}
     low, high = min(run.score for run in finished), max(run.score for run in finished)
-    span = (high - low) or 0.01
+    ticks = [low, (low + high) / 2, high] if high > low else [high]
+    low = low if high > low else high - LEAST_SPAN  # a single one is the best
+    span = high - low
     floor = low - span * GREY_SHARE / (1 - GREY_SHARE)
     stops = [
         (GREY_SHARE + (1 - GREY_SHARE) * place / (len(COLOURS) - 1), colour) for place, colour in enumerate(COLOURS)
     ]
-    ticks = [low, (low + high) / 2, high] if high > low else [low]
     return {
         "color": [rounded(run.score if run.finished else floor, 9) for run in runs],
         "colorscale": [[0, PALE], [GREY_SHARE, PALE], *map(list, stops)],

@@ -47,6 +47,7 @@ def chart(traces: Iterable[Any], *, caption: str, height: int, least_width: int 
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
+        "showlegend": True,  # of a single kind of trials too: its name is a finding
         "hoverlabel": {"align": "left", "bgcolor": "white", "bordercolor": GREY, "font": {"color": INK}},
         # Above the axes: below them it would meet the axis' title where a narrow page breaks it into lines.
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"},

@@ -50,6 +50,7 @@ def utilisation_chart(results: Results) -> go.Figure | None:
                 hovertemplate=f"{part}: %{{x:.1%}}, %{{customdata}}<extra></extra>",
             )
         )
+    most = max(sum(trace.x[place] for trace in traces) for place in range(len(found)))
     amounts = [f"{stage}: {count(use.slots, 'slot')}, {duration(use.seconds)}" for stage, use in found.items()]
     return chart(
         traces,
@@ -61,7 +62,7 @@ def utilisation_chart(results: Results) -> go.Figure | None:
         xaxis={
             "title": {"text": "share of the slots' time"},
             "tickformat": ".0%",
-            "range": [0, 1],
+            "range": [0, max(1, most)],
             "showgrid": False,
             "dtick": 0.25,
         },
