@@ -80,14 +80,14 @@ def connected(running_ray: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A running server. Skips where none is installed, unless VOXTUNE_REQUIRE_SERVICES or CI is set."""
-    binaries = _binaries()
+    binaries = postgresql_binaries()
     if binaries is None:
         missing("PostgreSQL is not installed; `.ci/services` installs it on Debian")
         return
     folder = Path(tempfile.mkdtemp(prefix="voxtune-pg-"))
     server = PostgreSQL(port=free_port(), password=secrets.token_hex(8))
     try:
-        process = _start(server, binaries, folder)
+        process = start_postgresql(server, binaries, folder)
         try:
             yield server
         finally:
@@ -120,7 +120,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def _binaries() -> Path | None:
+def postgresql_binaries() -> Path | None:
     """The folder of the newest server's programs."""
     known = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if known:
@@ -129,7 +129,8 @@ def _binaries() -> Path | None:
     return Path(on_path).resolve().parent if on_path else None
 
 
-def _start(server: PostgreSQL, binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
+def start_postgresql(server: PostgreSQL, binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """The server over the data in `folder`, which are made where there are none yet."""
     data = folder / "data"
     password = folder / "password"
     password.write_text(server.password)
@@ -140,8 +141,9 @@ def _start(server: PostgreSQL, binaries: Path, folder: Path) -> subprocess.Popen
         shutil.chown(password, user)
     common = {"user": user, "extra_groups": [] if user else None, "cwd": folder}
     initdb = [binaries / "initdb", "-D", data, "-U", "voxtune", "-A", "scram-sha-256", "--pwfile", password]
-    subprocess.run([*initdb, "--no-sync"], check=True, capture_output=True, **common)
-    log = (folder / "log").open("wb")
+    if not data.exists():
+        subprocess.run([*initdb, "--no-sync"], check=True, capture_output=True, **common)
+    log = (folder / "log").open("ab")
     options = {"listen_addresses": "127.0.0.1", "port": server.port, "unix_socket_directories": "", "fsync": "off"}
     arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
     process = subprocess.Popen([binaries / "postgres", "-D", data, *arguments], stdout=log, stderr=log, **common)

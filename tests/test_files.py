@@ -63,3 +63,17 @@ def test_a_full_disk_says_which_file_it_had_no_room_for(tmp_path: Path) -> None:
         replace_file(tmp_path / "dice.csv", write)
     assert error.value.filename == str(tmp_path / "dice.csv")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def fsync(descriptor: int) -> None:
+        synced = Path(f"/proc/self/fd/{descriptor}").readlink()
+        done.append(("content" if synced.is_file() else "names", (tmp_path / "new.csv").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    replace_file(tmp_path / "new.csv", lambda path: path.write_text("mine"))
+    assert done == [("content", False), ("names", True)]

@@ -1,20 +1,27 @@
 """A real PostgreSQL server as a study's storage, with several drivers at once."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
 import optuna
 import pytest
+from faults.server import Server
+from make_sweep import evaluation, open_study
 from optuna.trial import TrialState
 
-from tuner import drivers
-from tuner.drivers import dead_drivers, registered
+from tuner import drivers, patient_storage
+from tuner.drivers import _now, dead_drivers, registered
 from tuner.errors import StudyError
 from tuner.storage import open_storage, stored_studies
 
@@ -184,3 +191,44 @@ def test_driver_renews_its_beat(database, monkeypatch):
         while study.user_attrs["driver:this"]["beat"] < first + 0.3:
             assert time.monotonic() < deadline, "no other beat came"
             time.sleep(0.05)
+
+
+@pytest.fixture
+def own_server():
+    """A server that may be stopped."""
+    with tempfile.TemporaryDirectory(prefix="voxtune-pg-") as folder:
+        Path(folder).chmod(0o755)
+        server = Server.start(Path(folder) / "server")
+        yield server
+        server.end()
+
+
+def test_a_driver_waits_for_a_server_that_is_restarted(own_server):
+    study = open_study(open_storage(own_server.url, NO_JOURNAL, owner=True))
+    number = study.ask().number
+    own_server.stop()
+    back = threading.Timer(3.0, own_server.begin)
+    back.start()
+    study.report(number, 111, evaluation(0.5, 111))
+    back.join()
+    study.plan(3)
+    assert _now(study.optuna) == pytest.approx(time.time(), abs=60)
+    assert study.trials()[number].intermediate_values == {111: 0.5}
+    assert len(study.trials()) == 3
+
+
+def test_a_server_that_stays_away_is_named_and_then_not_waited_for(own_server, monkeypatch):
+    monkeypatch.setattr(patient_storage, "PATIENCE", 2.0)
+    study = open_study(open_storage(own_server.url, NO_JOURNAL, owner=True))
+    number = study.ask().number
+    own_server.stop()
+    with pytest.raises(StudyError) as error:
+        study.report(number, 111, evaluation(0.5, 111))
+    assert re.match(
+        r"storage: postgresql://voxtune:\*\*\*@127.0.0.1:\d+/postgres could not be reached", str(error.value)
+    )
+    assert "check that the server runs, then go on by `voxtune resume`" in str(error.value)
+    began = time.monotonic()
+    with pytest.raises(StudyError):
+        study.release([number])
+    assert time.monotonic() - began < 1.5

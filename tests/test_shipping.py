@@ -1,5 +1,6 @@
 """A folder that a node can't see comes to it through the object store."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import ray
 
 from cluster.nodes import alive_nodes
 from tuner import shipping
+from tuner.errors import SlotError
 from tuner.shipping import ShippedFolder, nodes_without, ship
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("connected")]
@@ -28,7 +30,7 @@ def test_a_folder_is_written_again_as_it_was(tmp_path: Path, monkeypatch: pytest
     nodes = alive_nodes(ray.nodes())
     assert nodes_without(folder, nodes) == []
     shipped = ship(folder)
-    assert [len(pieces) for _, pieces in shipped.files] == [0, 1, 3]
+    assert [len(pieces) for *_, pieces in shipped.files] == [0, 1, 3]
     shutil.rmtree(tmp_path / "cache")  # now this node has not got it
     assert nodes_without(folder, nodes) == [node.name for node in nodes]
     assert ray.get([receive.remote(shipped) for _ in range(4)]) == [str(folder)] * 4
@@ -39,6 +41,24 @@ def test_a_folder_is_written_again_as_it_was(tmp_path: Path, monkeypatch: pytest
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{}")
     shipped = ship(tmp_path)
-    (tmp_path / "index.json").write_text("changed")
+    (tmp_path / "index.json").write_text("[]")
     assert ray.get(receive.remote(shipped)) == str(tmp_path)
-    assert (tmp_path / "index.json").read_text() == "changed"
+    assert (tmp_path / "index.json").read_text() == "[]"
+
+
+def test_a_copy_that_was_torn_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "3f9c"
+    folder.mkdir()
+    (folder / "volumes.bin").write_bytes(bytes(1000))
+    shipped = ship(folder)
+    os.truncate(folder / "volumes.bin", 10)
+    assert ray.get(receive.remote(shipped)) == str(folder)
+    assert (folder / "volumes.bin").read_bytes() == bytes(1000)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["3f9c"]
+
+
+def test_a_node_without_room_is_named(tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("a file")
+    shipped = ShippedFolder(str(tmp_path / "here" / "3f9c"), [("volumes.bin", 3, ())])
+    with pytest.raises(SlotError, match=r"here on .* can't hold the preprocessed volumes: File exists; make room"):
+        shipped.here()

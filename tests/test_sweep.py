@@ -208,7 +208,7 @@ def test_a_full_disk_loses_nothing(tmp_path, small_disk, running_ray):
 
 
 def test_interrupted_sweep_goes_on_where_it_was(tmp_path, running_ray):
-    """By SIGTERM, which becomes Ctrl-C's SIGINT. For one that is killed see test_kills.py."""
+    """By SIGTERM, which becomes Ctrl-C's SIGINT. For one that is killed see test_chaos.py."""
     file = tmp_path / "sweep.yaml"
     slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 6}, "confirm": {"top": 0}}
     file.write_text(yaml.safe_dump(slow))

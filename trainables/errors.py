@@ -2,6 +2,7 @@
 
 TrainableError (ValueError)       what was given can't be used; the message says key or file, rule and value
 ├── DatasetError                  a dataset.json, or a file that it lists
+│   └── DamagedVolumesError       preprocessed volumes that are no longer as they were written
 ├── SettingError                  a value of the training configuration
 └── ModelFileError                a model file
 TrainingError (RuntimeError)      a run that started and can't go on
@@ -16,6 +17,10 @@ class TrainableError(ValueError):
 
 class DatasetError(TrainableError):
     """A `dataset.json`, or an image or label file that it lists, breaks a rule."""
+
+
+class DamagedVolumesError(DatasetError):
+    """Preprocessed volumes are not whole, or no longer as they were written; they can be made again."""
 
 
 class SettingError(TrainableError):

@@ -20,6 +20,7 @@ from trainables.errors import DatasetError, SettingError
 from trainables.intensity import Intensity
 from trainables.resampling import Shape, Spacing, resampled_shape
 from trainables.volume_file import reading_memory
+from trainables.whole_file import replace_file
 
 __all__ = ["CaseFingerprint", "Fingerprint", "Intensity", "cached_fingerprint", "take_fingerprint"]
 
@@ -141,11 +142,8 @@ def cached_fingerprint(
     with _writing(folder):
         TemporaryFile(dir=next(place for place in (folder, *folder.parents) if place.exists())).close()
     fingerprint = take_fingerprint(dataset, workers=workers, progress=progress)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(fingerprint.to_mapping()))
-        partial.replace(path)
+        replace_file(path, lambda temporary: temporary.write_text(json.dumps(fingerprint.to_mapping())))
     return fingerprint
 
 

@@ -4,7 +4,6 @@ The file is torch's zip archive of tensors and plain types (`trainables.archive`
 is used. A folder of such files is an ensemble.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -20,6 +19,7 @@ from trainables.intensity_range import IntensityRange
 from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import Targets
+from trainables.whole_file import replace_file
 
 FORMAT = "voxtune model 2"
 READABLE = ("voxtune model 1", FORMAT)
@@ -155,15 +155,12 @@ def save_model(path: Path, model: Model) -> None:
         "patch_size": list(model.patch_size),
         "training": _plain(model.training, "training"),
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # by its name the file's own would depend on the process
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+    replace_file(path, write)
 
 
 def load_model(path: Path) -> Model:

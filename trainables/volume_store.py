@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from trainables.errors import DatasetError
+from trainables.errors import DamagedVolumesError
 from trainables.intensity_range import IntensityRange
 from trainables.preprocessing import PreprocessingPlan
 from trainables.resampling import Shape
@@ -99,12 +99,14 @@ class Volumes:
         )
 
     def check(self) -> None:
-        """Raises DatasetError unless the folder holds a whole set of volumes in this version's format."""
+        """Raises DamagedVolumesError unless the folder holds a whole set of volumes in this version's format."""
         if self._index.get("format") != FORMAT:
-            raise DatasetError(f"{self.folder}: volumes of format {self._index.get('format')!r}, {FORMAT} is needed")
+            raise DamagedVolumesError(
+                f"{self.folder}: volumes of format {self._index.get('format')!r}, {FORMAT} is needed"
+            )
         size = (self.folder / _DATA).stat().st_size if (self.folder / _DATA).is_file() else 0
         if size != self._index["bytes"]:
-            raise DatasetError(f"{self.folder / _DATA}: {size} bytes, its index says {self._index['bytes']}")
+            raise DamagedVolumesError(f"{self.folder / _DATA}: {size} bytes, its index says {self._index['bytes']}")
 
     @cached_property
     def _index(self) -> dict[str, Any]:
@@ -112,9 +114,9 @@ class Volumes:
         try:
             index = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: no index of preprocessed volumes ({error})") from error
+            raise DamagedVolumesError(f"{path}: no index of preprocessed volumes ({error})") from error
         if not isinstance(index, dict):
-            raise DatasetError(f"{path}: no index of preprocessed volumes")
+            raise DamagedVolumesError(f"{path}: no index of preprocessed volumes")
         return index
 
     @cached_property

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.decathlon import Case, Dataset
-from trainables.errors import DatasetError, SettingError
+from trainables.errors import DamagedVolumesError, DatasetError, SettingError
 from trainables.fingerprint import CaseFingerprint, Fingerprint
 from trainables.half_precision import compact
 from trainables.intensity_range import intensity_ranges
@@ -33,6 +33,7 @@ from trainables.resampling import resampled_shape
 from trainables.targets import Targets
 from trainables.volume_file import read_case
 from trainables.volume_store import FORMAT, Volume, Volumes, VolumeWriter
+from trainables.whole_file import sync
 
 __all__ = ["Volume", "Volumes", "disk_need", "memory_need", "prepare_volumes"]
 
@@ -80,7 +81,9 @@ def prepare_volumes(
         partial.mkdir()
         try:
             _write(partial, dataset, targets, plan, fingerprint, workers, progress)
+            sync(partial)
             partial.rename(folder)
+            sync(cache)
         except OSError as error:  # what can't be read is a DatasetError
             raise SettingError(f"cache: {cache} can't be written: {error.strerror or error}") from error
         finally:
@@ -131,7 +134,7 @@ def _complete(folder: Path) -> Volumes | None:
     volumes = Volumes(folder)
     try:
         volumes.check()
-    except DatasetError:  # damaged after it was written: made again
+    except DamagedVolumesError:  # damaged after it was written: made again
         return None
     return volumes
 

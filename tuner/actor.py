@@ -18,7 +18,7 @@ import torch
 from ray import tune
 from ray.exceptions import RayActorError
 
-from trainables.errors import TrainableError, TrainingError
+from trainables.errors import DamagedVolumesError, TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Evaluation, TrainingRun
 from trainables.workers import Workers
@@ -26,6 +26,7 @@ from tuner.assignment import ASSIGNMENT, Assignment, build_run, places
 from tuner.cells import short
 from tuner.checkpoint_writer import CheckpointWriter
 from tuner.checkpoints import MODEL, state_name
+from tuner.errors import SlotError
 from tuner.gate import pass_gate
 from tuner.pulse import Pulse
 from tuner.silence import Sign
@@ -53,6 +54,8 @@ class TrialReport:
 
     traceback: str | None = None
     out_of_memory: bool = False
+    unfit: bool = False
+    """Whether the process could run no other trial either."""
 
 
 class TrialActor(tune.Trainable):
@@ -210,7 +213,8 @@ class TrialActor(tune.Trainable):
     def _failure(self, step: int, error: Exception) -> TrialReport:
         self._run = None
         out_of_memory = is_out_of_memory(error)
-        expected = out_of_memory or isinstance(error, TrainingError | TrainableError)
+        unfit = isinstance(error, DamagedVolumesError | SlotError)
+        expected = out_of_memory or isinstance(error, TrainingError | TrainableError | SlotError)
         return TrialReport(
             number=self._assignment.number,
             step=step,
@@ -219,6 +223,7 @@ class TrialActor(tune.Trainable):
             failure=f"{type(error).__name__}: {error}",
             traceback=None if expected else traceback.format_exc(),
             out_of_memory=out_of_memory,
+            unfit=unfit,
         )
 
     def cleanup(self) -> None:

@@ -1,7 +1,10 @@
 """What a slot is told of the trial that it is to run, and the training run that this makes."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,6 +15,8 @@ from tuner.importing import import_named
 from tuner.pulse import PulseAt
 from tuner.shipping import ShippedFolder
 from tuner.trial_files import TrialFiles
+
+log = logging.getLogger("voxtune")
 
 ASSIGNMENT = "assignment"
 """The one key of a Tune config of ours."""
@@ -80,5 +85,18 @@ def build_run(assignment: Assignment, workers: Workers | None = None) -> Trainin
     )
     if assignment.state:
         with assignment.files.fetched(assignment.state) as path:
-            run.load_state_dict(torch.load(path, weights_only=True))
+            state = _read_state(path)
+        if state is not None:
+            run.load_state_dict(state)
     return run
+
+
+def _read_state(path: Path) -> dict[str, Any] | None:
+    """What `state_dict` gave; None where the file is damaged. The trial is then trained from its beginning again."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        log.warning("the state to go on from, %s, is damaged (%s): trained again from the beginning", path, line)
+        return None
+    return state

@@ -18,10 +18,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
 from tuner.background import beating
+from tuner.patient_storage import PatientStorage, patiently
 from tuner.process import Process
 from tuner.study import DRIVER
 
@@ -113,13 +115,19 @@ def _try_to_beat(study: optuna.Study, driver: str) -> None:
 def _now(study: optuna.Study) -> float:
     """Seconds since the epoch, by the database's clock where there is a database."""
     storage = study._storage
-    engine: Engine | None = getattr(getattr(storage, "_backend", storage), "engine", None)
-    if engine is None:
+    database: Any = getattr(storage, "_backend", storage)
+    if not hasattr(database, "engine"):
         return time.time()
+    ask = patiently(_clock) if isinstance(database, PatientStorage) else _clock
+    return _epoch(ask(database))
+
+
+def _clock(database: RDBStorage) -> Any:
+    """What time the database says it is."""
+    engine = database.engine
     clock = func.utc_timestamp() if engine.dialect.name in ("mysql", "mariadb") else func.current_timestamp()
     with engine.connect() as connection:
-        told = connection.execute(select(clock)).scalar_one()
-    return _epoch(told)
+        return connection.execute(select(clock)).scalar_one()
 
 
 def _epoch(told: Any) -> float:

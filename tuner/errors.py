@@ -3,6 +3,7 @@
     UserError (ValueError)              exit code 2: nothing was started, nothing was changed
     ├── SweepConfigError                a key of a sweep file
     ├── SweepDirectoryError             a sweep's directory: exists, is missing, is no sweep's
+    ├── SlotError                       a process that can't run any trial: its data are damaged, its disk is full
     ├── OutputError                     a file to be written exists already, or can't be written there
     └── StudyError                      the study's storage: unreachable, of another space or version
     SweepFailed (RuntimeError)          exit code 1: the sweep ran, and could not go on or no trial gave a result
@@ -27,6 +28,10 @@ class SweepConfigError(UserError):
 
 class SweepDirectoryError(UserError):
     """A sweep's directory exists already, is missing, or is no sweep's."""
+
+
+class SlotError(UserError):
+    """A slot's process can't run this trial nor any other: what it trains on is damaged, or can't be put there."""
 
 
 class OutputError(UserError):

@@ -1,10 +1,12 @@
-"""Files that are whole or not there, whenever the process dies."""
+"""What the application writes: whole files (`trainables/whole_file.py`), where nothing stands yet."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
+from trainables.whole_file import replace_file
 from tuner.errors import OutputError
+
+__all__ = ["TEMPORARY", "check_output", "replace_file", "write_text"]
 
 TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
@@ -19,28 +21,6 @@ def check_output(path: Path) -> None:
         raise OutputError(f"{path} can't be written: {nearest} is a file; choose another --output")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"{path} can't be written: {nearest} is not writable; choose another --output")
-
-
-def replace_file(path: Path, write: Callable[[Path], object], *, private: bool = False) -> Path:
-    """Have `write` fill a temporary file beside `path`, sync it to disk and put it in `path`'s place.
-
-    A `private` file can be read by its owner alone, from its first byte on.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if private:
-            temporary.touch(mode=0o600)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say what it had no room for
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def write_text(path: Path, text: str) -> Path:

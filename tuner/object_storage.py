@@ -18,6 +18,7 @@ from pyarrow import ArrowException, fs
 from cluster.asking import on_each_node
 from cluster.errors import ClusterError
 from cluster.nodes import Node
+from trainables.whole_file import sync
 from tuner.errors import SweepConfigError
 
 
@@ -77,6 +78,8 @@ class ObjectStorage:
         with path.open("rb") as source, system.open_output_stream(written) as stream:
             shutil.copyfileobj(source, stream)
         if not whole_when_closed:
+            if system.type_name == "local":
+                sync(Path(written))
             system.move(written, target)
 
     @cached_property

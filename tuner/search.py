@@ -23,7 +23,7 @@ from ray.tune.search import Searcher
 from cluster.connect import head_lives
 from tuner.actor import TrialActor, TrialReport
 from tuner.assignment import ASSIGNMENT, Assignment
-from tuner.errors import StudyError
+from tuner.errors import SlotError, UserError
 from tuner.gate import Gate
 from tuner.interrupt import ending_in_order
 from tuner.pulse import PulseAt, PulseTaker
@@ -148,6 +148,10 @@ class StudyScheduler(FIFOScheduler):
             work.study.give_up(report.number)
             work.record.left(report.number, "it has another driver by now", report.log)
             return False
+        if report.unfit:
+            work.study.release([report.number])
+            work.record.left(report.number, f"goes on when the sweep is resumed: {report.failure}", report.log)
+            raise SlotError(f"no trial can go on: {report.failure}; then go on by `voxtune resume {work.sweep}`")
         if report.evaluation is None:
             reason: StopReason = "out of memory" if report.out_of_memory else "error"
             work.study.finish(report.number, reason, error=report.traceback or report.failure, stint=report.stint)
@@ -244,8 +248,8 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
         with ending_in_order(tell, ray_lives=head_lives, give_up=give_up):
             _tuner(work, gate=gate, pulses=pulses).fit()
     except Exception as error:
-        if study_error := _of_study(error):
-            raise study_error from None
+        if user_error := _of_user(error):
+            raise user_error from None
         raise
     finally:
         for actor in (gate, pulses):
@@ -306,9 +310,9 @@ def _error_of(trial: Any) -> Exception | None:
     return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, RayActorError) else error
 
 
-def _of_study(error: BaseException | None) -> StudyError | None:
-    """The study's error, which Tune wraps into the text of one of its own."""
-    while error is not None and not isinstance(error, StudyError):
+def _of_user(error: BaseException | None) -> UserError | None:
+    """The error of the study or of a slot, which Tune wraps into the text of one of its own."""
+    while error is not None and not isinstance(error, UserError):
         error = error.__cause__ or error.__context__
     return error
 

@@ -9,7 +9,8 @@ in pieces that Ray may spill, and is written at the same path.
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import ray
 
 from cluster.asking import on_each_node
 from cluster.nodes import Node
+from trainables.whole_file import sync
+from tuner.errors import SlotError
 
 PIECE = 64 * 2**20
 """Bytes of a piece: what a node needs in memory at a time to receive a folder."""
@@ -28,33 +31,49 @@ class ShippedFolder:
     """A folder that stands in the object store, file by file."""
 
     path: str
-    files: Sequence[tuple[str, Sequence[Any]]]
-    """Name, and the references of its pieces in order."""
+    files: Sequence[tuple[str, int, Sequence[Any]]]
+    """Name, size in bytes, and the references of its pieces in order."""
 
     def here(self) -> str:
-        """The folder's path, once it stands on this node too: written whole by the first process that asks."""
+        """The folder's path, once it stands on this node too: written whole by the first process that asks.
+
+        Raises SlotError if there is no room for it.
+        """
         folder = Path(self.path)
-        if folder.is_dir():
+        if is_whole(folder, self.sizes):
             return self.path
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f".{folder.name}.shipped.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.is_dir():  # another process wrote it while we waited
-                self._write(folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with folder.with_name(f".{folder.name}.shipped.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not is_whole(folder, self.sizes):  # another process wrote it while we waited
+                    self._write(folder)
+        except OSError as error:
+            host = socket.gethostname()
+            raise SlotError(
+                f"{folder.parent} on {host} can't hold the preprocessed volumes: {error.strerror or error}; make room"
+            ) from error
         return self.path
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: size for name, size, _ in self.files}
 
     def _write(self, folder: Path) -> None:
         partial = folder.with_name(f".{folder.name}.shipped")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
-            for name, pieces in self.files:
+            for name, _, pieces in self.files:
                 with (partial / name).open("wb") as file:
                     for piece in pieces:
                         file.write(ray.get(piece))
                     file.flush()
                     os.fsync(file.fileno())
+            sync(partial)
+            shutil.rmtree(folder, ignore_errors=True)  # damaged after it was written
             partial.rename(folder)
+            sync(folder.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -67,10 +86,20 @@ def ship(folder: Path) -> ShippedFolder:
         with file.open("rb") as content:
             while piece := content.read(PIECE):
                 pieces.append(ray.put(piece))
-        files.append((file.name, pieces))
+        files.append((file.name, file.stat().st_size, pieces))
     return ShippedFolder(str(folder), files)
 
 
 def nodes_without(folder: Path, nodes: Sequence[Node]) -> list[str]:
-    """The names of those nodes on which `folder` is not."""
-    return [node.name for node, found in on_each_node(nodes, os.path.isdir, str(folder)) if not found]
+    """The names of those nodes on which `folder` is not, or not as it is here."""
+    here = folder.iterdir() if folder.is_dir() else ()
+    sizes = {file.name: file.stat().st_size for file in here if file.is_file()}
+    return [node.name for node, found in on_each_node(nodes, is_whole, folder, sizes) if not found]
+
+
+def is_whole(folder: Path, sizes: Mapping[str, int]) -> bool:
+    """Whether the files of these sizes, in bytes, are in `folder`."""
+    try:
+        return folder.is_dir() and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except OSError:
+        return False

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tuner.errors import StudyError
 from tuner.journal import open_journal
+from tuner.patient_storage import PatientStorage
 from tuner.storage_url import VARIABLE, expanded_url
 
 SWEEP = "sweep"
@@ -138,14 +139,16 @@ def _engine_options(url: URL) -> dict[str, Any]:
 def _open_database(url: str, options: dict[str, Any], *, owner: bool) -> RDBStorage:
     """Optuna's storage. Several drivers may begin at once, and making the tables is no atomic step: try again."""
     template = url.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL, and a password may hold braces
-    for pause in (0.2, 0.5, 1.0):
+    for pause in (0.2, 0.5, 1.0, None):
         try:
-            return RDBStorage(template, options, skip_table_creation=not owner)
+            if not owner or sqlite_file(url) is not None:
+                return RDBStorage(template, options, skip_table_creation=not owner)
+            return PatientStorage(template, options, shown_as=shown_url(url))
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            if not owner or not re.search("already exists|duplicate key", _cause(error)):
+            if not owner or pause is None or not re.search("already exists|duplicate key", _cause(error)):
                 raise
             time.sleep(pause)
-    return RDBStorage(template, options)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _problem(url: URL, error: Exception) -> str:
