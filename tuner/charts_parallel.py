@@ -33,6 +33,7 @@ COLOURS = ("#F1A340", "#D8576B", "#8B0AA5", "#0D0887")
 PALE = "#D5D9DE"
 GREY_SHARE = 0.02
 """The part of the colour scale, at its lower end, of trials that ended before the full budget."""
+
 LEAST_SPAN = 0.01
 """Of Dice that the colour scale covers."""
 
@@ -96,7 +97,7 @@ def _dimension(name: str, parameter: Choice | Float | Int, values: Sequence[Any]
     low, high = math.log10(parameter.low), math.log10(parameter.high)
     ticks = [10.0**power for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
     if len(ticks) < 2:
-        ticks = [parameter.low, parameter.high]
+        ticks = [parameter.low, *ticks, parameter.high]
     return {
         "label": shown(name),
         "values": [rounded(math.log10(value)) for value in values],
