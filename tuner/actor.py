@@ -161,7 +161,7 @@ class TrialActor(tune.Trainable):
             step=step,
             evaluation=evaluation,
             stint=self._clock.so_far(),
-            facts={"not_saved": not_saved},
+            facts={"checkpoint": assignment.folder, "not_saved": not_saved},
         )
 
     def _advance_here(self, budget: float, workers: Workers | None = None) -> Evaluation:
