@@ -11,6 +11,7 @@ import typer
 
 from trainables.errors import PredictionError, TrainingError
 from tuner import (
+    commands_bundle,
     commands_cluster,
     commands_dashboard,
     commands_data,
@@ -47,6 +48,7 @@ for commands in (
     commands_cluster,
     commands_train,
     commands_model,
+    commands_bundle,
     commands_data,
 ):
     app.add_typer(commands.app)
