@@ -3,7 +3,9 @@
 Copied into every bundle (`tuner.bundle_scripts`), where it stands without voxtune.
 """
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -14,8 +16,8 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, convert_to_dst_type
 
-from trainables.errors import DatasetError
 from trainables.half_precision import compact
+from trainables.image_rules import check_fit
 from trainables.inference import keep_largest_component
 from trainables.normalisation import ChannelNormalisation, cut_out_background, normalise
 from trainables.resampling import image_orders, resample_image, resampled_shape
@@ -31,6 +33,23 @@ def not_empty(image: torch.Tensor) -> torch.Tensor:
     return filled if filled.any() else ~filled
 
 
+class CheckImaged(MapTransform):
+    """Stops at an image that no label should be made of, before anything is done to it, and warns of an odd one."""
+
+    def __init__(self, keys: KeysCollection, modalities: Sequence[str]) -> None:
+        """`modalities`: names of the channels that the network was trained on, in order."""
+        super().__init__(keys)
+        self.modalities = tuple(modalities)
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        """Raises DatasetError as `check_fit` does, naming the file."""
+        for key in self.key_iterator(dict(data)):
+            path = Path(data[key].meta["filename_or_obj"])
+            for note in check_fit(path, _array(data[key]), self.modalities):
+                warnings.warn(f"{path}: {note}", stacklevel=2)
+        return dict(data)
+
+
 class NormaliseChannelsd(MapTransform):
     """Intensities of an image as training saw them.
 
@@ -44,11 +63,7 @@ class NormaliseChannelsd(MapTransform):
         self.channels = [ChannelNormalisation.from_mapping(channel) for channel in channels]
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        """Raises DatasetError for an image of another number of channels."""
-
         def normalised(image: np.ndarray) -> np.ndarray:
-            if len(image) != len(self.channels):
-                raise DatasetError(f"has {len(image)} channels, the model was trained on {len(self.channels)}")
             image = np.array(image, np.float32, order="C")
             normalise(image, self.channels, cut_out_background(image))
             return image
@@ -141,14 +156,10 @@ class TargetMasksd(MapTransform):
 
 
 def _each_image(transform: MapTransform, data: Data, change: Callable[[np.ndarray], np.ndarray]) -> dict[Hashable, Any]:
-    """`data` with `change` done to each of the transform's keys. An error says which file's image it is."""
+    """`data` with `change` done to each of the transform's keys."""
     changed = dict(data)
     for key in transform.key_iterator(changed):
-        image: MetaTensor = changed[key]
-        try:
-            changed[key] = _with_array(change(_array(image)), image)
-        except DatasetError as error:
-            raise DatasetError(f"{image.meta.get('filename_or_obj', key)}: {error}") from None
+        changed[key] = _with_array(change(_array(changed[key])), changed[key])
     return changed
 
 

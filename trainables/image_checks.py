@@ -2,79 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 
-from trainables.errors import DatasetError
-from trainables.grid import Grid
+from trainables.image_rules import check_fit
 from trainables.intensity_range import odd_channels
 from trainables.model_file import Model
-from trainables.resampling import Shape
-
-SPACING_TOLERANCE = 0.01
-"""The share by which voxel sizes may differ between sform and qform: the latter's are rounded otherwise."""
 
 
 def check_image(path: Path, image: np.ndarray, models: Sequence[Model]) -> list[str]:
-    """Sentences for the user on what is odd about `image` (C, X, Y, Z), read from `path`.
+    """Sentences for the user on what is odd about `image` (C, X, Y, Z), read from `path`, for `models` of one kind.
 
-    Raises DatasetError where it has other channels than `models`, is a plane or the same everywhere, or where its two
-    affines put left, front and up, or the voxels' sizes, differently.
+    Raises DatasetError as `check_fit` does.
     """
     names = models[0].modalities
-    if len(image) != len(names):
-        series = "; of a time series give one volume" if len(names) == 1 else ""
-        raise DatasetError(
-            f"{path}: has {len(image)} channels, the model was trained on {len(names)} ({', '.join(names)}){series}"
-        )
-    _, x, y, z = image.shape
-    shape = (x, y, z)
-    if min(shape) == 1:
-        raise DatasetError(f"{path}: {' x '.join(map(str, shape))} voxels are a plane, the model labels volumes")
-    flat = [name for name, channel in zip(names, image, strict=True) if channel.min() == channel.max()]
-    if len(flat) == len(names):
-        raise DatasetError(f"{path}: every voxel is {image.flat[0]:g}; there is nothing to label")
-    notes = [f"its {name} is the same in every voxel" for name in flat]
-    notes += _check_affines(path, shape)
+    notes = check_fit(path, image, names)
     if knowing := next((model for model in models if model.intensities), None):
         notes += odd_channels(image, knowing.intensities, knowing.plan.normalisation, names)
     return notes
-
-
-def _check_affines(path: Path, shape: Shape) -> list[str]:
-    header = _header(path)
-    sform, qform = header.get_sform(coded=True)[0], _qform(header)
-    if sform is None and qform is None:
-        codes = "".join(nib.aff2axcodes(header.get_best_affine()))
-        return [f"says nothing of how it lies (the codes of sform and qform are 0): taken for {codes}"]
-    if sform is None or qform is None:
-        return []
-    ours, theirs = (Grid.of(shape, affine, target_spacing=(1, 1, 1)) for affine in (sform, qform))
-    same = np.allclose(ours.spacing, theirs.spacing, rtol=SPACING_TOLERANCE)
-    if (ours.axes, ours.flipped) != (theirs.axes, theirs.flipped) or not same:
-        raise DatasetError(
-            f"{path}: its sform says {_described(sform)}, its qform {_described(qform)}; make them agree, or set the "
-            "code of the wrong one to 0"
-        )
-    return []
-
-
-def _header(path: Path) -> Any:
-    file: Any = nib.load(path)
-    return file.header
-
-
-def _qform(header: Any) -> np.ndarray | None:
-    """The qform's affine if its code says that it holds; None too where it is no rotation, which nothing can use."""
-    try:
-        affine = header.get_qform(coded=True)[0]
-    except ValueError:
-        return None
-    return affine if affine is not None and np.isfinite(affine).all() else None
-
-
-def _described(affine: np.ndarray) -> str:
-    sizes = " x ".join(f"{mm:.3g}" for mm in nib.affines.voxel_sizes(affine))
-    return f"{''.join(nib.aff2axcodes(affine))} with {sizes} mm"

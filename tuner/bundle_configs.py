@@ -139,6 +139,11 @@ def _preprocessing(model: Model) -> list[Config]:
     return [
         {"_target_": "LoadImaged", "keys": "image", "reader": "$scripts.NiftiReader", "ensure_channel_first": True},
         {
+            "_target_": "scripts.CheckImaged",
+            "keys": "image",
+            "modalities": [inert(name) for name in model.modalities],
+        },
+        {
             "_target_": "Orientationd",
             "keys": "image",
             "axcodes": "RAS",

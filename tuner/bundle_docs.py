@@ -136,6 +136,7 @@ def _how(source: BundleSource) -> str:
     x, y, z = patch_divisors(model.network.strides)
     rows = [
         ("read", "`LoadImaged`", "with our reader: NaN and damaged files are refused, the affine is the file's"),
+        ("check", "ours", "what `voxtune predict` refuses is refused: planes, flat images, affines at odds"),
         ("orient", "`Orientationd`", "RAS; oblique files are not rotated"),
         *([("crop", "`CropForegroundd`", "to where any channel is not 0")] if model.plan.crop else []),
         ("normalise", "ours", "MONAI's leave out all zeros or none; a cut-out background is neither"),

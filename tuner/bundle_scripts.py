@@ -14,6 +14,7 @@ ENTRIES = {
     "bundle_files": ("LabelWriter", "NiftiReader", "cases_in", "images_in"),
     "bundle_inference": ("WindowInferer", "network"),
     "bundle_transforms": (
+        "CheckImaged",
         "LabelValuesd",
         "NormaliseChannelsd",
         "ResampleToSpacingd",
