@@ -142,7 +142,7 @@ class FoldTraining:
                 self.began = True
                 with (
                     publishing(work, sweep=f"{plan.config.name}/{FOLDS}"),
-                    view.watching(self.study, title=f"{plan.config.name}: {FOLDS}"),
+                    view.watching(self.study, title=f"{plan.config.name}: {FOLDS}" if plan.results else FOLDS),
                 ):
                     search(work, tell=view.note)
                 if self.ensemble:
