@@ -141,6 +141,12 @@ def test_what_a_sweep_is_refused(
     assert not directory.folds.exists()
 
 
+def test_a_sweep_needs_folds(tmp_path: Path, small_dataset: Path, voxtune: Voxtune) -> None:
+    directory = searched(tmp_path, small_dataset, [0.5])
+    refused(voxtune("train", directory.root), f"{directory.root} is a sweep: --folds all trains its best ")
+    refused(voxtune("train", "blobs", "--runs", tmp_path), f"{directory.root} is a sweep: --folds all ")
+
+
 def test_a_sweep_that_brought_nothing_to_the_end(tmp_path: Path, small_dataset: Path, voxtune: Voxtune) -> None:
     directory = searched(tmp_path, small_dataset, [])
     study = study_of(directory)

@@ -58,6 +58,7 @@ def train(
     if folds is None:
         for name in (name for name, value in {"top": top, "ensemble": ensemble, "address": address}.items() if value):
             raise SweepConfigError(f"--{name}: goes with --folds; without it one configuration is trained here")
+        _refuse_sweep(Path(what), runs)
         _train_one(Path(what), output or Path("model"), device=device, threads=threads)
         return
 
@@ -99,3 +100,15 @@ def _train_one(config: Path, output: Path, *, device: str | None, threads: int |
 
     trained = train_config(config, output, device=device, threads=threads, view=View(console))
     say(f"Dice {trained.score:.4f}. In {output}: {', '.join(sorted(file.name for file in output.iterdir()))}")
+
+
+def _refuse_sweep(what: Path, runs: Path) -> None:
+    from tuner.directory import SweepDirectory
+    from tuner.errors import SweepConfigError
+
+    for directory in (SweepDirectory(what), SweepDirectory(runs / what)):
+        if not what.is_file() and directory.sweep_file.is_file():
+            raise SweepConfigError(
+                f"{directory.root} is a sweep: --folds all trains its best configuration on every fold; to train it as "
+                f"the sweep did, name {directory.best_config}"
+            )
