@@ -107,7 +107,7 @@ def test_a_hanging_trial_has_failed_when_it_hung_twice(tmp_path: Path, running_r
     )
     assert list(hung.intermediate_values) == [111]
     log = SweepDirectory(tmp_path / "runs" / "toy").trial_log("sweep", 0).read_text()
-    assert log.count("threading.Event().wait()") == 2  # the line in which it hung
+    assert "threading.Event().wait()" in log  # the line in which it hung
     assert "goes on in another process: no sign of life" in log
     assert " trial 0: timed out: no sign of life" in log
 

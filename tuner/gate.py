@@ -11,13 +11,17 @@ from typing import Any
 import ray
 
 from cluster.asking import pinned_here
+from tuner.pulse import BeatsKept
 
 PATIENCE = 60.0
 """Seconds that a slot waits for the others; then there are fewer than was thought, and it begins."""
 
 
-class _Gate:
+class _Gate(BeatsKept):
+    """Keeps the slots' beats too: beside the driver there is then one process for both."""
+
     def __init__(self, slots: int, patience: float) -> None:
+        super().__init__()
         self._slots = slots
         self._came = 0
         self._patience = patience
@@ -42,11 +46,11 @@ class Gate:
         self.name = f"gate-{uuid.uuid4().hex[:12]}"
         actor = ray.remote(num_cpus=0)(_Gate)
         # On the driver's node: no other's loss then leaves slots standing before it.
-        self._actor: Any = actor.options(name=self.name, scheduling_strategy=pinned_here()).remote(slots, patience)
+        self.actor: Any = actor.options(name=self.name, scheduling_strategy=pinned_here()).remote(slots, patience)
 
     def close(self) -> None:
         """Remove it; who stands before it, or comes later, goes on."""
-        ray.kill(self._actor)
+        ray.kill(self.actor)
 
 
 def pass_gate(name: str) -> int | None:

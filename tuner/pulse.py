@@ -44,7 +44,7 @@ class PulseAt:
     seconds: float
 
 
-class _Taker:
+class BeatsKept:
     """Keeps the last beat of each slot."""
 
     def __init__(self) -> None:
@@ -63,15 +63,17 @@ class _Taker:
 class PulseTaker:
     """Listens to the slots of a search, and ends those that are silent for too long."""
 
-    def __init__(self, timeout: Timeout) -> None:
-        """`timeout`: in minutes, not None."""
+    def __init__(self, timeout: Timeout, *, kept_by: tuple[str, Any] | None = None) -> None:
+        """
+        Args:
+            timeout: in minutes, not None.
+            kept_by: name and handle of an actor that is BeatsKept; one of its own by default.
+        """
         self._silences = Silences(timeout)
         assert self._silences.minutes is not None
         self.minutes = self._silences.minutes
-        name = f"pulse-{uuid.uuid4().hex[:12]}"
+        name, self._actor = kept_by or _own_keeper()
         self.at = PulseAt(name, min(BEAT_SECONDS, 60 * self.minutes / _BEATS_A_TIMEOUT))
-        actor = ray.remote(num_cpus=0)(_Taker)
-        self._actor: Any = actor.options(name=name, scheduling_strategy=pinned_here()).remote()
         self._asked: Any = None
         self._asked_at = self._heard_at = time.monotonic()
         self._ending: list[Any] = []
@@ -104,6 +106,12 @@ class PulseTaker:
         # Kept, or Ray would cancel it. A node that does not answer at all is Ray's to notice.
         self._ending.append(task.options(scheduling_strategy=pinned_to(beat.node_id)).remote(beat.process))
         self._actor.forget.remote(beat.actor)
+
+
+def _own_keeper() -> tuple[str, Any]:
+    name = f"pulse-{uuid.uuid4().hex[:12]}"
+    actor: Any = ray.remote(num_cpus=0)(BeatsKept)
+    return name, actor.options(name=name, scheduling_strategy=pinned_here()).remote()
 
 
 class Pulse:

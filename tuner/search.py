@@ -243,7 +243,8 @@ def search(work: Work, *, tell: Callable[[str], None] = log.info) -> str | None:
     together = min(work.slots, work.trials_at_once, work.study.trials_left(work.trials) if work.trials else work.slots)
     # Also where the nodes that are there hold none or one yet, and others come: it numbers the slots.
     gate = Gate(together) if work.trials_at_once > 1 else None
-    pulses = None if work.trial_timeout is None else PulseTaker(work.trial_timeout)
+    kept_by = (gate.name, gate.actor) if gate else None
+    pulses = None if work.trial_timeout is None else PulseTaker(work.trial_timeout, kept_by=kept_by)
     try:
         with ending_in_order(tell, ray_lives=head_lives, give_up=give_up):
             _tuner(work, gate=gate, pulses=pulses).fit()
