@@ -136,6 +136,10 @@ def _outcome(struck: Struck, fault: Fault) -> dict[str, Any]:
         codes.append(sweep.resume())
         if codes[-1] != 0:
             raise RuntimeError(f"resume ended with {codes[-1]}: {sweep.output[-1500:]}")
+    else:
+        if not sweep.directory.report_page.is_file() and "voxtune report" not in sweep.output:
+            told = [f"there is no report, and nothing says what to do: {sweep.output[-600:]}"]
+        fault.mend(struck)
     if told:
         raise RuntimeError(told[0])
     return {"outcome": outcome, "codes": codes, "said": _last_lines(sweep.output_file(0).read_text(errors="replace"))}
@@ -162,13 +166,15 @@ def main() -> None:
     parser.add_argument("--only", choices=[fault.name for fault in FAULTS], default=None)
     parser.add_argument("--file", type=Path, default=LEDGER, help="where results are added to, a line a run")
     parser.add_argument("--minutes", type=float, default=None, help="begin no run after so long")
+    parser.add_argument("--again", action="store_true", help="also the runs that broke something, once it is mended")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     if given.table:
         return _sum_up(given.file)
     seed = random.SystemRandom().randrange(10_000) if given.seed is None else given.seed
     print(f"seed {seed}, results in {given.file}", flush=True)
-    ended = {(run["seed"], run["run"]) for run in read_runs(given.file) if run["outcome"] != "not struck"}
+    open_still = {"not struck", *(["broken"] if given.again else [])}
+    ended = {(run["seed"], run["run"]) for run in counted(read_runs(given.file)) if run["outcome"] not in open_still}
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started ends
     base = Path(tempfile.mkdtemp(prefix="voxtune-chaos-", dir="/var/tmp"))

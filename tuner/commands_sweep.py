@@ -213,5 +213,7 @@ def print_outcome(results: "Results", directory: Path) -> None:
     console.print(leaderboard(results))
     if line := time_line(results):
         say(f"{line}; {SweepDirectory(directory).gib():.2g} GiB on disk")
-    say(f"Best configuration: {directory / 'best' / 'config.yaml'}")
-    say(f"Report: {SweepDirectory(directory).report_page}")
+    sweep = SweepDirectory(directory)
+    for what, path in (("Best configuration", sweep.best_config), ("Report", sweep.report_page)):
+        if path.is_file():  # a disk may have been full
+            say(f"{what}: {path}")

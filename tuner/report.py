@@ -77,8 +77,12 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
     """
     try:
         return _write(directory, _optional, None)
-    except (StudyError, OSError) as error:
+    except StudyError as error:
         log.warning("no report was written: %s", error)
+    except OSError as error:
+        log.warning(
+            "the report is not whole: %s; make room, then write it by: voxtune report %s", error, directory.root
+        )
     except Exception:
         log.exception("no report was written; try: voxtune report %s", directory.root)
     return None
