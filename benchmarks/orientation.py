@@ -20,7 +20,7 @@ benchmarks/results/orientation-DATE.json.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import date
 from functools import partial
 from itertools import permutations, product
@@ -91,8 +91,8 @@ def main() -> None:
     print(table.to_string(float_format="{:.5f}".format))
     split = " --split split.json" if given.split else ""
     found = {
-        "summary": table.reset_index().to_dict("records"),
-        "cases": frame.round(5).to_dict("records"),
+        "summary": plain(table.reset_index()),
+        "cases": plain(frame.round(5)),
         "environment": {
             **describe_environment(),
             "command": f"python benchmarks/orientation.py MODEL {given.dataset.name}{split} --ways {given.ways}",
@@ -102,6 +102,11 @@ def main() -> None:
     file = RESULTS / f"orientation-{date.today()}.json"
     file.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written: {file}")
+
+
+def plain(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Rows for JSON, which knows no NaN."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def stores(ways: int) -> list[tuple[str, Store]]:

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from trainables.errors import DatasetError
 from tuner.errors import OutputError
-from tuner.evaluate import evaluate_model, score_table, summarise
+from tuner.evaluate import dice_table, evaluate_model, summarise, surface_table
 
 SCORES = pd.DataFrame(
     {
@@ -30,6 +31,7 @@ def test_summary() -> None:
         "median": pytest.approx(0.7),
         "worst": 0.5,
         "worst_case": "a",
+        "none": 0,
     }
     assert (right["class"], right["worst"], right["worst_case"]) == ("right", 0.7, "b")
     # Of the cases' means 0.8, 0.7 and 0.85.
@@ -41,15 +43,15 @@ def test_one_class_is_its_own_mean() -> None:
     assert summarise(SCORES[SCORES["class"] == "left"])["class"].tolist() == ["left"]
 
 
-def shown(scores: pd.DataFrame, **options: float) -> list[str]:
+def shown(table: Table) -> list[str]:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(score_table(scores, **options))
+        console.print(table)
     return [" ".join(line.split()) for line in capture.get().splitlines()]
 
 
 def test_table() -> None:
-    assert shown(SCORES)[:3] == [
+    assert shown(dice_table(SCORES))[:3] == [
         "Dice of 3 cases",
         "class mean ± sd median worst case",
         "left 0.7000 ± 0.2000 0.7000 0.5000 a",
@@ -57,7 +59,7 @@ def test_table() -> None:
 
 
 def test_one_case_has_no_spread() -> None:
-    assert shown(SCORES[SCORES["case"] == "a"])[:3] == [
+    assert shown(dice_table(SCORES[SCORES["case"] == "a"]))[:3] == [
         "Dice of 1 case",
         "class mean median worst case",
         "left 0.5000 0.5000 0.5000 a",
@@ -68,22 +70,25 @@ def with_surfaces(hd95: list[float]) -> pd.DataFrame:
     return SCORES.assign(nsd=[0.9, 0.7, 0.5, 0.0, 0.7, 1.0], hd95=hd95)
 
 
-def test_surfaces_are_summed_up_where_there_are_any() -> None:
+def test_surfaces() -> None:
+    lines = shown(surface_table(with_surfaces([1, 2, 3, 9, 2, 4]), tolerance=2))
+    assert lines == [
+        "Surfaces: NSD at 2 mm, HD95 in mm",
+        "class NSD HD95 worst case",
+        "left 0.7000 ± 0.2000 2.00 ± 1.00 3.00 a",
+        "right 0.5667 ± 0.5132 5.00 ± 3.61 9.00 a",
+        "mean of the classes 0.6333 ± 0.3329 3.50 ± 2.29 6.00 a",
+    ]
+
+
+def test_what_has_no_distance_is_told_and_in_no_mean() -> None:
     scores = with_surfaces([1, 2, 3, float("nan"), 2, 4])
-    left, right, mean = summarise(scores).to_dict("records")
-    assert (left["nsd"], left["hd95"], left["no_hd95"]) == (pytest.approx(0.7), 2, 0)
-    assert (right["nsd"], right["hd95"], right["no_hd95"]) == (pytest.approx(1.7 / 3), 3, 1)
-    assert (mean["nsd"], mean["hd95"]) == (pytest.approx(1.9 / 3), pytest.approx((1.5 + 3 + 3) / 3))
-
-
-def test_what_has_no_distance_is_told() -> None:
-    lines = shown(with_surfaces([1, 2, 3, float("nan"), 2, 4]), tolerance=2)
-    assert lines[1] == "class mean ± sd median worst case NSD 2 mm HD95 mm"
-    assert lines[3] == "right 0.8667 ± 0.1528 0.9000 0.7000 b 0.5667 3.00"
+    assert summarise(scores, "hd95", worst="max")["none"].tolist() == [0, 1, 0]
+    lines = shown(surface_table(scores, tolerance=2))
+    assert lines[3] == "right 0.5667 ± 0.5132 3.00 ± 1.41 4.00 c"
     assert " ".join(lines[5:]).startswith("1 of 6 have no HD95 and are not in its mean: the class is in the label or")
-    none = shown(with_surfaces([float("nan")] * 6), tolerance=2)
-    assert none[2].endswith(" none")
-    assert len(shown(with_surfaces([0] * 6), tolerance=2)) == 5  # no note
+    nowhere = shown(surface_table(with_surfaces([float("nan")] * 6), tolerance=2))
+    assert nowhere[2] == "left 0.7000 ± 0.2000 none none"
 
 
 def test_a_table_that_exists_is_kept(tmp_path: Path, small_dataset: Path) -> None:

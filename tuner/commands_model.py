@@ -44,7 +44,7 @@ def evaluate(
     surface: Annotated[bool, typer.Option(help="Compare surfaces too: NSD and HD95.")] = True,
     tolerance: Annotated[
         float,
-        typer.Option(metavar="MM", min=0, help="By how much surfaces may differ in NSD; the Decathlon has 1 to 7 mm."),
+        typer.Option(metavar="MM", min=0, help="By how much surfaces may differ in NSD. The Decathlon has one a task."),
     ] = 1.0,
     flips: Flips = "",
     device: Device = None,
@@ -63,7 +63,7 @@ def evaluate(
 
       voxtune evaluate models/ Task09_Spleen --tolerance 3 --flips yz
     """
-    from tuner.evaluate import evaluate_model, score_table
+    from tuner.evaluate import dice_table, evaluate_model, surface_table
     from tuner.view import View
 
     view = View(console)
@@ -85,7 +85,10 @@ def evaluate(
     for problem in failed:
         complain(problem)
     if len(scores):
-        console.print(score_table(scores, tolerance=tolerance if surface else None))
+        console.print(dice_table(scores))
+        if surface:
+            console.print()
+            console.print(surface_table(scores, tolerance=tolerance))
         say(f"Per case and class: {output}")
     if failed:
         raise typer.Exit(1)

@@ -1,13 +1,12 @@
 """Scores a model on cases with labels: a CSV by case and class, and a summary."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from rich.table import Table
-from rich.text import Text
 
 from trainables.decathlon import Dataset, read_dataset
 from trainables.errors import DatasetError
@@ -92,72 +91,78 @@ def evaluate_model(
     return scores
 
 
-def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+def summarise(scores: pd.DataFrame, column: str = "dice", *, worst: Literal["min", "max"] = "min") -> pd.DataFrame:
     """One row a class, then MEAN, each case's mean over the classes, if there are several.
 
-    Columns: class; mean, sd (of the sample, NaN for one case) and median of Dice over the cases; worst, the lowest
-    Dice, and worst_case, whose it is. Where surfaces were compared nsd and hd95, means over the cases that have one,
-    and no_hd95, how many have none.
+    Columns: class; of `column` mean, sd (of the sample, NaN for one case) and median over the cases that have a value;
+    worst, the lowest or highest, and worst_case, whose it is; none, how many cases have no value.
     """
-    values = [column for column in ("dice", *SURFACE) if column in scores]
-    parts = {str(name): rows.set_index("case")[values] for name, rows in scores.groupby("class", sort=False)}
+    parts = {str(name): rows.set_index("case")[column] for name, rows in scores.groupby("class", sort=False)}
     if len(parts) > 1:
-        parts[MEAN] = scores.groupby("case", sort=False)[values].mean()
+        parts[MEAN] = scores.groupby("case", sort=False)[column].mean()
     return pd.DataFrame(
         [
             {
                 "class": name,
-                "mean": part["dice"].mean(),
-                "sd": part["dice"].std(),
-                "median": part["dice"].median(),
-                "worst": part["dice"].min(),
-                "worst_case": part["dice"].idxmin(),
+                "mean": values.mean(),
+                "sd": values.std(),
+                "median": values.median(),
+                "worst": values.agg(worst),
+                "worst_case": "" if values.isna().all() else values.agg(f"idx{worst}"),
+                "none": int(values.isna().sum()),
             }
-            | {column: part[column].mean() for column in values[1:]}
-            | ({"no_hd95": int(part["hd95"].isna().sum())} if "hd95" in values else {})
-            for name, part in parts.items()
+            for name, values in parts.items()
         ]
     )
 
 
-def score_table(scores: pd.DataFrame, *, tolerance: float | None = None) -> Table:
-    """The summary, for a terminal; `tolerance` is what `scores` were made with."""
+def dice_table(scores: pd.DataFrame) -> Table:
+    """Dice, summed up for a terminal."""
     count = scores["case"].nunique()
-    title = f"Dice of {count} cases" if count != 1 else "Dice of 1 case"
-    summary = summarise(scores)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("class")
-    for heading in ("mean ± sd" if count > 1 else "mean", "median", "worst"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("case")
-    if "nsd" in summary:
-        table.add_column(f"NSD {tolerance:g} mm", justify="right", no_wrap=True)
-        table.add_column("HD95 mm", justify="right", no_wrap=True)
-        table.caption, table.caption_justify = _missing_note(scores), "left"
-    for row in summary.to_dict("records"):
-        spread = f"{row['mean']:.4f} ± {row['sd']:.4f}" if count > 1 else f"{row['mean']:.4f}"
-        style = "bold" if row["class"] == MEAN else ""
-        cells: list[Text | str] = [
-            cell(row["class"]),
-            spread,
-            f"{row['median']:.4f}",
-            f"{row['worst']:.4f}",
-            cell(row["worst_case"]),
-        ]
-        if "nsd" in row:
-            cells += [f"{row['nsd']:.4f}", "none" if pd.isna(row["hd95"]) else f"{row['hd95']:.2f}"]
-        table.add_row(*cells, style=style)
+    table = _table(f"Dice of {count} cases" if count != 1 else "Dice of 1 case")
+    spread = "mean ± sd" if count > 1 else "mean"
+    _add_columns(table, spread, "median", "worst")
+    for row in summarise(scores).to_dict("records"):
+        figures = [_spread(row, 4), f"{row['median']:.4f}", f"{row['worst']:.4f}"]
+        table.add_row(cell(row["class"]), *figures, cell(row["worst_case"]), style=_style(row))
     return table
 
 
-def _missing_note(scores: pd.DataFrame) -> str | None:
-    missing = int(scores["hd95"].isna().sum())
-    if not missing:
-        return None
-    return (
-        f"{missing} of {len(scores)} have no HD95 and are not in its mean: the class is in the label or the prediction "
-        "only. Dice and NSD count them as 0."
-    )
+def surface_table(scores: pd.DataFrame, *, tolerance: float) -> Table:
+    """NSD and HD95, summed up for a terminal; `tolerance` (mm) is what `scores` were made with."""
+    table = _table(f"Surfaces: NSD at {tolerance:g} mm, HD95 in mm")
+    _add_columns(table, "NSD", "HD95", "worst")
+    nsd, hd95 = summarise(scores, "nsd").to_dict("records"), summarise(scores, "hd95", worst="max").to_dict("records")
+    for share, distance in zip(nsd, hd95, strict=True):
+        far = [_spread(distance, 2), f"{distance['worst']:.2f}"] if distance["worst_case"] else ["none", "none"]
+        name, case = cell(share["class"]), cell(distance["worst_case"])
+        table.add_row(name, _spread(share, 4), *far, case, style=_style(share))
+    if missing := int(scores["hd95"].isna().sum()):
+        table.caption_justify = "left"
+        table.caption = (
+            f"{missing} of {len(scores)} have no HD95 and are not in its mean: the class is in the label or the "
+            "prediction only. Dice and NSD count them as 0."
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+
+
+def _add_columns(table: Table, *figures: str) -> None:
+    table.add_column("class")
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("case")
+
+
+def _spread(row: Mapping[Hashable, Any], digits: int) -> str:
+    return f"{row['mean']:.{digits}f}" + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.{digits}f}")
+
+
+def _style(row: Mapping[Hashable, Any]) -> str:
+    return "bold" if row["class"] == MEAN else ""
 
 
 def _wanted(data: Dataset, file: Path | None, part: SplitPart | None) -> list[str]:
