@@ -21,6 +21,9 @@ HISTORY, CURVES = "History", "Intermediate values"
 DRAWN = "document.querySelectorAll('.js-plotly-plot').length > 3"
 """Whether optuna-dashboard has drawn a study's plots."""
 
+SOFTWARE_GL = "--enable-unsafe-swiftshader"
+"""WebGL, which some charts need, drawn by the processor where there is no GPU; safe with pages that are ours."""
+
 COLOURS = 96
 """Of a picture: as many as such pages have, but for the edges of letters."""
 
@@ -33,6 +36,8 @@ _PLACE = """
 (({x, y, width, height}) => JSON.stringify({x, y, width, height, scale: 1}))(%s.getBoundingClientRect())
 """
 
+
+_CODES = {"Enter": {"windowsVirtualKeyCode": 13}}
 
 _REQUEST = "Network.requestWillBeSent"
 
@@ -51,7 +56,10 @@ class Page:
             await self._call(f"{domain}.enable")
 
     def complaints(self) -> list[str]:
-        """Errors and warnings of the console, and what the browser refused, since `listen`."""
+        """Errors and warnings of the console, and what the browser refused, since `listen`.
+
+        What a graphics driver says of its own speed (`rendering`) is left out.
+        """
         found = []
         for event in self._events:
             told = event["params"]
@@ -61,7 +69,8 @@ class Page:
                 case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
                     found.append(json.dumps(told["args"]))
                 case "Log.entryAdded" if told["entry"]["level"] in ("error", "warning"):
-                    found.append(told["entry"]["text"])
+                    if told["entry"]["source"] != "rendering":
+                        found.append(told["entry"]["text"])
         return found
 
     def requests(self) -> list[str]:
@@ -95,14 +104,20 @@ class Page:
         """The value of a JavaScript expression."""
         return (await self._call("Runtime.evaluate", expression=script, returnByValue=True))["result"].get("value")
 
-    async def until(self, script: str, *, seconds: float = 40) -> None:
-        """Wait until a JavaScript expression is true, and drawn."""
+    async def press(self, key: str) -> None:
+        """A key, such as `Enter`, where the focus is."""
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            await self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, **_CODES.get(key, {}), **text)
+
+    async def until(self, script: str, *, seconds: float = 40, pause: float = 2) -> None:
+        """Wait until a JavaScript expression is true, and `pause` seconds more, until it is drawn."""
         deadline = time.monotonic() + seconds
         while not await self.run(script):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{script}; the page says: {await self.run('document.body.innerText')}")
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(2)
+            await asyncio.sleep(min(0.5, pause))
+        await asyncio.sleep(pause)
 
     async def plotted(self, card: str) -> list[dict[str, Any]]:
         """The lines of the plot in the card with this heading, as plotly has them."""
@@ -122,7 +137,7 @@ class Page:
 @asynccontextmanager
 async def browser(folder: Path) -> AsyncIterator[Page]:
     """A page of a Chromium that leaves nothing behind but `folder`."""
-    options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0"]
+    options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0", SOFTWARE_GL]
     program = shutil.which("chromium")
     if program is None:
         raise FileNotFoundError("chromium is not installed: apt-get install chromium")

@@ -64,7 +64,7 @@ class Chart:
 
     alt: str = ""
     note: str = ""
-    """Prose that says how to read the figures; shown where one is drawn."""
+    """Plain text that says what readers may do with a drawn figure."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,12 @@ def last_line(error: object) -> str:
     return (str(error).strip().splitlines() or ["unknown"])[-1]
 
 
+def listed(numbers: Sequence[object], *, most: int = 12) -> str:
+    """`3, 7, 12`; of many the first ones, and how many more there are."""
+    shown = ", ".join(map(str, numbers[:most]))
+    return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
+
+
 def count(number: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{number} {noun}{'s' * (number != 1)}"

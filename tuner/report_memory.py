@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from search_spaces.parameters import Choice, Float, Int, Parameter
-from tuner.markdown import count, escape, setting
+from tuner.markdown import count, escape, listed, setting
 from tuner.results import Results
 
 CHANCE = 0.05
@@ -36,7 +36,7 @@ def memory(results: Results) -> Iterator[str]:
     trials = results.trials
     full = trials[trials["stop_reason"] == "out of memory"]
     if len(full):
-        numbers = ", ".join(map(str, full["number"]))
+        numbers = listed(list(full["number"]))
         text = f"{count(len(full), 'trial')} started and ran out of memory: {numbers}."
         if len(estimated := full["estimated_gib"].dropna()):
             text += f" The estimate was {_range(estimated)} GiB."

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tuner.durations import duration
-from tuner.markdown import count, dice, escape, last_line, setting, spread, table
+from tuner.markdown import count, dice, escape, last_line, listed, setting, spread, table
 from tuner.results import OBJECTIVES, Results
 
 ENDINGS = {
@@ -73,10 +73,7 @@ def endings(results: Results) -> Iterator[str]:
     errors = trials[trials["state"] == "FAIL"].copy()
     if len(errors):
         errors["line"] = [last_line(error) for error in errors["error"]]
-        rows = [
-            [escape(line), ", ".join(str(number) for number in numbers)]
-            for line, numbers in errors.groupby("line", sort=False)["number"]
-        ]
+        rows = [[escape(line), listed(list(numbers))] for line, numbers in errors.groupby("line", sort=False)["number"]]
         yield table(["error", "trials"], rows)
 
 
