@@ -7,7 +7,6 @@ hashes, and fetch nothing.
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
@@ -20,24 +19,11 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from tuner.chapters import Block, Chapter, Chart, Gallery, Tiles
-from tuner.palette import BLUE, FAINT, GREEN, GREY, INK, ORANGE, SLATE
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 ASSETS = Path(__file__).parent / "page_assets"
-
-DARK = {
-    INK: "#e3e6ea",
-    SLATE: "#a2abb5",
-    GREY: "#5f6872",
-    FAINT: "#343a41",
-    BLUE: "#4ba3dc",
-    ORANGE: "#f07d2c",
-    GREEN: "#2fbf93",
-    '"bgcolor":"white"': '"bgcolor":"#1f2429"',
-}
-"""What a dark page puts in the place of the charts' colours."""
 
 HEIGHT = 450
 """Pixels of a chart that does not say."""
@@ -72,7 +58,6 @@ def to_html(
         style=Markup(_asset("page.css")),
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),
-        dark=Markup(json.dumps(DARK)),
     )
 
 

@@ -3,16 +3,12 @@
 /* Charts are drawn when they come into view: a phone would otherwise draw all of them first. */
 (() => {
   const touch = matchMedia("(pointer: coarse)").matches;
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const darker = JSON.parse(document.getElementById("dark").textContent);
   const narrow = matchMedia("(max-width: 40rem)").matches;
 
   function draw(place) {
     if (place.dataset.drawn) return;
     place.dataset.drawn = "yes";
-    let text = document.getElementById("figure-" + place.dataset.figure).textContent;
-    if (dark) for (const [from, to] of Object.entries(darker)) text = text.replaceAll(from, to);
-    const figure = JSON.parse(text);
+    const figure = JSON.parse(document.getElementById("figure-" + place.dataset.figure).textContent);
     const layout = Object.assign({}, figure.layout, { autosize: true });
     delete layout.width;
     layout.font = Object.assign({ family: getComputedStyle(document.body).fontFamily }, layout.font);
