@@ -212,7 +212,9 @@ def test_of_many_cases_the_worst_three_the_middle_and_the_best_are_attached(tmp_
     assert len(pictures) == 5
 
 
-def test_without_data_or_model_or_beside_a_driver_nothing_is_drawn(sweep: Sweep, tmp_path: Path) -> None:
+def test_without_data_or_model_or_beside_a_driver_nothing_is_drawn(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert draw_here(sweep.directory) is None  # no trial yet
     number = sweep.finish(0.8)
     with own(sweep.directory.root):
@@ -220,6 +222,9 @@ def test_without_data_or_model_or_beside_a_driver_nothing_is_drawn(sweep: Sweep,
     (tmp_path / "Blobs").rename(tmp_path / "elsewhere")
     assert draw_here(sweep.directory) == f"the data set is not at {tmp_path / 'Blobs'}"
     (tmp_path / "elsewhere").rename(tmp_path / "Blobs")
+    with monkeypatch.context() as full:
+        full.setattr("trainables.pictured_case.overlay", lambda *_, **__: [][1])
+        assert draw_here(sweep.directory) == "IndexError: list index out of range"
     shutil.rmtree(sweep.directory.checkpoints)
     sweep.directory.best_model.unlink()
     assert draw_here(sweep.directory) == f"the model of sweep:{number} is not at hand"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.errors import PredictionError, TrainableError
+from trainables.errors import TrainableError
 from tuner.best import Run
 from tuner.best_cases import Scores, are_pictured, mean_dice, run_name, validation_scores, worth_a_picture, write_cases
 from tuner.config import SweepConfig
@@ -85,8 +85,10 @@ def draw_here(directory: SweepDirectory, *, progress: Progress = lambda done, of
             raise NotPictured(f"the model of {run_name(run)} is not at hand")
         scores = validation_scores(results, run)
         _write(directory, run, scores, _drawn(model, config.dataset.path, worth_a_picture(list(scores)), progress))
-    except (NotPictured, TrainableError, PredictionError, OSError) as reason:
+    except (NotPictured, TrainableError, OSError) as reason:
         return str(reason)
+    except Exception as error:  # out of memory, for one: the report goes on without
+        return f"{type(error).__name__}: {error}"
     return None
 
 
