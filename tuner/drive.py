@@ -1,5 +1,6 @@
 """One driver's work on a sweep: search, confirm, report, over whatever its study holds already."""
 
+import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,6 +33,7 @@ from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.sampler import sampler_factory
 from tuner.search import search
 from tuner.session import Session, on_ray
+from tuner.slots import TRIALS_A_SLOT
 from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name, takes_several_drivers
 from tuner.study import DEVICES, SweepStudy
 from tuner.sweep_terms import terms_of
@@ -189,7 +191,9 @@ class Drive:
                 measured=session.measured,
                 tell=view.note,
             )
-        given = provide(config, session.cluster, data=data, trials=config.search.trials, tell=view.note)
+        # All trials at once would leave the sampler nothing to learn from.
+        few = math.ceil((config.search.trials or 0) / TRIALS_A_SLOT)
+        given = provide(config, session.cluster, data=data, worth_growing_for=few, tell=view.note)
         share = given.share
         study = self.study(sampler=sampler_factory(config.search, slots=given.at_once))
         per_trial = (share.gpus or share.cpus) * size.workers_per_trial

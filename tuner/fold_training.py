@@ -169,7 +169,8 @@ class FoldTraining:
                 tell=view.note,
             )
         trials = len(self.study.trials())
-        given = provide(config, session.cluster, data=data, trials=trials, tell=view.note)
+        left = self.study.trials_left(trials)
+        given = provide(config, session.cluster, data=data, worth_growing_for=left, tell=view.note)
         return Work(
             sweep=config.name,
             study=self.study,

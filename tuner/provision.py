@@ -1,6 +1,5 @@
 """What each trial is provided with on a cluster, and how many trials that lets run at once."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ from tuner.assignment import places
 from tuner.config import SweepConfig
 from tuner.preparation import Prepared
 from tuner.share import Share, share_of_trial
-from tuner.slots import TRIALS_A_SLOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +41,14 @@ def provide(
     cluster: Cluster,
     *,
     data: Mapping[str, Any],
-    trials: int | None,
+    worth_growing_for: int,
     tell: Callable[[str], None],
 ) -> Provision:
     """What `resources:` of the sweep file comes to on this cluster.
 
     Args:
         data: what a trial is given to train on.
-        trials: how many there will be; None: any number.
+        worth_growing_for: how many trials at once a cluster that grows for them is asked for, at least.
 
     Raises ClusterError where no node holds a trial, and none may come that does.
     """
@@ -63,6 +61,5 @@ def provide(
         check_growth(places(share.resources, size.workers_per_trial))
         tell(f"No node holds a trial yet ({share}): trials wait for one; `ray status` on the head says if none comes")
     if cluster.elastic:
-        # It grows for trials that wait, but all of them at once would leave the sampler nothing to learn from.
-        slots = size.trials_at_once or max(slots, math.ceil((trials or 0) / TRIALS_A_SLOT), 1)
+        slots = size.trials_at_once or max(slots, worth_growing_for, 1)
     return Provision(data=data, share=share, slots=present, at_once=min(slots, size.trials_at_once or slots))
