@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from make_sweep import CASES, DEFAULT, RUNGS, evaluation, open_study, play, sweep_directory
+from make_sweep import CASES, DEFAULT, RUNGS, evaluation, open_study, play, stint_on, sweep_directory
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -44,6 +45,7 @@ def put_model(directory: SweepDirectory, study: str, number: int, content: str =
 
 
 def page_of(files: ReportFiles) -> str:
+    assert files.html is not None
     return files.markdown.read_text()
 
 
@@ -238,6 +240,7 @@ def test_the_end_of_a_sweep_leaves_a_report_whatever_fails(
     put_model(directory, "sweep", finish(study, 0.80))
     monkeypatch.setattr("tuner.plots.learning_curves", _fail)
     monkeypatch.setattr("tuner.report.expected_gain", _fail)
+    monkeypatch.setattr("tuner.charts.charts_of", _fail)
     directory.environment_file.write_text("{torn")
     with pytest.raises(ArithmeticError):
         write_report(directory)
@@ -249,10 +252,14 @@ def test_the_end_of_a_sweep_leaves_a_report_whatever_fails(
     assert "**Trial 0 is best" in page
     assert "learning_curves.png" not in page
     assert "## Environment" not in page
-    lacking = ["expected gain", "learning curves", "environment"]
-    assert [message for message in caplog.messages if "lacks" in message] == [
-        f"the report lacks its {part}" for part in lacking
-    ]
+    assert files.html is not None
+    assert "Trial 0 is best" in files.html.read_text()
+    monkeypatch.setattr("tuner.html_page.to_html", _fail)
+    assert report_at_end(directory) == replace(files, html=None)
+    assert not files.html.exists()
+    lacking = ["expected gain", "learning curves", "environment", "charts"]
+    lacks = [message for message in caplog.messages if "lacks" in message]
+    assert lacks == [f"the report lacks its {part}" for part in [*lacking, *lacking, "HTML page"]]
 
 
 def test_the_end_of_a_sweep_that_was_not_begun_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -450,3 +457,34 @@ def test_a_sweep_without_early_stopping_is_drawn_with_its_rungs(tmp_path: Path) 
     directory, study = begun(tmp_path, trials=2)
     play(study, 2, rungs=SuccessiveHalving((1000,), 3))
     assert write_report(directory).learning_curves is not None
+
+
+def test_says_what_devices_were_held_and_what_they_cost(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    study.optuna.set_user_attr("devices_per_trial", {"GPU": 0.5})
+    for place, pid in enumerate((7, 8)):
+        number = study.ask().number
+        stint = stint_on(pid=pid, began=1000.0 + 900 * place, lasted=2700)
+        study.report(number, 1000, evaluation(0.8, 1000), stint=stint)
+        study.finish(number, "full budget")
+    files = write_report(directory, price=3)
+    # Two slots for 45 minutes each, and the first one idle for 15 while the second ran on.
+    line = (
+        "2 slots of 0.5 GPU each held 0.875 GPU-hours, idle times included; the same search again takes about as many, "
+    )
+    assert line + "which cost 2.62 at a price of 3 a GPU-hour." in page_of(files)
+    assert files.html is not None
+    assert "<dt>GPU-hours</dt><dd><strong>0.875</strong>" in files.html.read_text()
+    spent = json.loads(files.json.read_text())["spent"]
+    assert (spent["device"], spent["per_trial"], spent["slots"]) == ("GPU", 0.5, 2)
+    assert spent["device_hours"] == pytest.approx(0.875)
+    assert "price" not in page_of(write_report(directory))
+
+
+def test_hours_are_of_slots_where_the_share_of_a_gpu_is_not_known(tmp_path: Path) -> None:
+    changes = {"resources": {"gpus_per_trial": "auto"}}
+    directory, study = begun(tmp_path, trials=1, changes=changes)
+    number = study.ask().number
+    study.report(number, 1000, evaluation(0.8, 1000), stint=stint_on(lasted=3600))
+    study.finish(number, "full budget")
+    assert "1 slot held 1 slot-hours, idle times included" in page_of(write_report(directory, price=3))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tuner.best import Run
 from tuner.config import SweepConfig
 from tuner.importance import Importance
 from tuner.results import Results
+from tuner.spent import spent
 from tuner.terminator import Gain
 from tuner.utilisation import utilisation
 
@@ -48,6 +50,7 @@ def report_data(
         "gain": gain and asdict(gain),
         "standings": [run.number for run in results.standings],
         "trials": results.trials.to_dict("records"),
+        "spent": _spent(config, results),
         "utilisation": {"search": _use(results.sweep_trials), "confirm": _use(results.confirm_trials)},
         "turned_away": results.turned_away.to_dict("records"),
     }
@@ -66,6 +69,11 @@ def _run(results: Results, run: Run) -> dict[str, Any]:
     }
 
 
+def _spent(config: SweepConfig, results: Results) -> dict[str, Any] | None:
+    found = spent(config, results)
+    return found and {**asdict(found), "device_hours": found.device_hours}
+
+
 def _use(trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
     found = utilisation(trials)
     return asdict(found) if found else None
@@ -81,4 +89,4 @@ def as_json(value: Any) -> Any:
         value = value.item()
     if pd.isna(value) or value in (math.inf, -math.inf):
         return None
-    return value.isoformat() if isinstance(value, pd.Timestamp) else value
+    return value.isoformat() if isinstance(value, datetime) else value
