@@ -107,9 +107,9 @@ class Bench:
         """At a moment in which something trains."""
         sweep = struck.sweep
         if not fault.advances_by_plan:
-            until(lambda: sweep.training() or sweep.ended(), seconds=PATIENCE, what="no trial began")
+            until(lambda: sweep.training() or sweep.ended(), seconds=PATIENCE, every=0.4, what="no trial began")
             time.sleep(struck.draw.uniform(0.0, 8.0 if sweep.kind == "toy" else 3.0))
-            until(lambda: sweep.training() or sweep.ended(), seconds=PATIENCE, every=0.02, what="no trial trained")
+            until(lambda: sweep.training() or sweep.ended(), seconds=PATIENCE, every=0.2, what="no trial trained")
             training = sweep.training()
             if not training or sweep.ended():
                 raise NotStruckError("the sweep was over")

@@ -97,15 +97,19 @@ def _rungs(sweep: FaultSweep, fault: Fault) -> Iterator[str]:
 
 
 def _report(sweep: FaultSweep, fault: Fault) -> Iterator[str]:
+    """The driver made one at the end, or it can be made by now."""
+    directory = sweep.directory
     try:
-        files = write_report(sweep.directory)
+        if not directory.report_page.is_file():
+            write_report(directory)
+        pages = [directory.report_page, directory.report / "report.md"]
+        texts = [page.read_text() for page in pages]
     except Exception as error:
         yield f"no report can be made: {type(error).__name__}: {error}"
         return
-    if "Traceback" in files.markdown.read_text():
-        yield "the report holds a traceback"
-    if not (sweep.directory.report / "report.md").stat().st_size:
-        yield "the report is empty"
+    for trial in sweep.trials():
+        if trial.state == TrialState.COMPLETE and not any(f"{trial.value:.4f}" in text for text in texts):
+            yield f"the report does not tell of trial {trial.number}"
 
 
 def _leftovers(sweep: FaultSweep, fault: Fault) -> Iterator[str]:

@@ -23,7 +23,7 @@ from tuner.results import read_results
 
 Kind = Literal["toy", "phantom"]
 
-PATIENCE = 600.0
+PATIENCE = 1200.0
 """Seconds that a driver may take, on a machine that others use too."""
 
 RAY_STARTS = 5
@@ -177,7 +177,7 @@ class FaultSweep:
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Wait for the last driver. Returns its exit code; raises TimeoutError if it does not end."""
-        until(self._look_until_ended, seconds=seconds, every=0.5, what="the driver does not end")
+        until(self._look_until_ended, seconds=seconds, every=1.0, what="the driver does not end")
         self.compare()
         return int(self.drivers[-1].wait())
 
