@@ -242,7 +242,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(volumes_module.shutil, "disk_usage", lambda _: usage._replace(free=2**19))
-    with pytest.raises(SettingError, match=r"cache: .*cache has 0\.0 GiB free, the preprocessed volumes take"):
+    with pytest.raises(SettingError, match=r"cache: .*cache has 0\.5 MiB free, the preprocessed volumes take"):
         prepare()
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 

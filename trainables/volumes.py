@@ -156,9 +156,14 @@ def _check_disk(cache: Path, need: int) -> None:
     free = shutil.disk_usage(cache).free
     if need > free:
         raise SettingError(
-            f"cache: {cache} has {free / 2**30:.1f} GiB free, the preprocessed volumes take {need / 2**30:.1f} GiB; "
+            f"cache: {cache} has {_amount(free)} free, the preprocessed volumes take {_amount(need)}; "
             "free some or choose a folder on another disk"
         )
+
+
+def _amount(size: int) -> str:
+    """Bytes for people, so that two that differ look different."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def _worker_count(wanted: int | None, memory: int) -> int:
