@@ -1,12 +1,13 @@
 """What one NIfTI file holds: reads images and labels as arrays and refuses what can't be trained on, with clear errors.
 
-A file is read from disk once and inflated in one go: its content hash comes from the same bytes, the gzip checksum is
-verified, and zlib works outside Python's global lock, so that threads read side by side.
+A file is read from disk once and inflated from memory: its content hash comes from the same bytes, the gzip checksum is
+verified, and zlib works outside Python's global lock, so that threads read side by side. It may come from anyone: one
+that would not fit into memory is refused by its header, before it is inflated (`gzip_file.py`).
 """
 
-import gzip
 import hashlib
 import math
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,17 @@ import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from trainables.decathlon import LARGEST_LABEL, Case, Dataset
 from trainables.errors import DatasetError
+from trainables.gzip_file import inflate
+
+HEADER_BYTES = 540
+"""Of the longer one, NIfTI-2's."""
+
+TRAILING_BYTES = 2**20
+"""That may follow the voxels: some programs pad."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +114,12 @@ def reading_memory(image: Path) -> int:
         file = cast(nib.Nifti1Image, nib.load(image))
     except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError):
         return 0  # reading it will say what is wrong
-    itemsize = file.get_data_dtype().itemsize
-    return math.prod(file.shape) * (2 * itemsize + 4) + math.prod(file.shape[:3]) * 10
+    return _image_memory(file.header) + math.prod(file.shape[:3]) * 10
+
+
+def _image_memory(header: nib.Nifti1Header) -> int:
+    """Bytes that it takes to read an image: inflated, as an array, and in float32."""
+    return math.prod(header.get_data_shape()) * (2 * header.get_data_dtype().itemsize + 4)
 
 
 @dataclass(frozen=True)
@@ -119,30 +132,60 @@ class _NiftiFile:
     @classmethod
     def read(cls, path: Path) -> "_NiftiFile":
         try:
-            content = path.read_bytes()
-            data = gzip.decompress(content) if path.name.endswith(".gz") else content
+            with path.open("rb") as file:
+                _check_memory(path, os.fstat(file.fileno()).st_size)
+                content = file.read()
+            data = _inflated(path, content) if path.name.endswith(".gz") else content
         except FileNotFoundError:
             raise DatasetError(f"{path}: no such file") from None
         except EOFError:
             raise DatasetError(f"{path}: ends too early (truncated gzip); copy it again") from None
-        except gzip.BadGzipFile as error:
-            raise DatasetError(f"{path}: not a gzip file, or a damaged one: {error}") from None
         except zlib.error as error:
-            raise DatasetError(f"{path}: damaged gzip: {error}") from None
+            raise DatasetError(f"{path}: not a gzip file, or a damaged one: {error}") from None
         except OSError as error:
             raise DatasetError(f"{path}: can't be read: {error.strerror}") from None
         return cls(path, _parse(path, data), hashlib.sha256(content).digest())
 
 
-def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
+def _inflated(path: Path, content: bytes) -> bytes:
+    """What the gzip `content` holds, so far as its header promises it and it fits into memory."""
+    head = inflate(content, most=HEADER_BYTES)
+    kind = _kind_of(path, head)
+    try:
+        header = kind.header_class(head[: kind.header_class.template_dtype.itemsize], check=False)
+        voxels = header.get_data_dtype().itemsize * math.prod(header.get_data_shape())
+        offset, memory = header.get_data_offset(), _image_memory(header)
+    except (WrapStructError, HeaderDataError, KeyError, ValueError, OverflowError):
+        return head  # parsing it will say what is wrong
+    _check_memory(path, offset + memory)
+    most = max(0, offset + voxels) + TRAILING_BYTES
+    data = inflate(content, most=most + 1)
+    if len(data) > most:
+        raise DatasetError(f"{path}: inflates to far more than the {offset + voxels} bytes that its header promises")
+    return data
+
+
+def _check_memory(path: Path, needed: int) -> None:
+    """Raises DatasetError where reading a file takes more than this machine has."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise DatasetError(
+            f"{path}: takes {needed / 2**30:,.1f} GiB of memory to be read, and this machine has {there / 2**30:.1f}"
+        )
+
+
+def _kind_of(path: Path, data: bytes) -> type[nib.Nifti1Image]:
     if not data:
         raise DatasetError(f"{path}: is empty; copy it again")
     if data[344:348] == b"n+1\0":
-        kind = nib.Nifti1Image
-    elif data[4:8] == b"n+2\0":
-        kind = nib.Nifti2Image
-    else:
-        raise DatasetError(f"{path}: not a NIfTI file")
+        return nib.Nifti1Image
+    if data[4:8] == b"n+2\0":
+        return cast(type[nib.Nifti1Image], nib.Nifti2Image)
+    raise DatasetError(f"{path}: not a NIfTI file")
+
+
+def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
+    kind = _kind_of(path, data)
     try:
         image = kind.from_bytes(data)
     except (ImageFileError, HeaderDataError, ValueError, OverflowError) as error:
