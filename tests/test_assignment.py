@@ -1,6 +1,7 @@
 """The training run that an assignment makes, and what a damaged state of it does."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ def test_from_a_damaged_state_it_begins_again_and_says_so(
     assert "state_0333.pt, is damaged (" in caplog.text
     assert "trained again from the beginning" in caplog.text
     assert run.advance(900).score == build_run(assignment(tmp_path)).advance(900).score
+
+
+def test_a_state_that_would_grow_or_is_none_is_not_taken(
+    given: Assignment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / STATE
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry: archive.read(entry) for entry in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in entries.items():
+            packed.writestr(name, content)
+    assert used(build_run(given)) == 0
+    assert "is damaged (has compressed entries" in caplog.text
+    torch.save([300.0], file)
+    assert used(build_run(given)) == 0
+    assert "is damaged (holds a list)" in caplog.text
 
 
 def test_what_is_no_state_is_not_run_as_code(given: Assignment, tmp_path: Path) -> None:

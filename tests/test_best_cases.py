@@ -212,6 +212,28 @@ def test_of_many_cases_the_worst_three_the_middle_and_the_best_are_attached(tmp_
     assert len(pictures) == 5
 
 
+def test_what_a_list_of_cases_names_elsewhere_is_not_attached(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "heart")
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    number = study.ask().number
+    study.report(number, 1000, evaluation(0.8, 1000))
+    study.finish(number, "full budget")
+    (tmp_path / "private.jpg").write_bytes(b"mine")
+    write_cases(directory, run(number), {"a/../b": {"a": 0.5}}, {"a/../b": b"picture"})
+    listed = json.loads(directory.best_cases.read_text())
+    for place in ("../../private.jpg", str(tmp_path / "private.jpg"), "link.jpg"):
+        (directory.best_cases.parent / "link.jpg").unlink(missing_ok=True)
+        (directory.best_cases.parent / "link.jpg").symlink_to(tmp_path / "private.jpg")
+        cases = [{**listed["cases"][0], "picture": place}]
+        directory.best_cases.write_text(json.dumps({**listed, "cases": cases}))
+        attach_best(directory, study.optuna)
+        assert not [meta for meta in get_all_artifact_meta(study.optuna) if meta.filename.endswith(".jpg")]
+    directory.best_cases.write_text(json.dumps(listed))
+    attach_best(directory, study.optuna)
+    names = [meta.filename for meta in get_all_artifact_meta(study.optuna)]
+    assert f"sweep_{number:04d}_case_1_of_1_dice_0.500_a_.._b.jpg" in names
+
+
 def test_without_data_or_model_or_beside_a_driver_nothing_is_drawn(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

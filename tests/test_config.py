@@ -116,6 +116,12 @@ def test_paths_count_from_the_sweep_file(read, tmp_path):
         ("training: {width: {choice: [1, 2]}}", "training.width: .* is not a value"),
         ("training: {1: 2}", "training: the key 1 must be text"),
         ("trainable: toy.py", 'trainable: must be an import string module:Class; got "toy.py"'),
+        (
+            "checkpoints: s3://AKIA:hunter2@bucket/a",
+            "checkpoints: must hold no keys; put them into the environment .*look$",
+        ),
+        ("checkpoints: s3://AKIA@bucket/a", "checkpoints: must hold no keys"),
+        ("checkpoints: abfs://store:hunter2@account/a", "checkpoints: must hold no keys"),
         ("storage: [postgresql://user:hunter2@host/db]", "storage: must be text or null$"),
     ],
 )

@@ -211,6 +211,20 @@ def test_members_that_leave_the_folder_are_refused(name: str, tmp_path: Path) ->
     assert not Path("/tmp/outside.txt").exists()
 
 
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_an_archive_that_grows_when_unpacked_is_refused(mode: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / f"{TASK}.tar", mode, format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo(f"{TASK}/dataset.json")
+        member.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(2**43)} if mode == "w" else {}
+        tar.addfile(member)
+    md5 = hashlib.md5((tmp_path / f"{TASK}.tar").read_bytes()).hexdigest()
+    with pytest.raises(
+        DatasetError, match=r"not a readable tar|refused, since its members claim to be larger than itself"
+    ):
+        download_task(TASK, tmp_path, url="-", md5=md5)
+    assert names_in(tmp_path) == [f"{TASK}.tar"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"no tar", "not a readable tar archive"), (b"\0" * 10240, f"holds no {TASK}/dataset.json")],

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from trainables.protocol import TrainingRun
 from trainables.toy import ToyRun
 from tuner.errors import SweepConfigError
-from tuner.importing import import_named
+from tuner.importing import code_note, import_named
 
 METHODS = "must be a class with the methods advance, state_dict and load_state_dict; "
 
@@ -30,6 +30,13 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("sys.path", [entry for entry in sys.path if entry])
     monkeypatch.delitem(sys.modules, "mine_for_import", raising=False)
     return tmp_path / "mine_for_import.py"
+
+
+def test_code_that_is_neither_ours_nor_optunas_is_told() -> None:
+    assert code_note("a.yaml", "trainables.toy:ToyRun", None, "gp", "optuna.samplers:RandomSampler") is None
+    assert code_note("a.yaml", "mine.runs:Mine", "mine:Sampler") == (
+        "a.yaml names code, which is run: mine.runs:Mine, mine:Sampler"
+    )
 
 
 def test_our_own() -> None:

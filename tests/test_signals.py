@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -38,9 +39,11 @@ def as_at_a_prompt() -> None:
 
 
 @contextmanager
-def running(folder: Path, *before: str) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
+def running(
+    folder: Path, *before: str, sweep: Mapping[str, Any] = SWEEP
+) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
     """`voxtune run` in a group of its own, once a trial has reported, and all processes that it started by then."""
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(dict(sweep)))
     command = [*before, *VOXTUNE, "run", "sweep.yaml"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process: subprocess.Popen[str] = subprocess.Popen(
@@ -117,10 +120,18 @@ def test_all_its_processes_are_told_at_once(tmp_path: Path) -> None:
         assert ended(family)
 
 
-def test_a_killed_driver_leaves_nothing_of_ray(tmp_path: Path) -> None:
-    with running(tmp_path) as (process, family):
+def test_a_killed_driver_leaves_nothing_of_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"VOXTUNE_HOOK": "http://127.0.0.1:1/hunter2", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "hunter2" * 5}
+    for name, secret in secrets.items():
+        monkeypatch.setenv(name, secret)
+    with running(tmp_path, sweep={**SWEEP, "on_end": "${VOXTUNE_HOOK}"}) as (process, family):
         assert {"raylet", "gcs_server"} <= {one.name() for one in family}
         assert listening(family) == {"127.0.0.1"}  # nobody else on the network is let ask
+        # What anybody on the machine may read: command lines; and what is sent along with a run.
+        assert not [one.name() for one in family if "hunter2" in " ".join(one.cmdline())]
+        written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+        assert len(written) > 3
+        assert not [path for path in written if b"hunter2" in path.read_bytes()]
         agents = {one.pid for one in family if one.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
         process.kill()
         process.communicate()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import run_voxtune
 from make_sweep import TOY_SWEEP
 
 from cluster.errors import ClusterError
@@ -65,6 +66,15 @@ def test_script_is_bash_with_the_settings_before_its_work(tmp_path):
     assert lines[0] == "#!/bin/bash"
     assert lines.index("sweep='/data/my sweeps/hearts.yaml'") < lines.index("module load voxtune")
     assert not [line for line in lines if "ray stop" in line or "symmetric-run" in line]
+
+
+def test_names_mean_nothing_to_the_shell(tmp_path):
+    folder = tmp_path / "a $(touch ran) `touch ran`; touch ran & 'b'"
+    script = job(sweep=folder / "heart.yaml", runs=folder, folder=folder, setup="exit").script()
+    (tmp_path / "job.sbatch").write_text(script.replace("\nexit\n", '\nprintf "%s" "$sweep" "$runs"; exit\n'))
+    done = subprocess.run(["bash", "job.sbatch"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{folder}/heart.yaml{folder}"
+    assert [path.name for path in tmp_path.iterdir()] == ["job.sbatch"]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +163,18 @@ def test_job_has_a_sweep_file_of_its_own(voxtune, tmp_path):
     assert copy.stat().st_mode & 0o777 == 0o600  # since it holds a password
     assert "hunter2" not in (tmp_path / "runs" / "toy.sbatch").read_text()
     assert f"sweep={copy}" in (tmp_path / "runs" / "toy.sbatch").read_text().splitlines()
+
+
+def test_a_copy_that_holds_a_webhook_is_its_owners(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bin").mkdir()
+    fake_sbatch(tmp_path, "echo 17")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**TOY_SWEEP, "on_end": "https://chat.example/hunter2"}))
+    ended = run_voxtune("slurm", "sweep.yaml", monkeypatch=monkeypatch, capsys=capsys)
+    assert (ended.code, ended.err) == (0, "")
+    assert (tmp_path / "runs" / "toy.yaml").stat().st_mode & 0o777 == 0o600
+    assert "hunter2" not in (tmp_path / "runs" / "toy.sbatch").read_text()
 
 
 def test_refusal_is_told_in_slurms_words(voxtune, tmp_path):

@@ -297,6 +297,16 @@ def test_a_damaged_folder_is_made_again(prepare: Prepare, damage: str) -> None:
     np.testing.assert_array_equal(prepare()["case_002"].image, image)
 
 
+def test_an_index_names_arrays_of_numbers_alone(prepare: Prepare) -> None:
+    volumes = prepare()
+    index = volumes.folder / "index.json"
+    content = json.loads(index.read_text())
+    content["cases"][0]["label"]["dtype"] = "|O"  # pointers
+    index.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"index\.json: holds no array of type '\|O'"):
+        Volumes(volumes.folder)[content["cases"][0]["name"]]
+
+
 PREPARE = """
 import sys, time
 from pathlib import Path

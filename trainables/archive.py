@@ -1,4 +1,7 @@
-"""Reads torch's zip archive of tensors and plain types without running what is in it, and finds out damage first."""
+"""Reads torch's zip archive of tensors and plain types without running what is in it, and finds out damage first.
+
+Models and the states of trials are such files; both may come from anyone.
+"""
 
 import zipfile
 from pathlib import Path
@@ -35,5 +38,6 @@ def read_archive(path: Path) -> Any:
         ) from None
     except ModelFileError:
         raise
-    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError, ValueError) as error:
-        raise ModelFileError(f"{path}: not a voxtune model: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # torch's reader has no error of its own for what torch never wrote
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelFileError(f"{path}: not a voxtune model: {line}") from None

@@ -147,7 +147,9 @@ def _unpack(task: str, archive: Path, unpacked: Path) -> None:
     partial = unpacked.with_name(f".{task}.unpacking")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, "r:") as tar:  # the Decathlon's are not compressed: none grows when unpacked
+            if sum(member.size for member in tar) > archive.stat().st_size:
+                raise DatasetError(f"{archive}: refused, since its members claim to be larger than itself")
             tar.extractall(partial, filter="data")
         if not (partial / task / "dataset.json").is_file():
             raise DatasetError(f"{archive}: holds no {task}/dataset.json")

@@ -29,6 +29,7 @@ FORMAT = 2
 _DATA = "volumes.bin"
 _INDEX = "index.json"
 _ALIGNMENT = 64
+_DTYPES = ("<f2", "<f4", "|u1", "<i4")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class Volumes:
         return np.memmap(self.folder / _DATA, mode="r")
 
     def _array(self, entry: Mapping[str, Any]) -> np.ndarray:
+        if entry["dtype"] not in _DTYPES:
+            raise DamagedVolumesError(f"{self.folder / _INDEX}: holds no array of type {entry['dtype']!r}")
         start, dtype, shape = entry["offset"], np.dtype(entry["dtype"]), entry["shape"]
         count = int(np.prod(shape)) * dtype.itemsize
         return self._bytes[start : start + count].view(dtype).reshape(shape)

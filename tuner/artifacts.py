@@ -10,6 +10,7 @@ optuna-dashboard looks for that. What was best before keeps its own.
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from tuner.best import Best
-from tuner.best_cases import are_pictured
+from tuner.best_cases import are_pictured, picture_of
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory, trial_name
 from tuner.journal import written_together
@@ -75,10 +76,8 @@ def _pictures(directory: SweepDirectory, best: Best) -> Iterator[tuple[str, Path
     for place in sorted({*pictured[:3], *middle, *pictured[-1:]}):
         case, digits = cases[place], len(str(len(cases)))
         rank = f"case_{place + 1:0{digits}d}_of_{len(cases)}"
-        yield (
-            f"{rank}_dice_{case['dice']:.3f}_{case['case'][:LONGEST_CASE]}",
-            directory.best_cases.parent / case["picture"],
-        )
+        name = re.sub(r"[/\x00-\x1f\x7f]", "_", case["case"][:LONGEST_CASE])
+        yield f"{rank}_dice_{case['dice']:.3f}_{name}", picture_of(case, directory)
 
 
 def _attach(directory: SweepDirectory, study: optuna.Study, number: int, file: Path, name: str) -> None:

@@ -4,11 +4,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
-
+from trainables.archive import read_archive
+from trainables.errors import ModelFileError
 from trainables.protocol import Budget, TrainingRun
 from trainables.workers import Workers
 from tuner.importing import import_named
@@ -94,9 +93,11 @@ def build_run(assignment: Assignment, workers: Workers | None = None) -> Trainin
 def _read_state(path: Path) -> dict[str, Any] | None:
     """What `state_dict` gave; None where the file is damaged. The trial is then trained from its beginning again."""
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        log.warning("the state to go on from, %s, is damaged (%s): trained again from the beginning", path, line)
+        state = read_archive(path)
+        if not isinstance(state, dict):
+            raise ModelFileError(f"{path}: holds a {type(state).__name__}")
+    except ModelFileError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        log.warning("the state to go on from, %s, is damaged (%s): trained again from the beginning", path, why)
         return None
     return state

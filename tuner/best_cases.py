@@ -28,6 +28,9 @@ WORST = 30
 """Of them so many are of the worst cases; the rest are evenly of the others, the best one among them."""
 
 ROWS = "truth above, prediction below, each plane where they differ most"
+
+FORMATS = (".jpg", ".jpeg", ".png")
+
 Scores = Mapping[str, Mapping[str, float]]
 """Dice by case and class."""
 
@@ -90,6 +93,15 @@ def write_cases(directory: SweepDirectory, run: Run, scores: Scores, pictures: M
         cases.append(entry)
     content = {"run": run_name(run), "part": "validation", "rows": rows(scores), "cases": cases}
     write_text(directory.best_cases, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def picture_of(case: Mapping[str, Any], directory: SweepDirectory) -> Path:
+    """The picture that an entry of `best/cases.json` names. Raises ValueError for what is no picture in its folder."""
+    folder = directory.best_cases.parent.resolve()
+    file = (folder / case["picture"]).resolve()
+    if not file.is_relative_to(folder) or file.suffix.lower() not in FORMATS:
+        raise ValueError(f"{folder}: {case['picture']!r} is no picture in it")
+    return file
 
 
 def _put(path: Path, content: bytes) -> None:

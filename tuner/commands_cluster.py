@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tuner.errors import SweepInterrupted
+from tuner.inert import inert_but_coloured
 from tuner.terminal import console, say
 
 if TYPE_CHECKING:
@@ -168,14 +169,14 @@ def print_logs_of_job(name: str, address: str, *, follow: bool) -> None:
         _follow(jobs, job)
         return
     printed = jobs.logs(job)
-    typer.echo(printed or job.message, nl=not printed)
+    typer.echo(inert_but_coloured(printed or job.message), nl=not printed)
 
 
 def print_trial_of_job(name: str, address: str, *, trial: int, confirm: bool) -> None:
     """`voxtune logs --trial` where the address is a dashboard's."""
     jobs = find_jobs(address)
     printed, code = _asked(jobs, jobs.latest(name), ["logs", name, "--trial", str(trial), *["--confirm"] * confirm])
-    typer.echo(printed, nl=False)
+    typer.echo(inert_but_coloured(printed), nl=False)
     if code:
         raise typer.Exit(code)
 
@@ -191,7 +192,7 @@ def print_status_of_job(name: str, address: str) -> None:
     if code and job.active:
         say("It prepares: no trial was begun yet.")
     else:
-        typer.echo(printed, nl=False)
+        typer.echo(inert_but_coloured(printed), nl=False)
 
 
 def _asked(jobs: "Jobs", job: "SweepJob", arguments: Sequence[str]) -> tuple[str, int]:
@@ -218,7 +219,7 @@ def outcome(job: "SweepJob") -> str:
 def _follow(jobs: "Jobs", job: "SweepJob") -> None:
     """Show what a job prints until it ends, and end as it did; Ctrl-C ends the showing alone."""
     try:
-        ended = jobs.follow(job, lambda text: typer.echo(text, nl=False))
+        ended = jobs.follow(job, lambda text: typer.echo(inert_but_coloured(text), nl=False))
     except KeyboardInterrupt:
         raise SweepInterrupted(f"The job {job.id} goes on; end it by: voxtune stop {job.sweep}") from None
     if ended.state == "STOPPED":

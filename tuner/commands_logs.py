@@ -11,6 +11,7 @@ import typer
 from tuner.commands_cluster import is_dashboard, print_logs_of_job, print_trial_of_job
 from tuner.commands_sweep import PANEL, RUNS, RunName, Runs
 from tuner.errors import SweepDirectoryError, SweepInterrupted
+from tuner.inert import inert_but_coloured
 
 if TYPE_CHECKING:
     from tuner.directory import SweepDirectory
@@ -60,11 +61,11 @@ def logs(
     directory = SweepDirectory.find(run, runs)
     file = directory.log_file if trial is None else _log_of(directory, trial, confirm=confirm)
     if not follow:
-        typer.echo(file.read_text(encoding="utf-8", errors="replace"), nl=False)
+        typer.echo(inert_but_coloured(file.read_text(encoding="utf-8", errors="replace")), nl=False)
         return
     try:
         for text in _followed(file, directory, trial, confirm=confirm):
-            typer.echo(text, nl=False)
+            typer.echo(inert_but_coloured(text), nl=False)
     except KeyboardInterrupt:
         raise SweepInterrupted("") from None
 

@@ -46,6 +46,7 @@ def slurm(
     from cluster.slurm import SlurmJob, check_slurm, gpus_of, submit
     from tuner.config import SweepConfig
     from tuner.storage import holds_password
+    from tuner.webhook_url import is_secret
 
     config = SweepConfig.read(sweep)
     # A submitted job has a copy of its own: what is edited while it waits in the queue is for the next.
@@ -68,7 +69,7 @@ def slurm(
         typer.echo(job.script(), nl=False)
         return
     check_slurm()
-    private = holds_password(config.storage)
+    private = holds_password(config.storage) or is_secret(config.on_end)
     replace_file(copy, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"), private=private)
     write_text(job.file, job.script())
     number = submit(job.file)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
@@ -34,6 +35,18 @@ __all__ = [
 ]
 
 SEGMENTATION = "trainables.segmentation:SegmentationRun"
+
+
+def _without_keys(uri: str) -> str:
+    """A place that may be printed and sent along: the keys to it are found by each store's own ways."""
+    try:
+        parts = urlsplit(uri)
+        keys = parts.password is not None or (parts.scheme == "s3" and parts.username is not None)
+    except ValueError:
+        keys = False
+    if keys:
+        raise ValueError("must hold no keys; put them into the environment or the file where the store's tools look")
+    return uri
 
 
 class SweepConfig(Section):
@@ -70,7 +83,9 @@ class SweepConfig(Section):
     """URL that is told by POST, as JSON, how the sweep ended: a chat's webhook, or a program's. `${NAME}` in it stands
     for an environment variable, so that no secret need stand in the file: `on_end: ${SLACK_WEBHOOK}`."""
 
-    checkpoints: str | None = None
+    checkpoints: Annotated[str, AfterValidator(_without_keys)] | None = Field(
+        None, json_schema_extra={"writeOnly": True}
+    )
     """Where trials keep their states and models: a URI that all nodes reach, `s3://bucket/folder` or `gs://...`, or an
     absolute path that they share. By default the sweep's directory, to which nodes that don't see it send theirs."""
 

@@ -13,7 +13,7 @@ from tuner.directory import SweepDirectory
 from tuner.errors import OutputError, StudyError, SweepConfigError
 from tuner.files import check_output
 from tuner.fold_plan import ALONE, FoldPlan
-from tuner.importing import import_named
+from tuner.importing import code_note, import_named
 from tuner.machine import cuda_devices
 from tuner.preparation import check_trainable, groups_of, naming, prepare_sweep
 from tuner.results import Results, read_results
@@ -42,6 +42,8 @@ def plan_of_run(directory: SweepDirectory, *, folds: int | None, top: int, view:
     dataset, source = _dataset_of(config.dataset, directory.sweep_file), directory.sweep_file
     results = read_results(directory)
     configurations = top_configurations(results, top, directory)
+    if note := code_note(source, config.trainable):
+        view.note(note)
     check_trainable(config)
     splits, groups = _splits(dataset, folds, source)
     prepared = prepare_sweep(config.changed({"dataset": _first_of(len(splits))}), view)
@@ -82,6 +84,8 @@ def plan_of_config(
     if kind not in ("cpu", "cuda"):
         raise SweepConfigError(f"--device: with --folds cpu or cuda, got {kind}; each training has a GPU of its own")
     splits, groups = _splits(dataset, folds, path)
+    if note := code_note(path, file.trainable):
+        view.note(note)
     import_named(file.trainable, key=f"{path}: trainable", kind=TrainingRun)
     first = dataset.model_copy(update=_first_of(len(splits)))
     prepared = prepare_config(file.model_copy(update={"dataset": first}), path, kind, view)

@@ -9,6 +9,17 @@ from typing import Any
 
 from tuner.errors import SweepConfigError
 
+OURS = ("trainables", "tuner", "optuna")
+
+
+def code_note(source: Path | str, *named: str | None) -> str | None:
+    """What the user is told before code is run that the file `source` names and that is neither ours nor Optuna's.
+
+    A sweep file is the user's own. The one of a run, and a `best/config.yaml`, may have come from somebody else.
+    """
+    others = [text for text in named if text and ":" in text and top_module(text) not in OURS]
+    return f"{source} names code, which is run: {', '.join(others)}" if others else None
+
 
 def import_named(text: str, *, key: str, kind: type) -> Any:
     """The class that the import string `text`, `module:Class`, names.

@@ -9,11 +9,12 @@ import pandas as pd
 
 from tuner.durations import duration
 from tuner.environment import libraries_text
+from tuner.inert import inert
 
 
 def escape(text: object) -> str:
-    """`text` on one line, shown by Markdown as it stands, in a table's cell too."""
-    line = " ".join(str(text).split())
+    """`text` on one line, shown by Markdown as it stands, in a table's cell too, and by a terminal."""
+    line = inert(" ".join(str(text).split()))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = re.sub(r"([\\`*\[\]|~$])", r"\\\1", line)
     # An underscore inside a word means nothing: learning_rate stays legible in the source.

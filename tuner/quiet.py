@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tuner.inert import inert
+
 LEVELS = {
     "voxtune": logging.INFO,
     "ray": logging.WARNING,
@@ -68,7 +70,7 @@ class _Terminal(logging.Handler):
     """Writes to what is standard error at that moment: a live table diverts it to print above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(inert(self.format(record)), file=sys.stderr)
 
 
 class _LogFile(logging.FileHandler):

@@ -7,11 +7,10 @@ The pictures are made where the data set is at hand (`tuner.case_pictures`) and 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tuner.best import Best, Run
-from tuner.best_cases import run_name
+from tuner.best_cases import picture_of, run_name
 from tuner.chapters import Block, Cell, Gallery, Picture, SortedTable
 from tuner.directory import SweepDirectory
 from tuner.markdown import count, dice, escape
@@ -19,8 +18,6 @@ from tuner.results import Results
 
 SHOWN = 10
 """Cases, from the worst, that are shown first."""
-
-FORMATS = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +43,16 @@ def read_cases(directory: SweepDirectory) -> Cases | None:
     if not file.is_file():
         return None
     content = json.loads(file.read_text(encoding="utf-8"))
-    pictures = [_picture(case, file.parent) for case in content["cases"] if "picture" in case]
+    pictures = [_picture(case, directory) for case in content["cases"] if "picture" in case]
     return Cases(run=str(content["run"]), part=str(content["part"]), rows=str(content["rows"]), pictures=pictures)
 
 
-def _picture(case: Mapping[str, Any], folder: Path) -> Picture:
-    file = (folder / case["picture"]).resolve()
-    if not file.is_relative_to(folder.resolve()) or file.suffix.lower() not in FORMATS:
-        raise ValueError(f"{folder}: {case['picture']!r} is no picture in it")
+def _picture(case: Mapping[str, Any], directory: SweepDirectory) -> Picture:
+    file = picture_of(case, directory)
     classes = ", ".join(f"{name} {dice(value)}" for name, value in case["classes"].items())
     return Picture(
         file=file,
-        link=f"../best/{file.relative_to(folder.resolve()).as_posix()}",
+        link=f"../best/{file.relative_to(directory.best_cases.parent.resolve()).as_posix()}",
         caption=f"{case['case']}: Dice {dice(case['dice'])}",
         detail=classes if len(case["classes"]) > 1 else "",
     )

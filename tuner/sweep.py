@@ -13,6 +13,7 @@ from tuner.drive import Drive
 from tuner.environment import describe_environment
 from tuner.errors import StudyError
 from tuner.files import replace_file, write_text
+from tuner.importing import code_note
 from tuner.interrupt import terminated_as_interrupted
 from tuner.on_end import told_at_end
 from tuner.preparation import Prepared, check_trainable, prepare_sweep
@@ -94,6 +95,8 @@ def resume_sweep(
     config = SweepConfig.read(directory.sweep_file)
     longer = {name: value for name, value in {"trials": trials, "minutes": minutes}.items() if value is not None}
     config = config.changed({"search": longer})
+    if note := code_note(config.source, config.trainable, config.search.sampler):
+        view.note(note)
     check_trainable(config)
     sampler_factory(config.search, slots=1)
     if config.on_end:

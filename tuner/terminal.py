@@ -3,7 +3,9 @@
 from rich.console import Console
 from rich.text import Text
 
-console = Console()
+from tuner.inert import InertConsole
+
+console = InertConsole()
 
 
 def say(text: str) -> None:
@@ -18,4 +20,4 @@ def can_be_drawn_over(console: Console) -> bool:
 
 def complain(message: str) -> None:
     """Print an error to stderr."""
-    Console(stderr=True).print(Text("error: ", style="red").append(message, style="default"), soft_wrap=True)
+    InertConsole(stderr=True).print(Text("error: ", style="red").append(message, style="default"), soft_wrap=True)

@@ -21,7 +21,7 @@ from tuner.config import (
     validated,
 )
 from tuner.files import check_output, replace_file
-from tuner.importing import import_named
+from tuner.importing import code_note, import_named
 from tuner.preparation import Prepared, naming, prepare
 from tuner.rungs import FULL_BUDGET, rung_steps
 from tuner.section import ImportString, LenientPath
@@ -92,6 +92,8 @@ def train_config(
     model, scores = output / "model.pt", output / "scores.json"
     for file in (model, scores):
         check_output(file)
+    if note := code_note(path, config.trainable):
+        view.note(note)
     build = import_named(config.trainable, key=f"{path}: trainable", kind=TrainingRun)
 
     from trainables.device import choose_device  # torch takes seconds: not before the file is known to be right

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tuner.background import beside
+from tuner.inert import InertConsole
 from tuner.terminal import can_be_drawn_over
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class View:
     """Shows a sweep on a console; `quiet` shows nothing, for notebooks and tests."""
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console(quiet=quiet)
+        self.console = console or InertConsole(quiet=quiet)
         self._bars: Progress | None = None
         self._stages: dict[str, Any] = {}
         self._shown: Display | None = None
