@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 from torch import nn
@@ -56,9 +57,12 @@ class WindowInferer(Inferer):
         self.precision = precision
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """(B, C, X, Y, Z) -> probabilities (B, K, X, Y, Z) in fp32, with the metadata of `inputs`."""
-        plain = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
-        found = torch.stack([self._of_one(image, network) for image in plain])
+        """(B, C, X, Y, Z) -> probabilities (B, K, X, Y, Z) in fp32, with the metadata of `inputs`.
+
+        They lie in the computer's memory: on the file's voxels they may be larger than a GPU's.
+        """
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        found = torch.stack([self._of_one(image, network).cpu() for image in plain])
         joined: torch.Tensor = convert_to_dst_type(found, inputs, dtype=torch.float32, device=found.device)[0]
         return joined
 
