@@ -71,7 +71,7 @@ def _run(results: Results, run: Run) -> dict[str, Any]:
 
 def _spent(config: SweepConfig, results: Results) -> dict[str, Any] | None:
     found = spent(config, results)
-    return found and {**asdict(found), "device_hours": found.device_hours}
+    return {**asdict(found), "device_hours": found.device_hours} if found else None
 
 
 def _use(trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
