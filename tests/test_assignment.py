@@ -3,6 +3,7 @@
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +83,15 @@ def test_a_state_that_would_grow_or_is_none_is_not_taken(
     assert "is damaged (holds a list)" in caplog.text
 
 
+class Evil:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
 def test_what_is_no_state_is_not_run_as_code(given: Assignment, tmp_path: Path) -> None:
-    torch.save(Path("/"), tmp_path / STATE)  # a class that weights_only does not take
+    torch.save({"used": 300.0, "training_seconds": Evil(tmp_path / "ran")}, tmp_path / STATE)
     assert used(build_run(given)) == 0
+    assert not (tmp_path / "ran").exists()
