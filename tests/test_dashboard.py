@@ -117,6 +117,15 @@ def served(directory: SweepDirectory) -> Iterator[str]:
         thread.join()
 
 
+def test_it_listens_on_this_machine_alone(directory: SweepDirectory) -> None:
+    open_study(open_storage(None, directory.journal, owner=True))
+    server = StudyServer(directory, port=0)
+    try:
+        assert server._server.server_address[0] == "127.0.0.1"
+    finally:
+        server._server.server_close()
+
+
 def test_artifacts_are_read_and_nothing_beside_them(directory: SweepDirectory, capfd: pytest.CaptureFixture) -> None:
     study = begun(directory)
     attach_best(directory, study.optuna)

@@ -90,7 +90,7 @@ def test_to_look_at_a_run_has_none_of_its_code_run(voxtune: Voxtune, strangers_r
     for command in ("status", "report"):
         assert voxtune(command, "heart").code == 0
     assert strangers_run.report_page.is_file()
-    StudyServer(strangers_run, port=0)
+    StudyServer(strangers_run, port=0)._server.server_close()
     best_of_earlier(strangers_run, parse_space({"learning_rate": {"float": [1e-5, 1e-1]}}))
     assert not Path("ran").exists()
 
