@@ -200,6 +200,7 @@ def test_reports_a_sweep_under_way(tmp_path: Path) -> None:
     study.report(stopped, 111, evaluation(0.5, 111), {})
     study.finish(stopped, "stopped at rung")
     page = page_of(write_report(directory))
+    assert "the same search again" not in page
     assert "The sweep is not over: 1 of 8 trials ended." in page
     assert "**No trial has reached the full budget.** Of 2 trials the one that came furthest is trial 0" in page
     assert "0.6000 at 11.1% of the budget" in page

@@ -33,7 +33,7 @@ def answer(config: SweepConfig, results: Results, gain: Gain | None, *, price: f
         yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
     yield _took(results)
     if found := spent(config, results):
-        yield _cost(found, price)
+        yield _cost(found, price, so_far=bool(trials_left(results)))
     if gain:
         yield advice(gain)
 
@@ -199,13 +199,14 @@ def _took(results: Results) -> str:
     )
 
 
-def _cost(found: Spent, price: float | None) -> str:
+def _cost(found: Spent, price: float | None, *, so_far: bool) -> str:
     """What devices were held, and what the same search would cost again."""
     text = f"{count(found.slots, 'slot')} held {found.amount}"
     if found.per_trial is not None:
         devices = f"{found.per_trial:g} {found.device}{'s' * (found.per_trial > 1)}"
         text = f"{count(found.slots, 'slot')} of {devices} {'each ' * (found.slots > 1)}held {found.amount}"
-    text += ", idle times included; the same search again takes about as many"
+    again = "" if so_far else "; the same search again takes about as many"
+    text += f"{' so far' if so_far else ''}, idle times included{again}"
     if price is None or found.device_hours is None:
         return f"{text}."
     return f"{text}, which cost {price * found.device_hours:.2f} at a price of {price:g} a {found.device}-hour."

@@ -7,7 +7,7 @@ from tuner.chapters import Tile, Tiles
 from tuner.config import SweepConfig
 from tuner.durations import duration
 from tuner.markdown import count, dice
-from tuner.report_answer import budget_share, cases_of, comparable, test_means
+from tuner.report_answer import budget_share, cases_of, comparable, test_means, trials_left
 from tuner.results import Results
 from tuner.spent import spent
 
@@ -52,8 +52,8 @@ def _effort(config: SweepConfig, results: Results, price: float | None) -> Itera
         trials = count(len(results.trials), "trial")
         repeats = f" and {count(len(results.repeats), 'repeat')}" if len(results.repeats) else ""
         yield Tile(value=duration(found.seconds), name="took", note=trials + repeats)
-    again = "and as many again for the same search"
+    again = "so far" if trials_left(results) else "and as many for the same search again"
     if price is not None and found.device_hours is not None:
-        again = f"{price * found.device_hours:.2f} at {price:g} an hour, and as much for the same again"
+        again = f"{price * found.device_hours:.2f} at {price:g} an hour, {again}"
     value, _, unit = found.amount.partition(" ")
     yield Tile(value=value, name=unit, note=again)
