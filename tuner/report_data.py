@@ -33,7 +33,8 @@ def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if modalities := facts.get("modalities"):
         yield "modalities", escape(", ".join(modalities))
     if spacing := facts.get("spacing"):
-        yield "spacing, mm", f"{_size(spacing['median'])} (median), {_range(spacing)}"
+        alike = spacing["lowest"] == spacing["highest"]
+        yield "spacing, mm", _range(spacing) if alike else f"{_size(spacing['median'])} (median), {_range(spacing)}"
     if shape := facts.get("shape"):
         yield "image, voxels", _range(shape)
     if shares := facts.get("label_shares"):
