@@ -23,6 +23,7 @@ from terminal import terminal
 from tuner import view as view_module
 from tuner import watch as watch_module
 from tuner.directory import SweepDirectory
+from tuner.files import write_text
 from tuner.owner import own
 from tuner.process import Process
 from tuner.storage import open_storage
@@ -132,6 +133,7 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_folds(
 def test_one_that_has_ended_is_shown_once_with_its_outcome(directory: SweepDirectory, voxtune: Voxtune) -> None:
     study = study_of(directory)
     play(study, 4)
+    write_text(directory.report_page, "")
     before = {path: path.read_bytes() for path in directory.root.rglob("*") if path.is_file()}
     ended = voxtune("watch", "heart")
     assert (ended.code, ended.err) == (0, "")
