@@ -141,6 +141,13 @@ def test_what_a_sweep_is_refused(
     assert not directory.folds.exists()
 
 
+def test_data_that_changed_since_the_sweep(tmp_path: Path, small_dataset: Path, voxtune: Voxtune) -> None:
+    directory = searched(tmp_path, small_dataset, [0.5])
+    directory.environment_file.write_text('{"dataset": {"content_hash": "0123456789abcdef"}}')
+    ended = voxtune("train", directory.root, "--folds", "all")
+    refused(ended, f"{directory.root}: the data set has changed since the sweep searched on it (content 01234567, now ")
+
+
 def test_a_sweep_needs_folds(tmp_path: Path, small_dataset: Path, voxtune: Voxtune) -> None:
     directory = searched(tmp_path, small_dataset, [0.5])
     refused(voxtune("train", directory.root), f"{directory.root} is a sweep: --folds all trains its best ")

@@ -15,7 +15,7 @@ from tuner.files import check_output
 from tuner.fold_plan import ALONE, FoldPlan
 from tuner.importing import code_note, import_named
 from tuner.machine import cuda_devices
-from tuner.preparation import check_trainable, groups_of, naming, prepare_sweep
+from tuner.preparation import Prepared, check_trainable, groups_of, naming, prepare_sweep
 from tuner.results import Results, read_results
 from tuner.rungs import FULL_BUDGET
 from tuner.train import TrainConfig, prepare_config
@@ -48,6 +48,7 @@ def plan_of_run(directory: SweepDirectory, *, folds: int | None, top: int, view:
     splits, groups = _splits(dataset, folds, source)
     prepared = prepare_sweep(config.changed({"dataset": _first_of(len(splits))}), view)
     assert prepared is not None  # there is a data set
+    _check_data(prepared, directory)
     chosen_on = json.loads(directory.split_file.read_text())["validation"]
     return FoldPlan(
         config=config,
@@ -138,6 +139,18 @@ def top_configurations(results: Results, top: int, directory: SweepDirectory) ->
             f"{', ...' if len(order) > 10 else ''})"
         )
     return {number: {**results.space.fixed, **results.sweep_trials[number].params} for number in order[:top]}
+
+
+def _check_data(prepared: Prepared, directory: SweepDirectory) -> None:
+    """Raises StudyError where the data set is no longer what the sweep searched on."""
+    environment = json.loads(directory.environment_file.read_text(encoding="utf-8"))
+    before, now = environment.get("dataset", {}).get("content_hash"), prepared.fingerprint.content_hash
+    if before not in (None, now):
+        raise StudyError(
+            f"{directory.root}: the data set has changed since the sweep searched on it (content {before[:8]}, now "
+            f"{now[:8]}): put it back, or train the configuration on the data of now: voxtune train "
+            f"{directory.best_config} --folds all -o FOLDER"
+        )
 
 
 def _dataset_of(dataset: DatasetConfig | None, source: Path) -> DatasetConfig:
