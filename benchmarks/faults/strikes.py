@@ -26,7 +26,9 @@ from faults.trainables import GROUP, PLAN, STRUCK
 OWN, JOINED, HOSTS = "own Ray", "running Ray", "three hosts"
 EVERYWHERE = (OWN, JOINED, HOSTS)
 BOTH: tuple[Kind, ...] = ("toy", "phantom")
-TIMEOUT_MINUTES = 0.5
+TIMEOUT_MINUTES = 2.0
+"""Long enough that nothing honest is silent for so long, on a machine that others use too."""
+
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
@@ -137,7 +139,7 @@ def _stop_trial(struck: Struck) -> None:
     process = _running_trial(struck)
     process.suspend()
     sweep = struck.sweep
-    until(lambda: not process.is_running() or sweep.ended(), seconds=300, what="the stopped process was not ended")
+    until(lambda: not process.is_running() or sweep.ended(), seconds=900, what="the stopped process was not ended")
     struck.proof["ended"] = not process.is_running()
 
 
@@ -205,9 +207,6 @@ for size in (20, 5, 1):  # MiB
             held.append((reference, ray.get(reference, timeout=5)))  # mapped: it can't be spilled
         except Exception:
             break
-        memory = ray._private.internal_api.memory_summary(stats_only=True)
-        if "Objects consumed by Ray tasks" in memory and "fallback" in memory.lower():
-            break
         if sum(value.nbytes for _, value in held) > 1.5 * float(sys.argv[2]):
             break
 print(sum(value.nbytes for _, value in held), flush=True)
@@ -222,7 +221,7 @@ def _fill_object_store(struck: Struck) -> None:
     place = struck.sweep.place
     address = "auto" if isinstance(place, Hosts) else place.address[1]
     command = place.command(struck.sweep.work, sys.executable, "-c", FILL_STORE, address, STORE)
-    environment = {**os.environ, **place.environment}
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", **place.environment}
     filled = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     held = int(filled.stdout.split()[-1]) if filled.stdout.split() else 0
     if held < STORE:
@@ -366,7 +365,7 @@ def _plan(fault: str) -> Callable[[Struck], None]:
 
 def _struck_itself(struck: Struck) -> None:
     sweep = struck.sweep
-    until(lambda: (sweep.shared / STRUCK).exists() or sweep.ended(), seconds=300, what="no trial came to the fault")
+    until(lambda: (sweep.shared / STRUCK).exists() or sweep.ended(), seconds=900, what="no trial came to the fault")
     struck.proof["trial"] = sweep.struck_trial()
     struck.proof["noted"] = [entry for entry in sweep.advances() if entry["what"] == "strike"]
     if not struck.proof["noted"]:
@@ -377,7 +376,7 @@ def _leaked(struck: Struck) -> None:
     _struck_itself(struck)
     assert struck.group
     group = struck.group
-    until(lambda: group.kills() > 0 or struck.sweep.ended(), seconds=300, what="the kernel ended no process")
+    until(lambda: group.kills() > 0 or struck.sweep.ended(), seconds=900, what="the kernel ended no process")
     struck.proof["processes that the kernel ended"] = group.kills()
     if not group.kills():
         raise NotStruckError("the kernel ended no process")

@@ -51,14 +51,17 @@ SWEEPS: dict[Kind, dict[str, Any]] = {
             "precision": "fp32",
             "memory_format": "contiguous",
         },
-        "space": {"learning_rate": {"float": [1e-3, 1e-2], "log": True}},
-        "budget": {"maximum": 45, "unit": "steps"},
+        "space": {"learning_rate": {"float": [3e-3, 3e-2], "log": True}},
+        "budget": {"maximum": 180, "unit": "steps"},
         "search": {"trials": TRIALS["phantom"], "sampler": "random"},
     },
 }
 
 MODULE = """
+import sys
 from pathlib import Path
+
+sys.path.append({benchmarks!r})
 
 from faults.trainables import WatchedSegmentation, WatchedToy
 
@@ -116,7 +119,8 @@ class FaultSweep:
         for key, value in self.changes.items():
             sweep[key] = {**sweep.get(key, {}), **value} if isinstance(value, dict) else value
         self.place.seen(self.work).mkdir(parents=True, exist_ok=True)
-        self.place.write(self.work, "chaos_run.py", MODULE.format(base=base, folder=str(self.shared)))
+        module = MODULE.format(base=base, folder=str(self.shared), benchmarks=str(Path(__file__).parents[1]))
+        self.place.write(self.work, "chaos_run.py", module)
         self.place.write(self.work, "sweep.yaml", yaml.safe_dump(sweep))
 
     @property
