@@ -13,12 +13,14 @@ what `faults/invariants.py` lists has to hold. It needs root: for network namesp
 import argparse
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -212,15 +214,42 @@ def _sum_up(file: Path) -> None:
     text = table(runs, [fault.name for fault in FAULTS])
     print(text)
     seeds = sorted({run["seed"] for run in runs})
-    commands = [
-        f"python benchmarks/chaos.py --runs {1 + max(r['run'] for r in runs if r['seed'] == s)} --seed {s}"
-        for s in seeds
-    ]
+    turns = {seed: max(run["run"] for run in runs if run["seed"] == seed) // len(FAULTS) + 1 for seed in seeds}
+    commands = [f"python benchmarks/chaos.py --runs {turns[seed] * len(FAULTS)} --seed {seed}" for seed in seeds]
     environment = {**describe_environment(), "command": "; ".join(commands)}
     content = {"runs": runs, "environment": environment, "libfaketime": _version_of("faketime")}
     target = RESULTS / f"chaos-{date.today()}"
-    target.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-    print(target.with_suffix(".json"))
+    target.with_suffix(".json").write_text(_without_paths(json.dumps(content, indent=1)) + "\n")
+    page = ["# What survives what", _about(runs, environment), text, *_findings(read_runs(file))]
+    target.with_suffix(".md").write_text(_without_paths("\n\n".join(page)) + "\n")
+    print(target.with_suffix(".json"), target.with_suffix(".md"))
+
+
+def _without_paths(text: str) -> str:
+    """Without the folders that were made for the runs."""
+    return re.sub(r"(/var)?/tmp/[^ \"'\\]*?(run-\d+-\d+-\d+)", r"\2", text)
+
+
+def _about(runs: Sequence[dict[str, Any]], environment: dict[str, Any]) -> str:
+    kept = sum(run["outcome"] not in ("broken", "not struck") for run in runs)
+    missing = [fault.name for fault in FAULTS if fault.name not in {run["fault"] for run in runs}]
+    return (
+        f"{kept} of {len(runs)} runs with the invariants kept, each the last of its seed and number. "
+        f"Faults without a run yet: {', '.join(missing) or 'none'}. Hardware and versions are in the JSON file beside "
+        f"this one; command: `{environment['command']}`."
+    )
+
+
+def _findings(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """What earlier tries of the same runs broke, and how often they missed."""
+    broke = [
+        f"- run {run['run']} of seed {run['seed']}, {run['fault']}: {run['problems'][0]}"
+        for run in runs
+        if run["outcome"] == "broken"
+    ]
+    missed = sum(run["outcome"] == "not struck" for run in runs)
+    lines = ["## Tries before the last", f"{len(broke)} broke something and {missed} did not strike."]
+    return [*lines, "\n".join(broke)] if broke else lines
 
 
 def _version_of(package: str) -> str:
