@@ -164,7 +164,7 @@ def test_prometheus_says_what_the_study_says(sweep: RunningSweep, watching: Prom
 
     until(told, seconds=60, what=f"metrics arrive: {watching.targets()}")
     until(lambda: told()["running"] == 1 and told()["to go"] == states["to go"], seconds=60, what=f"{states}: {told()}")
-    assert told() == {"interrupted": 0, "stopped at rung": 0, **states}
+    assert told() == {"interrupted": 0, "stopped at rung": 0, "timed out": 0, **states}
     best = max(trial.intermediate_values.get(1000, 0.0) for trial in trials)
     assert best > 0.8
     ((_, dice),) = watching.query('max by (sweep) (ray_voxtune_best_dice{sweep="endings"})')
