@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -18,6 +18,8 @@ from tuner.directory import SweepDirectory
 from tuner.results import read_results
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+T = TypeVar("T")
 
 SWEEP = {
     "name": "toy",
@@ -86,9 +88,20 @@ def ended(family: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(family, timeout=60)[1]
 
 
+def of_each(family: list[psutil.Process], ask: Callable[[psutil.Process], T]) -> dict[int, T]:
+    """By process id; of those that have not ended meanwhile: Ray ends idle workers."""
+    answers = {}
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            answers[one.pid] = ask(one)
+    assert answers
+    return answers
+
+
 def listening(family: list[psutil.Process]) -> set[str]:
     """The addresses at which these let themselves be asked."""
-    sockets = [socket for one in family for socket in one.net_connections("inet")]
+    found = of_each(family, lambda one: one.net_connections("inet"))
+    sockets = [socket for connections in found.values() for socket in connections]
     return {one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
@@ -125,14 +138,15 @@ def test_a_killed_driver_leaves_nothing_of_ray(tmp_path: Path, monkeypatch: pyte
     for name, secret in secrets.items():
         monkeypatch.setenv(name, secret)
     with running(tmp_path, sweep={**SWEEP, "on_end": "${VOXTUNE_HOOK}"}) as (process, family):
-        assert {"raylet", "gcs_server"} <= {one.name() for one in family}
+        names = of_each(family, psutil.Process.name)
+        assert {"raylet", "gcs_server"} <= set(names.values())
         assert listening(family) == {"127.0.0.1"}  # nobody else on the network is let ask
         # What anybody on the machine may read: command lines; and what is sent along with a run.
-        assert not [one.name() for one in family if "hunter2" in " ".join(one.cmdline())]
+        assert not [line for line in of_each(family, psutil.Process.cmdline).values() if "hunter2" in " ".join(line)]
         written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
         assert len(written) > 3
         assert not [path for path in written if b"hunter2" in path.read_bytes()]
-        agents = {one.pid for one in family if one.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
+        agents = {pid for pid, name in names.items() if name in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
         process.kill()
         process.communicate()
         # Ray's two agents of a node, however it is started, notice after minutes that it is gone.
