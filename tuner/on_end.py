@@ -142,7 +142,7 @@ def _sent(address: str, body: bytes, patience: float) -> str | None:
     )
     thread.start()
     thread.join(patience)
-    return outcome[0] if outcome else f"no answer within {patience:.0f} s"
+    return outcome[0] if outcome else _silent(patience)
 
 
 def _posted(address: str, body: bytes, patience: float) -> str | None:
@@ -155,10 +155,16 @@ def _posted(address: str, body: bytes, patience: float) -> str | None:
         return f"it answered {error.code} {error.reason}"
     except OSError as error:  # URLError too
         cause = getattr(error, "reason", error)
+        if isinstance(cause, TimeoutError):  # the socket's own limit came first
+            return _silent(patience)
         return str(getattr(cause, "strerror", None) or cause)
     except (HTTPException, ValueError) as error:  # what answers is no web server
         return type(error).__name__
     return None
+
+
+def _silent(patience: float) -> str:
+    return f"no answer within {patience:g} s"
 
 
 class _NoRedirect(HTTPRedirectHandler):
