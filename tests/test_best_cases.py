@@ -91,6 +91,10 @@ def sweep(tmp_path: Path) -> Sweep:
     return Sweep(tmp_path)
 
 
+def drawn(sweep: "Sweep") -> str | None:
+    return draw_here(sweep.directory, read_results(sweep.directory))
+
+
 def test_few_cases_are_all_pictured() -> None:
     cases = [f"case_{number:03d}" for number in range(MOST)]
     assert worth_a_picture(cases) == cases
@@ -138,7 +142,7 @@ def test_all_cases_are_listed_and_another_runs_pictures_go(tmp_path: Path) -> No
 def test_the_best_runs_cases_are_drawn_once_with_the_studys_dice(sweep: Sweep) -> None:
     sweep.finish(0.7)
     number = sweep.finish(0.8)
-    assert draw_here(sweep.directory) is None
+    assert drawn(sweep) is None
     listed = sweep.listed()
     assert listed["run"] == f"sweep:{number}"
     truth = sweep.study.trials()[number].user_attrs["cases"]
@@ -151,13 +155,13 @@ def test_the_best_runs_cases_are_drawn_once_with_the_studys_dice(sweep: Sweep) -
         picture = sweep.directory.best_cases.parent / case["picture"]
         assert picture.read_bytes().startswith(b"\xff\xd8\xff")
         picture.write_bytes(b"drawn before")
-    assert draw_here(sweep.directory) is None
+    assert drawn(sweep) is None
     assert (sweep.directory.case_pictures / "0001.jpg").read_bytes() == b"drawn before"
 
 
 def test_when_the_best_changes_pictures_follow_and_each_best_has_its_artifacts(sweep: Sweep, tmp_path: Path) -> None:
     first = sweep.finish(0.7)
-    draw_here(sweep.directory)
+    drawn(sweep)
     attach_best(sweep.directory, sweep.study.optuna)
     attach_best(sweep.directory, sweep.study.optuna)
     names = sweep.attached()
@@ -169,7 +173,7 @@ def test_when_the_best_changes_pictures_follow_and_each_best_has_its_artifacts(s
     assert len(list(sweep.directory.artifacts.iterdir())) == 4
 
     second = sweep.finish(0.9)
-    draw_here(sweep.directory)
+    drawn(sweep)
     assert sweep.listed()["run"] == f"sweep:{second}"
     attach_best(sweep.directory, sweep.study.optuna)
     both = sweep.attached()
@@ -237,28 +241,28 @@ def test_what_a_list_of_cases_names_elsewhere_is_not_attached(tmp_path: Path) ->
 def test_without_data_or_model_or_beside_a_driver_nothing_is_drawn(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert draw_here(sweep.directory) is None  # no trial yet
+    assert drawn(sweep) is None  # no trial yet
     number = sweep.finish(0.8)
     with own(sweep.directory.root):
-        assert draw_here(sweep.directory) == "the sweep's driver is at work; it makes them in the end"
+        assert drawn(sweep) == "the sweep's driver is at work; it makes them in the end"
     (tmp_path / "Blobs").rename(tmp_path / "elsewhere")
-    assert draw_here(sweep.directory) == f"the data set is not at {tmp_path / 'Blobs'}"
+    assert drawn(sweep) == f"the data set is not at {tmp_path / 'Blobs'}"
     (tmp_path / "elsewhere").rename(tmp_path / "Blobs")
     with monkeypatch.context() as full:
         full.setattr("trainables.pictured_case.overlay", lambda *_, **__: [][1])
-        assert draw_here(sweep.directory) == "IndexError: list index out of range"
+        assert drawn(sweep) == "IndexError: list index out of range"
     shutil.rmtree(sweep.directory.checkpoints)
     sweep.directory.best_model.unlink()
-    assert draw_here(sweep.directory) == f"the model of sweep:{number} is not at hand"
+    assert drawn(sweep) == f"the model of sweep:{number} is not at hand"
     sweep.directory.best_model.write_bytes(b"what a user's own run writes")
-    assert draw_here(sweep.directory).startswith(f"{sweep.directory.best_model}: not a voxtune model")
+    assert drawn(sweep).startswith(f"{sweep.directory.best_model}: not a voxtune model")
     assert not sweep.directory.best_cases.exists()
     assert write_report(sweep.directory).best_config
 
 
 def test_other_data_than_the_sweeps_are_noticed(sweep: Sweep) -> None:
     sweep.finish(0.8, off=0.1)
-    assert draw_here(sweep.directory) == (
+    assert drawn(sweep) == (
         "the Dice of a case differs by 0.100 on average from the study's: the data set or the model at hand is not "
         "what sweep:0 was evaluated with"
     )
@@ -280,7 +284,7 @@ def test_a_sweep_that_ended_without_data_has_its_configuration_attached(tmp_path
 def test_what_takes_too_long_is_left_out_worst_cases_first(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep.finish(0.8)
     monkeypatch.setattr(case_pictures, "MOST_SECONDS", 0.0)
-    assert draw_here(sweep.directory) is None
+    assert drawn(sweep) is None
     assert ["picture" in case for case in sweep.listed()["cases"]] == [True, False, False]
 
 

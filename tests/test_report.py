@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,16 @@ def test_answers_first_with_best_against_default(tmp_path: Path) -> None:
     assert "2 reached the full budget." in page
     assert "The sweep is not over" not in page
     assert "--trials 4\n" in page
+
+
+@pytest.mark.slow
+def test_what_processes_find_meanwhile_is_what_one_finds_alone(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=16)
+    play(study, 16)
+    alone = write_report(directory).markdown.read_text()
+    assert "chance" in alone  # there were trials enough to find something
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert write_report(directory, pool=pool).markdown.read_text() == alone
 
 
 def test_best_config_can_be_trained_alone(tmp_path: Path) -> None:
@@ -258,7 +270,7 @@ def test_the_end_of_a_sweep_leaves_a_report_whatever_fails(
     monkeypatch.setattr("tuner.html_page.to_html", _fail)
     assert report_at_end(directory) == replace(files, html=None)
     assert not files.html.exists()
-    lacking = ["expected gain", "learning curves", "environment", "charts"]
+    lacking = ["learning curves", "expected gain", "environment", "charts"]
     lacks = [message for message in caplog.messages if "lacks" in message]
     assert lacks == [f"the report lacks its {part}" for part in [*lacking, *lacking, "HTML page"]]
 

@@ -67,13 +67,13 @@ def draw_at_end(directory: SweepDirectory, sweep: "Work") -> None:
         log.exception("no pictures of the best model's cases; try: voxtune report %s", directory.root)
 
 
-def draw_here(directory: SweepDirectory, *, progress: Progress = lambda done, of: None) -> str | None:
+def draw_here(directory: SweepDirectory, results: Results, *, progress: Progress = lambda done, of: None) -> str | None:
     """Draw the best run's cases in this process, unless that was done before. Returns why not, where it can't be.
 
     From the data set's files, and the model in `best/`. While a driver works on the sweep nothing is drawn: the
-    trials need the device. Raises StudyError if the study can't be read.
+    trials need the device.
     """
-    config, results = SweepConfig.read(directory.sweep_file), read_results(directory)
+    config = SweepConfig.read(directory.sweep_file)
     run = _undrawn(directory, results)
     if config.dataset is None or run is None:
         return None

@@ -1,5 +1,8 @@
 """The command that reports: one sweep, or several side by side."""
 
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -45,11 +48,16 @@ def report(
 
     from tuner.case_pictures import draw_here
     from tuner.report import write_report
+    from tuner.results import read_results
     from tuner.view import View
 
     directory, view = SweepDirectory.find(sweeps[0], runs), View(console)
+    results = read_results(directory)
     with view.preparing():
-        undrawn = draw_here(directory, progress=lambda done, of: view.progress("Pictures of cases", done, of))
+        undrawn = draw_here(directory, results, progress=lambda done, of: view.progress("Pictures of cases", done, of))
     if undrawn:
         say(f"No pictures of the best model's cases: {undrawn}")
-    say(f"Report: {write_report(directory, price=price).html}")
+    # The two that take longest import scikit-learn and torch: seconds each, on cores that wait otherwise.
+    with ProcessPoolExecutor(2, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        files = write_report(directory, price=price, results=results, pool=pool)
+    say(f"Report: {files.html}")

@@ -7,8 +7,10 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -25,7 +27,7 @@ from tuner.report_best import write_best
 from tuner.report_cases import read_cases
 from tuner.report_json import report_data
 from tuner.report_page import Page
-from tuner.results import read_results
+from tuner.results import Results, read_results
 from tuner.rungs import rung_steps
 from tuner.terminator import expected_gain
 
@@ -58,15 +60,23 @@ class ReportFiles:
     best_model: Path | None
 
 
-def write_report(directory: SweepDirectory, *, price: float | None = None) -> ReportFiles:
+def write_report(
+    directory: SweepDirectory,
+    *,
+    price: float | None = None,
+    results: Results | None = None,
+    pool: Executor | None = None,
+) -> ReportFiles:
     """Write, or write again, the report of the sweep in `directory` as it stands.
 
     Args:
         price: of a device's hour, to say what the sweep cost.
+        results: of this sweep, where they were read already: of a thousand trials that takes a second.
+        pool: of processes: what takes seconds to find out about the trials is found out there meanwhile.
 
     Raises StudyError if the sweep was not begun or its study can't be read.
     """
-    return _write(directory, _required, price)
+    return _write(directory, results or read_results(directory), _required, price, pool)
 
 
 def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
@@ -76,7 +86,7 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
     nothing to report on yet, or no report was possible.
     """
     try:
-        return _write(directory, _optional, None)
+        return _write(directory, read_results(directory), _optional)
     except StudyError as error:
         log.warning("no report was written: %s", error)
     except OSError as error:
@@ -88,15 +98,23 @@ def report_at_end(directory: SweepDirectory) -> ReportFiles | None:
     return None
 
 
-def _write(directory: SweepDirectory, part: "Part", price: float | None) -> ReportFiles:
+def _write(
+    directory: SweepDirectory,
+    results: Results,
+    part: "Part",
+    price: float | None = None,
+    pool: Executor | None = None,
+) -> ReportFiles:
     """Write what matters most first: the best configuration, the tables; then what may fail alone, then the page."""
+    importance_found = _begun(pool, parameter_importance, results)
+    gain_found = _begun(pool, expected_gain, results.sweep_trials, results.confirm_trials)
+
     from tuner.charts import charts_of  # plotly
     from tuner.html_page import to_html  # Jinja
     from tuner.plots import importance_chart, learning_curves  # matplotlib, which a sweep needs only at its end
     from tuner.plots_front import front_chart
 
     config = SweepConfig.read(directory.sweep_file)
-    results = read_results(directory)
     folder = directory.report
     best_config, best_model = write_best(directory, config, results)
     trials = _write_table(folder / "trials.csv", results.trials)
@@ -106,8 +124,6 @@ def _write(directory: SweepDirectory, part: "Part", price: float | None) -> Repo
         folder / "turned_away.csv", results.turned_away if len(results.turned_away) else None, _write_table
     )
 
-    importance = part("parameter importance", lambda: parameter_importance(results))
-    gain = part("expected gain", lambda: expected_gain(results.sweep_trials, results.confirm_trials))
     budget = amount(config.budget.maximum, config.budget.unit)
     rungs = rung_steps(config.budget.first_share, config.budget.reduction)
     pictures: dict[str, Figure | None] = {
@@ -116,8 +132,12 @@ def _write(directory: SweepDirectory, part: "Part", price: float | None) -> Repo
             lambda: learning_curves(results, rungs=rungs, budget=budget) if results.standings else None,
         ),
         "front.png": part("picture of the front", lambda: front_chart(results)),
-        "importance.png": part("picture of importance", lambda: importance_chart(importance) if importance else None),
     }
+    importance = part("parameter importance", importance_found)
+    gain = part("expected gain", gain_found)
+    pictures["importance.png"] = part(
+        "picture of importance", lambda: importance_chart(importance) if importance else None
+    )
     drawn = {name: _write_if(folder / name, picture, _write_picture) for name, picture in pictures.items()}
     page = Page(
         config=config,
@@ -150,6 +170,11 @@ def _write(directory: SweepDirectory, part: "Part", price: float | None) -> Repo
         best_config=best_config,
         best_model=best_model,
     )
+
+
+def _begun(pool: Executor | None, find: Callable[..., T], *arguments: object) -> Callable[[], T]:
+    """What asks for the result: found in the pool meanwhile, or once it is asked for."""
+    return pool.submit(find, *arguments).result if pool else partial(find, *arguments)
 
 
 class Part(Protocol):
