@@ -21,6 +21,7 @@ from matplotlib.image import imread
 from trainables.protocol import Budget
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
+from tuner.files import write_text
 from tuner.importance import FEWEST_TRIALS, Importance, parameter_importance
 from tuner.markdown import amount, escape
 from tuner.plots import importance_chart, learning_curves
@@ -369,6 +370,10 @@ def test_commands_name_the_directory_as_a_shell_needs_it(tmp_path: Path, monkeyp
         "--cases 'my runs/heart/split.json' --part validation\n" in page
     )
     assert "voxtune resume 'my runs/heart'\n" in page
+    assert "voxtune train 'my runs/heart' --folds all --top 3\n" in page
+    assert "cross_validation.md" not in page
+    write_text(directory.folds / "cross_validation.md", "# Folds")
+    assert "[folds/cross_validation.md](../folds/cross_validation.md)" in page_of(write_report(directory))
 
 
 def played(trials: int, **options: Any) -> Results:

@@ -112,6 +112,20 @@ def test_a_sweep_that_ended_but_for_its_confirm_stage(tmp_path: Path) -> None:
     assert lines[4:] == ["No driver works on it", f"Go on by: voxtune resume {directory.root}"]
 
 
+def test_folds_that_were_interrupted(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "heart", trials=4)
+    storage = open_storage(None, directory.journal, owner=True)
+    play(open_study(storage), 4)
+    folds = open_study(storage, name="folds")
+    folds.plan(5)
+    folds.report(folds.ask().number, 1000, evaluation(0.8, 1000), {})
+    folds.finish(0, "full budget")
+    folds.ask()
+    lines = status_lines(read_status(directory, now=datetime.now() + timedelta(minutes=61)))
+    assert lines[1] == "folds: 0 running, 1 interrupted, 1 ended, 3 to go"
+    assert lines[4:] == ["No driver works on it", "Go on by the same `voxtune train --folds` as before"]
+
+
 def test_a_sweep_that_was_not_begun(directory: SweepDirectory) -> None:
     with pytest.raises(StudyError, match="no trial was begun yet"):
         read_status(directory)

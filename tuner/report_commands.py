@@ -26,6 +26,8 @@ def commands(
         cases = f"--cases {quoted(folder, 'split.json')} --part {part}"
         lines.append((f"Dice of its model on the {part} cases", f"voxtune evaluate {model} {data} {cases}"))
         lines.append(("segment new images with it", f"voxtune predict {model} IMAGE... -o OUT"))
+    if results.best and dataset:
+        lines.append(("train the best three on every fold", f"voxtune train {quoted(folder)} --folds all --top 3"))
     if trials_left(results):
         lines.append(("go on with the sweep", f"voxtune resume {quoted(folder)}"))
     else:

@@ -41,6 +41,9 @@ class Page:
     """The sweep's directory as commands are to name it."""
 
     has_model: bool
+    has_folds: bool
+    """Whether `voxtune train --folds` left its page."""
+
     pictures: Set[str]
     """The names of the pictures beside the page."""
 
@@ -102,6 +105,8 @@ class Page:
         if self.has_model:
             text += f", its model [best/model.pt](../best/model.pt) (seed {best.run.seed}{self._about_model(best)})"
         yield text + "."
+        if self.has_folds:
+            yield "Trained on every fold: [folds/cross_validation.md](../folds/cross_validation.md)."
 
     def _about_model(self, best: Best) -> str:
         """The model's own Dice, where there were several to choose from."""

@@ -25,7 +25,7 @@ from tuner.best import Best, Run, choose_best, repeats_of, standings
 from tuner.config import Objective, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
-from tuner.storage import CONFIRM, SWEEP, open_storage, stored_name
+from tuner.storage import CONFIRM, FOLDS, SWEEP, open_storage, stored_name
 from tuner.study import DEFAULT_ORIGIN, DEVICES, OVER, is_planned, was_turned_away
 from tuner.trial_table import AMOUNTS, evaluations_of, frame_of, trial_table
 
@@ -53,6 +53,9 @@ class Results:
     tested: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     """Dice on the test cases, which the search never saw, by run (`sweep:7`, `confirm:0`), case and class."""
 
+    fold_trials: tuple[FrozenTrial, ...] = ()
+    """What `voxtune train --folds` trained of the best; `folds/` tells what came of them."""
+
     objectives: tuple[Objective, ...] = ("dice",)
     """What was searched for, in the order of the trials' values."""
 
@@ -69,7 +72,9 @@ class Results:
     """What beside the space makes scores comparable (`tuner.sweep_terms`): trainable, budget, seed, data."""
 
     @classmethod
-    def from_studies(cls, sweep: optuna.Study, confirm: optuna.Study | None = None) -> "Results":
+    def from_studies(
+        cls, sweep: optuna.Study, confirm: optuna.Study | None = None, folds: optuna.Study | None = None
+    ) -> "Results":
         """Raises StudyError if `sweep` is no study of a sweep."""
         form = sweep.user_attrs.get("space")
         if form is None:
@@ -79,6 +84,7 @@ class Results:
             space=parse_space(form),
             sweep_trials=tuple(sweep.get_trials(deepcopy=False)),
             confirm_trials=tuple(confirm.get_trials(deepcopy=False)) if confirm else (),
+            fold_trials=tuple(folds.get_trials(deepcopy=False)) if folds else (),
             # Without a confirm stage the sweep's own best models are tested; with one its study says all.
             tested={**sweep.user_attrs.get("test", {}), **(confirm.user_attrs.get("test", {}) if confirm else {})},
             objectives=objectives,
@@ -244,10 +250,12 @@ def read_results(directory: SweepDirectory) -> Results:
         raise unbegun  # opening the storage would make the file
     storage = open_storage(config.storage, directory.journal)
     known = optuna.get_all_study_names(storage)
-    sweep, confirm = (stored_name(study, config.name, config.storage) for study in (SWEEP, CONFIRM))
-    if sweep not in known:
+
+    def load(study: str) -> optuna.Study | None:
+        stored = stored_name(study, config.name, config.storage)
+        return optuna.load_study(study_name=stored, storage=storage) if stored in known else None
+
+    sweep = load(SWEEP)
+    if sweep is None:
         raise unbegun
-    return Results.from_studies(
-        optuna.load_study(study_name=sweep, storage=storage),
-        optuna.load_study(study_name=confirm, storage=storage) if confirm in known else None,
-    )
+    return Results.from_studies(sweep, load(CONFIRM), load(FOLDS))

@@ -1,6 +1,6 @@
 """How a sweep is doing, read from its study alone: while it runs, after it died, from another machine, without Ray."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,6 +31,9 @@ class SweepStatus:
     confirm: Standing | None
     """The trainings of the best with other seeds; None before they were planned."""
 
+    folds: Standing | None
+    """The trainings of the best on every fold; None where `voxtune train --folds` was not begun."""
+
     owner: Owner | None
     """The driver that works on the sweep's directory, or worked on it until it died; None if the last one left in
     order."""
@@ -52,7 +55,12 @@ class SweepStatus:
     @property
     def seconds_left(self) -> float | None:
         """Expected until the stage that is under way ends; None while there is no ground for it."""
-        return (self.confirm or self.search).seconds_left
+        return self.stages[-1].seconds_left
+
+    @property
+    def stages(self) -> tuple[Standing, ...]:
+        """Those that were begun, in their order."""
+        return tuple(stage for stage in (self.search, self.confirm, self.folds) if stage is not None)
 
     @property
     def begun(self) -> datetime | None:
@@ -65,9 +73,8 @@ class SweepStatus:
         return max((trial.datetime_complete for trial in self._trials() if trial.datetime_complete), default=None)
 
     def _trials(self) -> Iterable[FrozenTrial]:
-        for stage in (self.search, self.confirm):
-            if stage is not None:
-                yield from (*stage.running, *stage.interrupted, *stage.ended)
+        for stage in self.stages:
+            yield from (*stage.running, *stage.interrupted, *stage.ended)
 
 
 def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> SweepStatus:
@@ -81,11 +88,15 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
     now = now or datetime.now()
     shared = takes_several_drivers(config.storage)
     driven = shared or (owner is not None and owner.alive)
-    confirm = results.confirm_trials
+
+    def later(trials: Sequence[FrozenTrial]) -> Standing | None:
+        return Standing.of(trials, driven=driven, now=now) if trials else None
+
     return SweepStatus(
         directory=directory,
         search=Standing.of(results.sweep_trials, endless=config.search.endless, driven=driven, now=now),
-        confirm=Standing.of(confirm, driven=driven, now=now) if confirm else None,
+        confirm=later(results.confirm_trials),
+        folds=later(results.fold_trials),
         owner=owner,
         failure=None if driven else told_failure(directory),
         searched=tuple(results.space.searched),
@@ -98,6 +109,8 @@ def status_lines(status: SweepStatus) -> list[str]:
     lines = [f"{status.directory.name}: {status.search.counts()}"]
     if status.confirm is not None:
         lines.append(f"confirm: {status.confirm.counts()}")
+    if status.folds is not None:
+        lines.append(f"folds: {status.folds.counts()}")
     best = status.search.best
     if best is not None:
         lines.append(
@@ -127,10 +140,16 @@ def _driver(status: SweepStatus) -> list[str]:
         return [f"Driver: {status.owner}"]
     died = f": the last one died ({status.owner})" if status.owner else ""
     failed = f": the last one failed: {status.failure.splitlines()[0]}" if status.failure and not died else ""
-    stages = [stage for stage in (status.search, status.confirm) if stage is not None]
-    left = any(stage.to_go or stage.interrupted or stage.running for stage in stages)
-    advice = [f"Go on by: voxtune resume {status.directory.root}"] if left or died else []
+    advice = []
+    if _unfinished(status.search) or _unfinished(status.confirm) or (died and status.folds is None):
+        advice = [f"Go on by: voxtune resume {status.directory.root}"]
+    elif _unfinished(status.folds):
+        advice = ["Go on by the same `voxtune train --folds` as before"]
     return [f"No driver works on it{died or failed}", *advice]
+
+
+def _unfinished(stage: Standing | None) -> bool:
+    return stage is not None and bool(stage.to_go or stage.interrupted or stage.running)
 
 
 def unfinished_trials(status: SweepStatus) -> Rows:
