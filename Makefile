@@ -11,7 +11,9 @@ BIN := $(VENV)/bin
 TEST_FILES_AT_ONCE ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_FILES_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick check format clean
+.PHONY: setup demo test quick check format docs clean
+
+setup: $(READY)  ## .venv, with all that tests, checks and pages need
 
 demo: $(READY)  ## a sweep of 8 trials on a generated data set
 	rm -rf demo
@@ -36,8 +38,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)  ## the site, in build/docs; its references are written anew from the code
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "voxtune needs Python 3.11.4 or newer; say which: make PYTHON=/path/to/python"; exit 1; }

@@ -61,7 +61,12 @@ def submit(
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it prints until it ends.")] = False,
 ) -> None:
-    """Run a sweep in a cluster, whatever becomes of this terminal; or go on with it there."""
+    """Run a sweep in a cluster, whatever becomes of this terminal; or go on with it there.
+
+    Example:
+
+      voxtune submit sweep.yaml --address http://HEAD:8265 --data /data/Task02_Heart
+    """
     from tuner.submission import order_to_run
 
     with TemporaryDirectory(prefix="voxtune-job-") as folder:
@@ -86,7 +91,12 @@ def submit(
 
 @app.command("jobs", rich_help_panel=PANEL)
 def list_jobs(address: JobAddress) -> None:
-    """List the sweeps that a cluster works on or worked on."""
+    """List the sweeps that a cluster works on or worked on.
+
+    Example:
+
+      voxtune jobs --address http://HEAD:8265
+    """
     from rich.table import Table
 
     from tuner.durations import duration
@@ -106,7 +116,12 @@ def list_jobs(address: JobAddress) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def stop(name: SweepName, address: JobAddress) -> None:
-    """Stop a sweep's job in order; nothing is lost, and submitting it again goes on."""
+    """Stop a sweep's job in order; nothing is lost, and submitting it again goes on.
+
+    Example:
+
+      voxtune stop heart --address http://HEAD:8265
+    """
     from cluster.errors import ClusterError
     from cluster.jobs import STOP_SECONDS
 

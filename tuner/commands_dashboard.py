@@ -32,7 +32,14 @@ def dashboard(
         typer.Option(metavar="DIR", help="Write what Prometheus and Grafana need for the cluster to DIR, and end."),
     ] = None,
 ) -> None:
-    """Show a sweep in the browser: its curves in optuna-dashboard, its cluster in Ray's, its metrics in Grafana."""
+    """Show a sweep in the browser: its curves in optuna-dashboard, its cluster in Ray's, its metrics in Grafana.
+
+    Examples:
+
+      voxtune dashboard heart
+
+      voxtune dashboard --address http://HEAD:8265 --grafana monitoring
+    """
     from tuner.directory import SweepDirectory
     from tuner.errors import UserError
 

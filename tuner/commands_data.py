@@ -20,7 +20,12 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other anatomies.")] = 0,
     size: Annotated[float, typer.Option(help="Voxels along each axis, as a factor: 0.25 to 4.")] = 1.0,
 ) -> None:
-    """Generate a data set with organ-like labels, to try things on."""
+    """Generate a data set with organ-like labels, to try things on.
+
+    Example:
+
+      voxtune phantom hearts --cases 20
+    """
     from trainables.phantom import write_phantom
     from tuner.view import View
 
@@ -42,7 +47,12 @@ def download(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A Decathlon task, e.g. Task09_Spleen.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to put the task's folder in.")] = Path(),
 ) -> None:
-    """Fetch a Medical Segmentation Decathlon task, checked, going on where an interrupted download stopped."""
+    """Fetch a Medical Segmentation Decathlon task, checked, going on where an interrupted download stopped.
+
+    Example:
+
+      voxtune download Task09_Spleen -o data
+    """
     from trainables.download import download_task
     from tuner.view import View
 
@@ -54,7 +64,12 @@ def download(
 
 @app.command(rich_help_panel=PANEL)
 def doctor() -> None:
-    """Say what this machine can do, and what is wrong with it."""
+    """Say what this machine can do, and what is wrong with it.
+
+    Example:
+
+      voxtune doctor
+    """
     from tuner.doctor import diagnose, doctor_table
 
     checks = diagnose(start_ray=True)

@@ -40,7 +40,14 @@ def logs(
         ),
     ] = None,
 ) -> None:
-    """Show what a sweep, its job on a cluster, or one of its trials wrote."""
+    """Show what a sweep, its job on a cluster, or one of its trials wrote.
+
+    Examples:
+
+      voxtune logs heart
+
+      voxtune logs heart --trial 12 -f
+    """
     if confirm and trial is None:
         raise typer.BadParameter("--confirm says of which trial, by --trial N")
     source = context.get_parameter_source("address")

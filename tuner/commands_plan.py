@@ -23,7 +23,12 @@ def plan(
     ] = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Say how long a sweep will take on some devices, how many device-hours that is, and what they cost."""
+    """Say how long a sweep will take on some devices, how many device-hours that is, and what they cost.
+
+    Example:
+
+      voxtune plan sweep.yaml --devices 8,16,32 --price 2.50
+    """
     from tuner.config import SweepConfig
     from tuner.device_counts import device_counts
     from tuner.directory import SweepDirectory

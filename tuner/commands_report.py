@@ -29,7 +29,14 @@ def report(
     price: Annotated[float | None, typer.Option(min=0, help="Of a device's hour, to say what it cost.")] = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Write a sweep's report and its best configuration, at any time; or compare sweeps."""
+    """Write a sweep's report and its best configuration, at any time; or compare sweeps.
+
+    Examples:
+
+      voxtune report heart --price 2.50
+
+      voxtune report --compare heart heart-2
+    """
     from tuner.directory import SweepDirectory
     from tuner.errors import UserError
 

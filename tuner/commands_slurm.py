@@ -42,7 +42,12 @@ def slurm(
     runs: Runs = RUNS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the batch script; submit nothing.")] = False,
 ) -> None:
-    """Run a sweep as a Slurm job, or go on with it."""
+    """Run a sweep as a Slurm job, or go on with it.
+
+    Example:
+
+      voxtune slurm sweep.yaml --nodes 4 --gpus-per-node 4 --time 12:00:00
+    """
     from cluster.slurm import SlurmJob, check_slurm, gpus_of, submit
     from tuner.config import SweepConfig
     from tuner.storage import holds_password

@@ -37,6 +37,10 @@ def amp(
     """Mixed precision against fp32: time of a step, memory, learning curves, the largest network in the same memory.
 
     The sizes are those of the first study of the kind on a GPU, and small ones that end in two minutes on a CPU.
+
+    Example:
+
+      voxtune study amp --patch 128 --batch 2,4,8
     """
     from tuner.amp_command import study_amp
     from tuner.view import View
@@ -77,6 +81,10 @@ def parallelism(
 
     Each way is a search of its own, with and without early stopping. What was broken off goes on when the command is
     given again.
+
+    Example:
+
+      voxtune study parallelism sweep.yaml --devices 1,2,4,8
     """
     from tuner.config import SweepConfig
     from tuner.device_counts import device_counts

@@ -51,7 +51,14 @@ def new(
     ] = None,
     split_seed: Annotated[int, typer.Option(help="Another seed deals the cases otherwise.")] = 0,
 ) -> None:
-    """Look at a data set and this machine, and write a sweep file to start from."""
+    """Look at a data set and this machine, and write a sweep file to start from.
+
+    Examples:
+
+      voxtune new Task04_Hippocampus --group '(int(number) + 1) // 2'
+
+      voxtune new Task02_Heart --preset heart --trials 50 --minutes 240 -o heart.yaml
+    """
     from trainables.decathlon import read_dataset
     from tuner.files import check_output, write_text
 
@@ -108,6 +115,14 @@ def run(
 
     Exit codes: 0 it finished; 1 no trial gave a result, or it could not go on; 2 something in the input is wrong and
     nothing was started; 130 it was stopped by Ctrl-C or SIGTERM, and `resume` goes on.
+
+    Examples:
+
+      voxtune run sweep.yaml
+
+      voxtune run sweep.yaml --name heart-2 --from heart
+
+      voxtune run sweep.yaml --address auto
     """
     from tuner.config import SweepConfig
 
@@ -154,7 +169,14 @@ def resume(
     confirm: Confirm = True,
     verbose: Verbose = False,
 ) -> None:
-    """Go on with a sweep that was interrupted, or for longer."""
+    """Go on with a sweep that was interrupted, or for longer.
+
+    Examples:
+
+      voxtune resume heart
+
+      voxtune resume heart --trials 32
+    """
     if address is not None and is_dashboard(address):
         resume_job(run, address, trials=trials, minutes=minutes, confirm=confirm)
         return
@@ -180,7 +202,12 @@ def status(
         str | None, typer.Option(help="Of the cluster that the sweep was submitted to, http://HEAD:8265.")
     ] = None,
 ) -> None:
-    """Say how a sweep is doing, while it runs or after it stopped."""
+    """Say how a sweep is doing, while it runs or after it stopped.
+
+    Example:
+
+      voxtune status heart
+    """
     if address is not None:
         print_status_of_job(run, address)
         return
@@ -198,7 +225,12 @@ def status(
 
 @app.command(rich_help_panel=PANEL)
 def schema() -> None:
-    """Print the sweep file's JSON schema, for editors."""
+    """Print the sweep file's JSON schema, for editors.
+
+    Example:
+
+      voxtune schema > sweep.schema.json
+    """
     from tuner.config import SweepConfig
 
     typer.echo(json.dumps(SweepConfig.model_json_schema(), indent=2))

@@ -39,7 +39,12 @@ def kuberay(
     ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="Let workers run on nodes that may be taken away.")] = False,
 ) -> None:
-    """A RayJob for Kubernetes: a cluster that comes with the sweep, grows with it and goes with it."""
+    """A RayJob for Kubernetes: a cluster that comes with the sweep, grows with it and goes with it.
+
+    Example:
+
+      voxtune cluster kuberay sweep.yaml --image registry.example/voxtune:1 --data /data/Task02_Heart -o job.yaml
+    """
     from cluster.kuberay import KubeRayJob
     from tuner.submission import travelling_files
 
@@ -76,7 +81,12 @@ def aws(
     head: Annotated[str, typer.Option(help="Instance type of the head.")] = "m6i.xlarge",
     spot: Annotated[bool, typer.Option(help="Take spot instances as workers.")] = True,
 ) -> None:
-    """A file for `ray up`: machines on AWS that come when trials wait."""
+    """A file for `ray up`: machines on AWS that come when trials wait.
+
+    Example:
+
+      voxtune cluster aws sweep.yaml --region eu-central-1 --efs fs-0123456789abcdef0 -o aws.yaml
+    """
     from cluster.ray_up import AwsCluster
 
     cluster = AwsCluster(
@@ -105,7 +115,12 @@ def onprem(
         str, typer.Option(help="Virtual environment on each machine, made where missing.")
     ] = "~/voxtune-venv",
 ) -> None:
-    """A file for `ray up`: a lab's machines, by SSH."""
+    """A file for `ray up`: a lab's machines, by SSH.
+
+    Example:
+
+      voxtune cluster onprem sweep.yaml --head 10.0.0.1 --worker 10.0.0.2 --ssh-user voxtune -o lab.yaml
+    """
     from cluster.ray_up import OnPremCluster
 
     cluster = OnPremCluster(

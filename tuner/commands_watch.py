@@ -14,6 +14,10 @@ def watch(run: RunName, runs: Runs = RUNS) -> None:
     """Show a sweep that runs in another process or on another machine, as `run` does, and end as it does.
 
     Ctrl-C ends the watching alone. Exit codes are those of `run`.
+
+    Example:
+
+      voxtune watch heart
     """
     from tuner.directory import SweepDirectory
     from tuner.failure import told_failure

@@ -1,0 +1,179 @@
+"""The pages tell the truth: links lead somewhere, examples are read by the program, references follow from the code."""
+
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from make_sweep import open_study, play, sweep_directory
+from markdown_pages import GENERATED, PAGES, ROOT, Block, anchors, blocks, code, commands, links
+
+import tuner.api
+from search_spaces.presets import load_preset, preset_names
+from search_spaces.yaml_file import parse_yaml
+from trainables.segmentation_config import SegmentationConfig
+from tuner.cli import app
+from tuner.config import SEGMENTATION, SweepConfig
+from tuner.results import read_results
+from tuner.sampler import sampler_factory
+from tuner.storage import open_storage
+
+sys.path.insert(0, str(ROOT / "docs"))
+from command_pages import examples as command_examples
+from command_pages import leaves
+from make_reference import references
+
+LANGUAGES = {"{eval-rst}", "sh", "yaml", "python", "json", "dockerfile", "text"}
+
+BASE: dict[str, Any] = {
+    "name": "heart",
+    "dataset": {"path": "Task02_Heart"},
+    "space": {"learning_rate": {"float": [1e-4, 1e-2], "log": True}},
+    "budget": {"maximum": 1e9},
+}
+"""What an example that shows a part of a sweep file leaves out."""
+
+COMMANDS = typer.main.get_command(app)
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def each_block(*languages: str) -> Any:
+    found = [block for page in PAGES for block in blocks(page, *languages)]
+    return pytest.mark.parametrize("block", found, ids=str)
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), target
+
+
+@each_page
+def test_pages_of_the_site_link_to_files(page: Path) -> None:
+    """A folder is a page on GitHub, and nothing on the site."""
+    if page.is_relative_to(ROOT / "docs"):
+        assert not [target for target in links(page) if (page.parent / target).is_dir()]
+
+
+@each_page
+def test_each_block_says_its_language(page: Path) -> None:
+    """So that none is left out below."""
+    assert {block.language for block in blocks(page)} <= LANGUAGES
+
+
+@each_block("yaml")
+def test_examples_of_sweep_files_are_read(block: Block) -> None:
+    told = parse_yaml(block.text)
+    assert told
+    content = {key: value | told.get(key, {}) if key in ("dataset", "budget") else value for key, value in BASE.items()}
+    config = SweepConfig.model_validate({**content, **told, **{key: content[key] for key in ("dataset", "budget")}})
+    sampler_factory(config.search, slots=1)
+    if config.trainable == SEGMENTATION:
+        SegmentationConfig.from_mapping(config.search_space.first(config.default))
+
+
+@each_block("python")
+def test_examples_in_python_run(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as that costs nothing: a sweep that is run is one that was played before."""
+    directory = sweep_directory(tmp_path / "runs" / "hippocampus")
+    study = open_study(open_storage(None, directory.journal, owner=True))
+    play(study, 4)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(directory.sweep_file, "sweep.yaml")
+    monkeypatch.setattr(tuner.api, "run_sweep", lambda config, view: read_results(directory))
+    monkeypatch.setattr(tuner.api, "watch", lambda run: "finished")
+    Path("example.py").write_text(block.text)
+    runpy.run_path("example.py", {"config": SweepConfig.read(Path("sweep.yaml"))})
+
+
+@each_block("sh")
+def test_commands_are_such(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://localhost:8265")
+    for words in commands(block.text):
+        parse(words)
+
+
+@each_page
+def test_commands_in_the_text_are_such(page: Path) -> None:
+    """Their values may be placeholders, so that the names of commands and options are looked at alone."""
+    for words in (words for text in code(page) if "voxtune " in text for words in commands(text)):
+        command, rest = find(words)
+        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
+        assert {word for word in rest if word.startswith("-") and word != "-"} <= known, words
+
+
+def test_the_words_of_a_command() -> None:
+    """What the tests above see is what a shell would."""
+    script = """
+        (umask 077 && voxtune a 'b c' >/dev/null)  # it's voxtune
+        X=1 voxtune b \\
+            -x 1 && su voxtune; bin/voxtune c &
+    """
+    assert list(commands(script)) == [["a", "b c"], ["b", "-x", "1"], ["c"]]
+
+
+@pytest.mark.parametrize("wrong", [["rum", "sweep.yaml"], ["run", "sweep.yaml", "--trails", "3"], ["run"]])
+def test_a_wrong_command_is_found(wrong: list[str]) -> None:
+    with pytest.raises((KeyError, typer._click.exceptions.UsageError)):
+        parse(wrong)
+
+
+def test_each_setting_and_key_of_a_preset_is_in_the_reference() -> None:
+    page = (GENERATED / "sweep_file.md").read_text()
+    for preset in preset_names():
+        for name in load_preset(preset):
+            assert f"| `{name}` |" in page
+
+
+def test_references_are_current() -> None:
+    behind = [path.name for path, text in references().items() if path.read_text() != text]
+    assert not behind, "run: python docs/make_reference.py"
+
+
+def test_the_reference_of_python_names_all_of_it() -> None:
+    told = code(GENERATED / "python.md")
+    assert [name for name in told if name in tuner.api.__all__] == tuner.api.__all__
+
+
+@pytest.mark.parametrize(("names", "command"), [pytest.param(*one, id=" ".join(one[0])) for one in leaves()])
+def test_each_command_has_an_example_that_is_one(names: tuple[str, ...], command: Any) -> None:
+    shown = [words for text in command_examples(command.help) for words in commands(text)]
+    assert shown
+    for words in shown:
+        assert tuple(words[: len(names)]) == names
+        parse(words)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ROOT / "docs", tmp_path / "site"]
+    built = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (built.returncode, built.stderr) == (0, "")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert (tmp_path / "site" / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file()
+
+
+def find(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the first words name, and the rest of them. Raises KeyError."""
+    command: Any = COMMANDS
+    rest = list(words)
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
+def parse(words: list[str]) -> None:
+    """Read a command's words as the command does, without running it."""
+    command, rest = find(words)
+    command.make_context("voxtune", rest)
