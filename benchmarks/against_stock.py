@@ -48,7 +48,7 @@ from stock.tutorial import (
     WEIGHT_DECAY,
 )
 
-from trainables.decathlon import read_dataset
+from trainables.layouts import read_dataset
 from trainables.split import Split, group_cases, split_cases
 from tuner.api import SweepConfig, SweepDirectory, read_results
 from tuner.environment import describe_environment

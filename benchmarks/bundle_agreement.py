@@ -27,7 +27,7 @@ import nibabel as nib
 import numpy as np
 from without_voxtune import python_without_voxtune, run_alone
 
-from trainables.decathlon import read_dataset
+from trainables.layouts import read_dataset
 from trainables.model_file import load_model
 from trainables.prediction import predict_files
 from trainables.scoring import evaluate_dataset
@@ -88,8 +88,10 @@ def _compare(model_file: Path, folder: Path, names: Sequence[str], python: Path,
             raise RuntimeError(ended.stderr[-5000:])
         return time.perf_counter() - started
 
-    seconds = run_bundle(INFERENCE, "--images", str([str(image) for image in images]), f"--output_dir={theirs}")
-    run_bundle(EVALUATION, f"--dataset_dir={dataset.root}", "--names", str(list(names)), f"--output_dir={scores}")
+    seconds = run_bundle(
+        INFERENCE, "--images", str([list(map(str, image.files)) for image in images]), f"--output_dir={theirs}"
+    )
+    run_bundle(EVALUATION, f"--dataset_dir={dataset.source}", "--names", str(list(names)), f"--output_dir={scores}")
     targets = len(model.targets.names)
     with (scores / "val_mean_dice_raw.csv").open() as file:
         found = [float(value) for line in list(csv.reader(file))[1:] for value in line[1 : 1 + targets]]

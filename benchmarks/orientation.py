@@ -34,8 +34,9 @@ import pandas as pd
 import torch
 from scipy import ndimage
 
-from trainables.decathlon import Case, read_dataset
+from trainables.dataset import Case, ImageFiles
 from trainables.dice import dice_score
+from trainables.layouts import read_dataset
 from trainables.model_file import Model, load_models
 from trainables.prediction import predict_files
 from tuner.environment import describe_environment
@@ -127,11 +128,11 @@ def label_all(
     targets = models[0].targets
     truths, images = [], []
     for number, case in enumerate(cases):
-        image, truth = store(whole(case.image, np.float32), whole(case.label, np.uint8), number)
+        image, truth = store(whole(case.image.files[0], np.float32), whole(case.label, np.uint8), number)
         images.append(folder / f"{case.name}.nii.gz")
         nib.save(image, images[-1])
         truths.append(np.asarray(truth.dataobj))
-    outcome = predict_files(models, images, folder / "labels")
+    outcome = predict_files(models, list(map(ImageFiles.of, images)), folder / "labels")
     assert not outcome.failed, outcome.failed
     rows = []
     for number, (case, image, file, truth) in enumerate(zip(cases, images, outcome.written, truths, strict=True)):

@@ -140,7 +140,7 @@ def phantom(folder: Path) -> tuple[Prepared, list[dict[str, str]]]:
     )
     files = []
     for case in prepared.dataset.cases:
-        pair = {"image": case.image, "label": case.label}
+        pair = {"image": case.image.files[0], "label": case.label}
         files.append({key: str(folder / f"{case.name}_{key}.nii") for key in pair})
         for key, path in pair.items():
             image: Any = nib.load(path)

@@ -18,7 +18,7 @@ from stock.table import SIDES, table
 from stock.timelines import TrialTimes, in_slots, ours_timeline, stock_timeline
 
 from search_spaces.space import parse_space
-from trainables.decathlon import read_dataset
+from trainables.layouts import read_dataset
 from tuner.api import Results, SweepConfig
 from tuner.preparation import split_dataset
 from tuner.rungs import rung_steps

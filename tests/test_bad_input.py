@@ -165,7 +165,7 @@ def test_contradicting_number_of_cases_is_told_and_the_list_counts(refused, data
     with pytest.raises(AssertionError, match="Ray was started"):
         refused()
     told = "".join(capsys.readouterr())
-    assert "numTraining is 8, but training lists 6 cases; all of these count" in " ".join(told.split())
+    assert "numTraining is 8, but there are 6 training cases; all of these count" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from make_data import write_dataset
 from make_sweep import DEFAULT, evaluation, open_study, sweep_directory
 from optuna.artifacts import download_artifact, get_all_artifact_meta
 
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.fingerprint import take_fingerprint
+from trainables.layouts import read_dataset
 from trainables.model_file import Model, save_model
 from trainables.networks import NetworkConfig, build_network
 from trainables.pictured_case import picture_cases, read_cases

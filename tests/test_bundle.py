@@ -18,8 +18,9 @@ from make_data import blob_case, write_dataset, write_nifti
 from make_sweep import evaluation, open_study, sweep_directory
 from make_volumes import write_volumes
 
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset, ImageFiles
 from trainables.errors import DatasetError, ModelFileError
+from trainables.layouts import read_dataset
 from trainables.model_file import Model, load_model, save_model
 from trainables.normalisation import ChannelNormalisation
 from trainables.prediction import predict_files
@@ -152,7 +153,7 @@ def run_in(bundle: Path, monkeypatch: pytest.MonkeyPatch, *configs: str, **overr
 @pytest.mark.slow
 def test_labels_are_those_of_predict_where_voxtune_is_not_installed(of_regions: Model, tmp_path: Path) -> None:
     images = odd_images(tmp_path / "images")
-    predict_files([of_regions], images, tmp_path / "ours")
+    predict_files([of_regions], list(map(ImageFiles.of, images)), tmp_path / "ours")
     write_bundle(BundleSource(model=of_regions, data=DataNotes()), tmp_path / "bundle")
     python = python_without_voxtune(tmp_path / "python")
     command = ["-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
@@ -176,7 +177,7 @@ def test_classes_are_labelled_and_scored_as_by_voxtune(
         class_bundle,
         monkeypatch,
         "evaluate",
-        dataset_dir=str(data.root),
+        dataset_dir=str(data.source),
         names=names,
         output_dir=str(tmp_path / "scores"),
     )
@@ -205,7 +206,7 @@ def test_an_image_that_predict_refuses_is_named(
     first: BaseException = raised.value
     while first.__cause__ is not None:  # what MONAI shows at the top of its traceback
         first = first.__cause__
-    (problem,) = predict_files([of_classes], [image], tmp_path / "ours").failed.values()
+    (problem,) = predict_files([of_classes], [ImageFiles.of(image)], tmp_path / "ours").failed.values()
     assert str(first) == f"{image}: {problem}"
 
 

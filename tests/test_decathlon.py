@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from make_data import write_dataset
 
-from trainables.decathlon import Case, raise_problems, read_dataset
+from trainables.dataset import Case, ImageFiles
 from trainables.errors import DatasetError
+from trainables.layouts import read_dataset
+from trainables.problems import raise_problems
 
 GOOD: dict[str, Any] = {
     "name": "Heart",
@@ -48,11 +50,11 @@ def message(folder: Path) -> str:
 def test_reads_what_the_manifest_declares(lay: Callable[..., Path]) -> None:
     folder = lay()
     dataset = read_dataset(folder)
-    assert (dataset.root, dataset.name, dataset.modalities) == (folder, "Heart", ("MRI",))
+    assert (dataset.source, dataset.name, dataset.modalities) == (folder, "Heart", ("MRI",))
     assert dataset.labels == {0: "background", 1: "left atrium"}
     assert dataset.cases == (
-        Case("la_003", folder / "imagesTr/la_003.nii.gz", folder / "labelsTr/la_003.nii.gz"),
-        Case("la_004", folder / "imagesTr/la_004.nii", folder / "labelsTr/la_004.nii"),
+        Case(ImageFiles("la_003", (folder / "imagesTr/la_003.nii.gz",)), folder / "labelsTr/la_003.nii.gz"),
+        Case(ImageFiles("la_004", (folder / "imagesTr/la_004.nii",)), folder / "labelsTr/la_004.nii"),
     )
     assert dataset.case_names == ("la_003", "la_004")
 
@@ -83,7 +85,7 @@ def test_another_number_of_cases_than_listed_is_a_note(lay: Callable[..., Path],
     folder = lay(numTraining=declared)
     dataset = read_dataset(folder)
     assert dataset.notes == (
-        f"{folder}/dataset.json: numTraining is {shown}, but training lists 2 cases; all of these count",
+        f"{folder}/dataset.json: numTraining is {shown}, but there are 2 training cases; all of these count",
     )
     assert len(dataset.cases) == 2
 
@@ -102,12 +104,12 @@ def test_links_in_the_file_system_are_followed(
     elsewhere = tmp_path_factory.mktemp("disk") / "images"
     (folder / "imagesTr").rename(elsewhere)
     (folder / "imagesTr").symlink_to(elsewhere)
-    assert read_dataset(folder).cases[0].image == folder / "imagesTr/la_003.nii.gz"
+    assert read_dataset(folder).cases[0].image.files == (folder / "imagesTr/la_003.nii.gz",)
 
 
 def test_missing_folder_and_manifest(tmp_path: Path) -> None:
-    assert message(tmp_path / "no") == f"{tmp_path}/no: not a folder; give the folder that holds dataset.json"
-    assert message(tmp_path).startswith(f"{tmp_path}/dataset.json: no such file; a Decathlon-style data set has it")
+    assert message(tmp_path / "no").startswith(f"{tmp_path}/no: no such folder or file; give the folder that holds ")
+    assert message(tmp_path).startswith(f"{tmp_path}/dataset.json: no such file; a data set in the layout of the")
 
 
 def test_manifest_that_is_a_folder(tmp_path: Path) -> None:

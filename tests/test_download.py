@@ -13,9 +13,9 @@ import pytest
 from make_data import write_dataset
 
 from trainables import download
-from trainables.decathlon import read_dataset
 from trainables.download import download_task
 from trainables.errors import DatasetError
+from trainables.layouts import read_dataset
 
 TASK = "Task99_Blobs"
 

@@ -262,7 +262,7 @@ def test_what_is_odd_about_the_data_set_is_told(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "Blobs", manifest={"numTraining": 260})
     told: list[str] = []
     drafted(tmp_path, dataset, tell=told.append)
-    assert told == [f"{dataset}/dataset.json: numTraining is 260, but training lists 6 cases; all of these count"]
+    assert told == [f"{dataset}/dataset.json: numTraining is 260, but there are 6 training cases; all of these count"]
 
 
 def test_minutes_that_are_too_short(tmp_path: Path, small_dataset: Path) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from make_data import write_dataset, write_nifti
 
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import CaseFingerprint, Fingerprint, Intensity, cached_fingerprint, take_fingerprint
 from trainables.intensity import QUANTILE_LEVELS
+from trainables.layouts import read_dataset
 
 # Voxels of the file run down (5 mm), to the left (1 mm) and forward (2 mm).
 TURNED = np.array([[0.0, -1, 0, 0], [0, 0, 2, 0], [-5, 0, 0, 0], [0, 0, 0, 1]])
@@ -50,7 +51,7 @@ def test_a_case_is_measured_along_the_patients_axes(tmp_path: Path) -> None:
     dataset = read_dataset(folder)
     image = np.zeros((8, 12, 10), np.float32)
     image[1:6, 2:12, 3:7] = np.random.default_rng(0).uniform(-5, 90, (5, 10, 4))
-    write_nifti(dataset.cases[0].image, image, affine=TURNED)
+    write_nifti(dataset.cases[0].image.files[0], image, affine=TURNED)
     (case,) = take_fingerprint(dataset).cases
     assert (case.name, case.channels) == ("case_001", 1)
     assert (case.shape, case.cropped_shape, case.spacing) == ((12, 10, 8), (10, 4, 5), (1, 2, 5))
@@ -59,7 +60,7 @@ def test_a_case_is_measured_along_the_patients_axes(tmp_path: Path) -> None:
 
 def test_intensities_of_each_channel_are_those_under_the_label(dataset: Dataset) -> None:
     for case, listed in zip(take_fingerprint(dataset).cases, dataset.cases, strict=True):
-        image, label = array_of(listed.image), array_of(listed.label)
+        image, label = array_of(listed.image.files[0]), array_of(listed.label)
         assert case.name == listed.name
         assert case.label_voxels == {value: int((label == value).sum()) for value in (0, 1, 2)}
         for channel, found in enumerate(case.foreground):
@@ -85,7 +86,7 @@ def test_a_data_set_without_any_foreground_is_refused(dataset: Dataset) -> None:
         write_nifti(case.label, np.zeros((8, 12, 10), np.uint8))
     with pytest.raises(DatasetError) as caught:
         take_fingerprint(dataset)
-    assert str(caught.value) == f"{dataset.root}: every voxel of every label file is 0, the background"
+    assert str(caught.value) == f"{dataset.source}: every voxel of every label file is 0, the background"
 
 
 def test_medians_and_class_frequencies() -> None:
@@ -143,7 +144,7 @@ def test_workers_and_progress(dataset: Dataset) -> None:
 
 def test_all_broken_cases_are_told_together_in_order(dataset: Dataset) -> None:
     first, second, third = dataset.cases
-    third.image.write_bytes(b"nothing")
+    third.image.files[0].write_bytes(b"nothing")
     write_nifti(first.label, np.full((8, 12, 10), 9, np.uint8))
     with pytest.raises(DatasetError) as caught:
         take_fingerprint(dataset)
@@ -161,7 +162,7 @@ def test_all_broken_cases_are_told_together_in_order(dataset: Dataset) -> None:
 def test_ten_broken_cases_are_enough(tmp_path: Path) -> None:
     dataset = read_dataset(write_dataset(tmp_path, cases=30, shape=(4, 4, 4)))
     for case in dataset.cases:
-        case.image.write_bytes(b"nothing")
+        case.image.files[0].write_bytes(b"nothing")
     with pytest.raises(DatasetError) as caught:
         take_fingerprint(dataset, workers=1)
     lines = str(caught.value).split("\n  ")
@@ -174,7 +175,7 @@ def test_a_kept_fingerprint_is_used_again(dataset: Dataset, tmp_path: Path) -> N
     first = cached_fingerprint(dataset, cache)
     assert first == take_fingerprint(dataset)
     calls: list[int] = []
-    again = cached_fingerprint(read_dataset(dataset.root), cache, progress=lambda done, of: calls.append(done))
+    again = cached_fingerprint(read_dataset(dataset.source), cache, progress=lambda done, of: calls.append(done))
     assert (again, calls) == (first, [])
     assert [path.name[:12] for path in cache.iterdir()] == ["fingerprint-"]
 
@@ -194,12 +195,12 @@ def test_a_changed_file_is_read_again(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_other_declared_labels_are_checked_again(dataset: Dataset, tmp_path: Path) -> None:
     cached_fingerprint(dataset, tmp_path / "cache")
-    manifest = dataset.root / "dataset.json"
+    manifest = dataset.source / "dataset.json"
     content = json.loads(manifest.read_text())
     del content["labels"]["2"]
     manifest.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=r"voxels have the label 2; dataset\.json declares 0, 1"):
-        cached_fingerprint(read_dataset(dataset.root), tmp_path / "cache")
+        cached_fingerprint(read_dataset(dataset.source), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 0, "cases": []}', b'{"format": 1, "cases": [{}]}'])
@@ -212,7 +213,7 @@ def test_a_damaged_cache_is_taken_anew(dataset: Dataset, tmp_path: Path, damage:
 
 
 def test_nothing_is_kept_of_a_broken_data_set(dataset: Dataset, tmp_path: Path) -> None:
-    dataset.cases[0].image.write_bytes(b"nothing")
+    dataset.cases[0].image.files[0].write_bytes(b"nothing")
     with pytest.raises(DatasetError):
         cached_fingerprint(dataset, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
@@ -239,7 +240,7 @@ def test_the_real_data_sets(real_data: Path) -> None:
     assert spleen.median_shape() == (164, 166, 26)
     assert spleen.median_spacing == pytest.approx((0.795, 0.795, 5), abs=1e-3)
     (listed,) = read_dataset(real_data / "SpleenCrop1").cases
-    values = array_of(listed.image)[array_of(listed.label) > 0]
+    values = array_of(listed.image.files[0])[array_of(listed.label) > 0]
     assert spleen.foreground(0).quantile(0.995) == pytest.approx(np.quantile(values, 0.995), rel=1e-4)
     patients = take_fingerprint(read_dataset(real_data / "OpenMS3_1mm"))
     assert patients.channels == 4

@@ -17,7 +17,7 @@ from make_data import write_dataset
 from optuna.trial import FrozenTrial, TrialState
 from test_fold_request import searched
 
-from trainables.decathlon import read_dataset
+from trainables.layouts import read_dataset
 from trainables.model_file import load_models
 from trainables.scoring import evaluate_dataset
 from tuner.cross_validation import place_of

@@ -9,11 +9,12 @@ import pytest
 from make_data import blob_case, write_dataset
 from make_model import make_model
 
-from trainables.decathlon import read_dataset
+from trainables.dataset import ImageFiles
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import take_fingerprint
 from trainables.image_checks import check_image
 from trainables.intensity_range import IntensityRange, intensity_ranges
+from trainables.layouts import read_dataset
 from trainables.normalisation import ChannelNormalisation
 from trainables.volume_file import read_image
 
@@ -32,7 +33,7 @@ def notes(
     file.set_qform(np.eye(4) if qform is None else qform, code=codes[1])
     path = folder / "image.nii.gz"
     nib.save(file, path)
-    return check_image(path, read_image(path)[0], [model or make_model()])
+    return check_image(ImageFiles.of(path), read_image(path)[0], [model or make_model()])
 
 
 def problem(folder: Path, image: np.ndarray, **how: Any) -> str:
@@ -134,7 +135,7 @@ def test_a_data_sets_own_images_are_not_odd(tmp_path: Path) -> None:
     dataset = read_dataset(write_dataset(tmp_path / "Blobs", cases=4))
     ranges = intensity_ranges(take_fingerprint(dataset))
     for case in dataset.cases:
-        image = read_image(case.image)[0]
+        image = read_image(case.image.files[0])[0]
         assert ranges[0].lowest[0] <= image.min() <= ranges[0].lowest[1]
         for kind in ("zscore", "none"):
             model = make_model(normalisation=ChannelNormalisation(kind=kind), intensities=ranges)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from trainables.decathlon import read_dataset
 from trainables.errors import DatasetError, SettingError
+from trainables.layouts import read_dataset
 from trainables.phantom import PHANTOM_TASKS, write_phantom
 
 CASES = 4

@@ -8,9 +8,10 @@ import pytest
 from make_data import write_dataset
 from PIL import Image
 
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.errors import DatasetError
 from trainables.fingerprint import take_fingerprint
+from trainables.layouts import read_dataset
 from trainables.model_file import Model, load_model
 from trainables.pictured_case import MARGIN, _around, _most_wrong, picture_cases, prepared_cases, read_cases
 from trainables.preprocessing import plan_preprocessing

@@ -11,9 +11,10 @@ from make_data import blob_case, write_dataset, write_nifti
 from scipy import ndimage
 
 from trainables import prediction, predictor
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset, ImageFiles
 from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.fingerprint import take_fingerprint
+from trainables.layouts import read_dataset
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
 from trainables.prediction import predict_files
@@ -72,7 +73,7 @@ def voxels_of(path: Path) -> np.ndarray:
 
 
 def predict_one(model: Model, image: Path, folder: Path) -> Path:
-    (written,) = predict_files([model], [image], folder).written
+    (written,) = predict_files([model], [ImageFiles.of(image)], folder).written
     return written
 
 
@@ -137,7 +138,7 @@ def test_label_has_the_images_grid_and_header(model: Model, tmp_path: Path) -> N
 def test_however_a_file_lies_its_label_lies_on_it(model: Model, dataset: Dataset) -> None:
     """Its axes in all 48 orders and directions, and each of them oblique: the same label voxel by voxel."""
     predict = Predictor([model], device="cpu").label
-    image: Any = nib.load(dataset.cases[0].image)
+    image: Any = nib.load(dataset.cases[0].image.files[0])
     straight = nib.Nifti1Image(predict(np.asarray(image.dataobj)[None], image.affine), image.affine)
     assert set(np.unique(straight.dataobj)) == {0, 1, 2}
     oblique = nib.affines.from_matvec(nib.eulerangles.euler2mat(z=0.5, y=-0.3, x=0.2), [40, -30, 20])
@@ -153,14 +154,14 @@ def test_however_a_file_lies_its_label_lies_on_it(model: Model, dataset: Dataset
 def test_integers_with_a_slope_are_the_numbers_that_they_stand_for(
     model: Model, dataset: Dataset, tmp_path: Path
 ) -> None:
-    image: Any = nib.load(dataset.cases[0].image)
+    image: Any = nib.load(dataset.cases[0].image.files[0])
     stored = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
     stored.set_data_dtype(np.int16)
     nib.save(stored, tmp_path / "integers.nii")
     assert nib.load(tmp_path / "integers.nii").dataobj.slope < 0.01
     file: Any = nib.load(predict_one(model, tmp_path / "integers.nii", tmp_path / "labels"))
     assert (file.get_data_dtype(), file.dataobj.slope, file.dataobj.inter) == (np.uint8, 1, 0)
-    expected = voxels_of(predict_one(model, dataset.cases[0].image, tmp_path / "labels"))
+    expected = voxels_of(predict_one(model, dataset.cases[0].image.files[0], tmp_path / "labels"))
     for value in (1, 2):
         assert plain_dice(np.asarray(file.dataobj) == value, expected == value) > 0.99
 
@@ -170,7 +171,7 @@ def test_a_file_of_other_voxels_is_labelled_nearly_as_well(
     model: Model, dataset: Dataset, spacing: tuple[float, float, float]
 ) -> None:
     predict = Predictor([model], device="cpu").label
-    image: Any = nib.load(dataset.cases[0].image)
+    image: Any = nib.load(dataset.cases[0].image.files[0])
     truth = voxels_of(dataset.cases[0].label)
     zoom = nib.affines.voxel_sizes(image.affine) / spacing
     other = ndimage.zoom(np.asarray(image.dataobj), zoom, order=1, mode="nearest", grid_mode=True)
@@ -223,22 +224,22 @@ def test_four_dimensions_give_a_label_of_three(model: Model, tmp_path: Path) -> 
 
 
 def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path: Path) -> None:
-    good = dataset.cases[0].image
+    good = dataset.cases[0].image.files[0]
     wrong = write_nifti(tmp_path / "two channels.nii.gz", blob_case(1, channels=2)[0])
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(good.read_bytes()[:1000])
     seen: list[tuple[int, int]] = []
     outcome = predict_files(
         [model],
-        [wrong, broken, good],
+        [ImageFiles.of(image) for image in (wrong, broken, good)],
         tmp_path / "out",
         progress=lambda done, total: seen.append((done, total)),
     )
     assert outcome.written == (tmp_path / "out" / "case_001.nii.gz",)
     assert list((tmp_path / "out").iterdir()) == list(outcome.written)
     assert outcome.failed == {
-        wrong: "has 2 channels, the model was trained on 1 (MRI); of a time series give one volume",
-        broken: "ends too early (truncated gzip); copy it again",
+        ImageFiles.of(wrong): "has 2 channels, the model was trained on 1 (MRI); of a time series give one volume",
+        ImageFiles.of(broken): "ends too early (truncated gzip); copy it again",
     }
     assert seen == [(1, 3), (2, 3), (3, 3)]
 

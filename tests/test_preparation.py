@@ -135,7 +135,7 @@ def test_what_is_odd_about_the_data_set_is_told(tmp_path):
     write_dataset(tmp_path / "Blobs", manifest={"numTraining": 260})
     told: list[str] = []
     prepared(tmp_path, told=told)
-    assert told[0].endswith("dataset.json: numTraining is 260, but training lists 6 cases; all of these count")
+    assert told[0].endswith("dataset.json: numTraining is 260, but there are 6 training cases; all of these count")
     # 20 x 24 x 18 voxels of two bytes for the image and one for the label, and foreground: a fraction of a MiB a case.
     assert told[1].startswith("6 cases; preprocessed they take 1 MiB in ")
     assert told[1].endswith("preparing one takes up to 1 MiB of memory")

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.decathlon import read_dataset
+from trainables.case_files import read_case
 from trainables.errors import SettingError
 from trainables.fingerprint import Fingerprint, take_fingerprint
+from trainables.layouts import read_dataset
 from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing, preprocess_image, preprocess_label
-from trainables.volume_file import read_case, read_image, read_label
+from trainables.volume_file import read_image, read_label
 
 ZSCORE = ChannelNormalisation(kind="zscore")
 RAW = ChannelNormalisation(kind="none")

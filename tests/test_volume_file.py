@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from make_data import write_dataset, write_nifti
 
-from trainables.decathlon import Dataset, read_dataset
+from trainables.case_files import read_case, reading_memory
+from trainables.dataset import Case, Dataset, ImageFiles
 from trainables.errors import DatasetError
-from trainables.volume_file import read_case, read_image, read_label, reading_memory
+from trainables.layouts import read_dataset
+from trainables.volume_file import read_image, read_label
 
 RAMP = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 0, 3, -5], [0, 1, 0, 7], [0, 0, 0, 1]])
@@ -229,12 +231,12 @@ def test_a_good_case(dataset: Dataset) -> None:
     label = np.asarray(nib.load(case.label).dataobj)  # type: ignore[attr-defined]
     assert read.label_voxels == {value: int((label == value).sum()) for value in range(3)}
     assert min(read.label_voxels.values()) > 0
-    digests = [hashlib.sha256(path.read_bytes()).digest() for path in (case.image, case.label)]
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in case.files]
     assert read.content_hash == hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def test_as_many_channels_as_modalities(dataset: Dataset) -> None:
-    image = dataset.cases[0].image
+    image = dataset.cases[0].image.files[0]
     write_nifti(image, np.zeros((6, 7, 8, 3), np.float32))
     assert case_message(dataset) == f"{image}: has 3 channels, but dataset.json declares 2 (MRI, MRI)"
 
@@ -277,7 +279,7 @@ def test_every_label_is_declared(dataset: Dataset) -> None:
 
 def test_memory_for_reading_is_foreseen(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((10, 20, 30, 2), np.int16))
-    assert reading_memory(path) == 10 * 20 * 30 * (2 * (2 + 2 + 4) + 10)
+    assert reading_memory(Case(ImageFiles.of(path), path)) == 10 * 20 * 30 * (2 * (2 + 2 + 4) + 10)
     path.write_bytes(path.read_bytes()[:40])
-    assert reading_memory(path) == 0
-    assert reading_memory(tmp_path / "no.nii.gz") == 0
+    assert reading_memory(Case(ImageFiles.of(path), path)) == 0
+    assert reading_memory(Case(ImageFiles.of(tmp_path / "no.nii.gz"), path)) == 0

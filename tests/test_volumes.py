@@ -15,10 +15,11 @@ import pytest
 from make_data import blob_case, write_dataset, write_nifti
 
 from trainables import volumes as volumes_module
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import Fingerprint, take_fingerprint
 from trainables.half_precision import compact
+from trainables.layouts import read_dataset
 from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing, preprocess_image
 from trainables.targets import Targets, plan_targets
@@ -70,7 +71,7 @@ def test_volumes_hold_what_preprocessing_makes_of_the_files(
     assert volumes.modalities == ("MRI",)
     for case in dataset.cases:
         volume = volumes[case.name]
-        expected, _ = preprocess_image(*read_image(case.image), plan)
+        expected, _ = preprocess_image(*read_image(case.image.files[0]), plan)
         assert volume.image.dtype == np.float16
         np.testing.assert_allclose(volume.image, expected, rtol=2**-11, atol=1e-7)
         np.testing.assert_array_equal(volume.label, read_label(case.label)[0])
@@ -142,7 +143,7 @@ def test_other_content_plan_or_targets_have_other_folders(
         prepare(targets=plan_targets(dataset.labels, {"all": [1, 2]})).folder,
     }
     assert len(folders) == 3
-    with pytest.raises(DatasetError, match=r"case_001.* or its label changed after the fingerprint was taken"):
+    with pytest.raises(DatasetError, match=r"case_001.*: a file of this case changed after the fingerprint was taken"):
         prepare(fingerprint=Fingerprint((other_content, *fingerprint.cases[1:])))
 
 
@@ -310,7 +311,7 @@ def test_an_index_names_arrays_of_numbers_alone(prepare: Prepare) -> None:
 PREPARE = """
 import sys, time
 from pathlib import Path
-from trainables.decathlon import read_dataset
+from trainables.layouts import read_dataset
 from trainables.fingerprint import take_fingerprint
 from trainables.preprocessing import plan_preprocessing
 from trainables.targets import plan_targets
@@ -329,7 +330,7 @@ prepare_volumes(dataset, targets, plan, found, cache=Path(sys.argv[2]), progress
 
 
 def start_preparing(dataset: Dataset, cache: Path, *, seconds_a_case: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PREPARE, str(dataset.root), str(cache), str(seconds_a_case)]
+    command = [sys.executable, "-c", PREPARE, str(dataset.source), str(cache), str(seconds_a_case)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
 
 

@@ -11,32 +11,39 @@ import numpy as np
 from monai.data import ImageReader, NibabelWriter
 from monai.utils import ensure_tuple
 
-from trainables.decathlon import read_dataset
+from trainables.case_files import read_channels
+from trainables.dataset import SUFFIXES, ImageFiles, stem
 from trainables.errors import DatasetError
-from trainables.image_files import SUFFIXES, find_images
+from trainables.image_files import find_images
 from trainables.label_file import write_label
-from trainables.volume_file import read_image
+from trainables.layouts import read_dataset
 
 
-def images_in(folder: str) -> list[str]:
-    """The images that `voxtune predict` would label for this folder. Raises DatasetError where there is none."""
-    return [str(image) for image in find_images([Path(folder)])]
+def images_in(folder: str, modalities: Sequence[str]) -> list[list[str]]:
+    """The files of each image that `voxtune predict` would label for this folder or table, by a model of `modalities`.
+
+    Raises DatasetError where there is none.
+    """
+    return [[str(file) for file in image.files] for image in find_images([Path(folder)], modalities=modalities)]
 
 
-def cases_in(folder: str, names: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Image and label of the cases `names` (None: all) that the dataset.json in `folder` lists for training.
+def cases_in(folder: str, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The image's files and the label of the cases `names` (None: all) that a data set lists for training.
 
     Raises DatasetError for a name that is not listed, and where the data set breaks a rule.
     """
     dataset = read_dataset(Path(folder))
-    known = {case.name: {"image": str(case.image), "label": str(case.label)} for case in dataset.cases}
+    known = {
+        case.name: {"image": [str(file) for file in case.image.files], "label": str(case.label)}
+        for case in dataset.cases
+    }
     if unknown := [name for name in names or () if name not in known]:
         raise DatasetError(f"{folder}: has no case {unknown[0]!r}")
     return [known[name] for name in (known if names is None else names)]
 
 
 class NiftiReader(ImageReader):
-    """Reads as `read_image` does: float32, channels first, the affine as the file has it.
+    """Reads as `read_channels` does: float32, channels first, the affine as the file has it.
 
     MONAI's own reader takes NaN, truncated files and flat affines as they come, and changes an affine that disagrees
     with the header's voxel sizes.
@@ -46,9 +53,9 @@ class NiftiReader(ImageReader):
         return all(str(name).endswith(SUFFIXES) for name in ensure_tuple(filename))
 
     def read(self, data: Any, **_: Any) -> tuple[np.ndarray, np.ndarray]:
-        """One file at a time. Raises DatasetError."""
-        (path,) = ensure_tuple(data)
-        return read_image(Path(path))
+        """The file of an image, or the files of its channels. Raises DatasetError."""
+        files = tuple(map(Path, ensure_tuple(data)))
+        return read_channels(ImageFiles(stem(files[0]), files))
 
     def get_data(self, img: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, dict[str, Any]]:
         array, affine = img

@@ -45,7 +45,7 @@ class CheckImaged(MapTransform):
         """Raises DatasetError as `check_fit` does, naming the file."""
         for key in self.key_iterator(dict(data)):
             path = Path(data[key].meta["filename_or_obj"])
-            for note in check_fit(path, _array(data[key]), self.modalities):
+            for note in check_fit([path], _array(data[key]), self.modalities):
                 warnings.warn(f"{path}: {note}", stacklevel=2)
         return dict(data)
 

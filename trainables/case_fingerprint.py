@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from trainables.decathlon import Case, Dataset
+from trainables.case_files import read_case
+from trainables.dataset import Case, Dataset
 from trainables.grid import Grid
 from trainables.intensity import Intensity
 from trainables.resampling import Shape, Spacing
-from trainables.volume_file import read_case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,10 @@ class CaseFingerprint:
     """Of the voxels with a label other than 0, one a channel; empty where the case has none."""
 
     label_voxels: Mapping[int, int]
-    """How many voxels have each declared label, the background included."""
+    """How many voxels have each label of the data set, the background included."""
 
     content_hash: str
-    """SHA-256 over the bytes of image and label file, hex."""
+    """SHA-256 over the bytes of the image's files and the label file, hex."""
 
     @property
     def channels(self) -> int:

@@ -20,8 +20,8 @@ from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from trainables.decathlon import read_dataset
 from trainables.errors import DatasetError
+from trainables.layouts import read_dataset
 
 TIMEOUT = 60
 """Seconds without an answer or a byte after which a transfer has failed."""

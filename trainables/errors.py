@@ -1,7 +1,7 @@
 """What can be wrong with what a user gives to `trainables`, as one tree.
 
 TrainableError (ValueError)       what was given can't be used; the message says key or file, rule and value
-├── DatasetError                  a dataset.json, or a file that it lists
+├── DatasetError                  a dataset.json or a table of cases, or a file that it lists
 │   └── DamagedVolumesError       preprocessed volumes that are no longer as they were written
 ├── SettingError                  a value of the training configuration
 └── ModelFileError                a model file
@@ -16,7 +16,7 @@ class TrainableError(ValueError):
 
 
 class DatasetError(TrainableError):
-    """A `dataset.json`, or an image or label file that it lists, breaks a rule."""
+    """A `dataset.json` or a table of cases, or an image or label file that it lists, breaks a rule."""
 
 
 class DamagedVolumesError(DatasetError):

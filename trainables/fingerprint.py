@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,12 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from trainables.case_files import reading_memory
 from trainables.case_fingerprint import CaseFingerprint, measure_case
-from trainables.decathlon import SHOWN_PROBLEMS, Dataset, raise_problems
+from trainables.dataset import Dataset
 from trainables.errors import DatasetError, SettingError
 from trainables.intensity import Intensity
+from trainables.problems import SHOWN_PROBLEMS, raise_problems
 from trainables.resampling import Shape, Spacing, resampled_shape
-from trainables.volume_file import reading_memory
 from trainables.whole_file import replace_file
 
 __all__ = ["CaseFingerprint", "Fingerprint", "Intensity", "cached_fingerprint", "take_fingerprint"]
@@ -42,6 +43,11 @@ class Fingerprint:
         return self.cases[0].channels
 
     @property
+    def labels(self) -> tuple[int, ...]:
+        """The data set's label values in rising order: those that it declares, or else those that its cases have."""
+        return tuple(self.cases[0].label_voxels)
+
+    @property
     def median_spacing(self) -> Spacing:
         """mm along each RAS axis, the median over cases axis by axis."""
         x, y, z = np.median([case.spacing for case in self.cases], axis=0)
@@ -56,8 +62,8 @@ class Fingerprint:
 
     @property
     def class_frequencies(self) -> dict[int, float]:
-        """The share of all voxels that each declared label has, the background included; the sum is 1."""
-        counts = {label: sum(case.label_voxels[label] for case in self.cases) for label in self.cases[0].label_voxels}
+        """The share of all voxels that each label has, the background included; the sum is 1."""
+        counts = {label: sum(case.label_voxels[label] for case in self.cases) for label in self.labels}
         return {label: count / sum(counts.values()) for label, count in counts.items()}
 
     def foreground(self, channel: int) -> Intensity:
@@ -115,9 +121,9 @@ def take_fingerprint(
         finally:  # after ten problems, or Ctrl-C, the cases not yet begun are left alone
             pool.shutdown(wait=False, cancel_futures=True)
     raise_problems(problems[name] for name in dataset.case_names if name in problems)
-    fingerprint = Fingerprint(tuple(measured[name] for name in dataset.case_names))
+    fingerprint = Fingerprint(_with_same_labels(tuple(measured[name] for name in dataset.case_names)))
     if not any(case.foreground for case in fingerprint.cases):
-        raise DatasetError(f"{dataset.root}: every voxel of every label file is 0, the background")
+        raise DatasetError(f"{dataset.source}: every voxel of every label file is 0, the background")
     return fingerprint
 
 
@@ -130,7 +136,8 @@ def cached_fingerprint(
 ) -> Fingerprint:
     """The fingerprint that `folder` keeps for `dataset`, or a new one, kept there from now on.
 
-    A kept one holds as long as the labels, the modalities, and the path, size and times of every file are the same.
+    A kept one holds as long as the labels, the modalities, the cases' names, and the path, size and times of every file
+    are the same.
     Raises SettingError, before anything is measured, if `folder` can't be written to, and DatasetError as
     `take_fingerprint` does; then nothing is kept.
     """
@@ -158,10 +165,19 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def _with_same_labels(cases: tuple[CaseFingerprint, ...]) -> tuple[CaseFingerprint, ...]:
+    """`cases` with a count for each label that any of them has."""
+    labels = sorted({label for case in cases for label in case.label_voxels})
+    return tuple(
+        replace(case, label_voxels={label: case.label_voxels.get(label, 0) for label in labels}) for case in cases
+    )
+
+
 def _listing_key(dataset: Dataset) -> str:
-    files = []
+    files: list[list[str | int]] = []
     for case in dataset.cases:
-        for file in (case.image, case.label):
+        files.append([case.name])
+        for file in case.files:
             # The change time tells of a file put in place of another with its old modification time.
             stat = file.stat()
             files.append([str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
@@ -170,6 +186,6 @@ def _listing_key(dataset: Dataset) -> str:
 
 
 def _worker_count(dataset: Dataset, wanted: int | None) -> int:
-    largest = max(dataset.cases, key=lambda case: case.image.stat().st_size)
-    fitting = FINGERPRINT_MEMORY // max(1, reading_memory(largest.image))
+    largest = max(dataset.cases, key=lambda case: sum(file.stat().st_size for file in case.image.files))
+    fitting = FINGERPRINT_MEMORY // max(1, reading_memory(largest))
     return max(1, min(wanted or len(os.sched_getaffinity(0)), fitting, len(dataset.cases)))

@@ -15,12 +15,13 @@ SPACING_TOLERANCE = 0.01
 """The share by which voxel sizes may differ between sform and qform: the latter's are rounded otherwise."""
 
 
-def check_fit(path: Path, image: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Sentences for the user on what is odd about `image` (C, X, Y, Z), read from `path`.
+def check_fit(files: Sequence[Path], image: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Sentences for the user on what is odd about `image` (C, X, Y, Z), read from `files`.
 
     `names`: of the channels that the model was trained on. Raises DatasetError where the image has others, is a plane
     or the same everywhere, or where its two affines put left, front and up, or the voxels' sizes, differently.
     """
+    path = files[0]
     if len(image) != len(names):
         series = "; of a time series give one volume" if len(names) == 1 else ""
         raise DatasetError(
@@ -34,7 +35,18 @@ def check_fit(path: Path, image: np.ndarray, names: Sequence[str]) -> list[str]:
     if len(flat) == len(names):
         raise DatasetError(f"{path}: every voxel is {image.flat[0]:g}; there is nothing to label")
     notes = [f"its {name} is the same in every voxel" for name in flat]
-    return notes + _check_affines(path, shape)
+    return notes + [note for file in files for note in _check_affines(file, shape)]
+
+
+def check_order(place: Path, given: Sequence[str], trained: Sequence[str]) -> None:
+    """Raises DatasetError where the channels that `place` names are those that a model was trained on, in other order.
+
+    Other names are no reason to refuse them: one calls T1w what another calls T1.
+    """
+    if sorted(given) == sorted(trained) and list(given) != list(trained):
+        raise DatasetError(
+            f"{place}: has the channels {', '.join(given)}; the model takes {', '.join(trained)}, in this order"
+        )
 
 
 def _check_affines(path: Path, shape: Shape) -> list[str]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.decathlon import Dataset
+from trainables.case_files import read_case
+from trainables.dataset import Dataset
 from trainables.dice import dice_score
 from trainables.errors import DatasetError
 from trainables.half_precision import compact
@@ -18,7 +19,6 @@ from trainables.model_file import Model
 from trainables.picture import overlay
 from trainables.preprocessing import preprocess_image, preprocess_label
 from trainables.segmenter import Segmenter
-from trainables.volume_file import read_case
 from trainables.volumes import Volumes
 
 MARGIN = 15.0
@@ -66,10 +66,10 @@ def read_cases(dataset: Dataset, model: Model, names: Iterable[str]) -> Iterator
     """
     known = {case.name: case for case in dataset.cases}
     if len(dataset.modalities) != model.plan.channels:
-        raise DatasetError(f"{dataset.root}: has {len(dataset.modalities)} channels, the model {model.plan.channels}")
+        raise DatasetError(f"{dataset.source}: has {len(dataset.modalities)} channels, the model {model.plan.channels}")
     for name in names:
         if name not in known:
-            raise DatasetError(f"{dataset.root}: has no case {name!r}")
+            raise DatasetError(f"{dataset.source}: has no case {name!r}")
         case = read_case(dataset, known[name])
         image, grid = preprocess_image(case.image, case.affine, model.plan)
         label = preprocess_label(model.targets.encode(case.label), grid)

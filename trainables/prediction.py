@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.case_files import read_channels
+from trainables.dataset import ImageFiles
 from trainables.errors import TrainableError
 from trainables.image_checks import check_image
 from trainables.image_files import label_files
@@ -14,7 +16,6 @@ from trainables.label_file import write_label
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
 from trainables.predictor import Predictor, Prepared, doubtful_flips
-from trainables.volume_file import read_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class PredictionOutcome:
     written: tuple[Path, ...]
     """The labels' files."""
 
-    failed: Mapping[Path, str]
+    failed: Mapping[ImageFiles, str]
     """Of each image that gave none, what was wrong with it."""
 
     interrupted: bool = False
@@ -33,7 +34,7 @@ class PredictionOutcome:
 
 def predict_files(
     models: Sequence[Model],
-    images: Sequence[Path],
+    images: Sequence[ImageFiles],
     folder: Path,
     *,
     device: str | None = None,
@@ -62,7 +63,7 @@ def predict_files(
     for note in doubtful_flips(models, flips):
         tell(note)
     written: list[Path] = []
-    failed: dict[Path, str] = {}
+    failed: dict[ImageFiles, str] = {}
     try:
         for image, reading in _read_ahead(predictor, list(outputs)):
             try:
@@ -72,7 +73,7 @@ def predict_files(
                     tell(f"{image}: {note}")
                 label = predictor.segment(prepared)
                 del prepared
-                write_label(label, like=image, path=outputs[image])
+                write_label(label, like=image.files[0], path=outputs[image])
                 written.append(outputs[image])
             except Exception as error:
                 failed[image] = _problem(error, image, outputs[image])
@@ -82,19 +83,19 @@ def predict_files(
     return PredictionOutcome(written=tuple(written), failed=failed)
 
 
-def read_for(predictor: Predictor, image: Path) -> tuple[Prepared, list[str]]:
-    """The NIfTI file `image`, ready for the networks of `predictor`, and what is odd about it (`check_image`).
+def read_for(predictor: Predictor, image: ImageFiles) -> tuple[Prepared, list[str]]:
+    """The files of `image`, ready for the networks of `predictor`, and what is odd about it (`check_image`).
 
     Raises DatasetError where it does not fit them, or can't be read.
     """
-    array, affine = read_image(image)
+    array, affine = read_channels(image)
     notes = check_image(image, array, predictor.models)
     return predictor.prepare(array, affine), notes
 
 
 def _read_ahead(
-    predictor: Predictor, images: Sequence[Path]
-) -> Iterator[tuple[Path, Future[tuple[Prepared, list[str]]]]]:
+    predictor: Predictor, images: Sequence[ImageFiles]
+) -> Iterator[tuple[ImageFiles, Future[tuple[Prepared, list[str]]]]]:
     """Each image with what `read_for` makes of it; the next one is read while the caller's device works on this one."""
     with ThreadPoolExecutor(1) as reader:
         coming = deque([reader.submit(read_for, predictor, images[0])])
@@ -104,7 +105,7 @@ def _read_ahead(
             yield image, coming.popleft()  # and is not held here
 
 
-def _problem(error: Exception, image: Path, output: Path) -> str:
+def _problem(error: Exception, image: ImageFiles, output: Path) -> str:
     """What is wrong with `image`. Raises `error` again where that is our own mistake."""
     if isinstance(error, TrainableError):
         return str(error).removeprefix(f"{image}: ")

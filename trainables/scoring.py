@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from trainables.decathlon import Case, Dataset
+from trainables.case_files import read_case
+from trainables.dataset import Case, Dataset
 from trainables.dice import dice_score
 from trainables.errors import DatasetError, PredictionError, TrainableError
+from trainables.image_rules import check_order
 from trainables.memory_errors import is_out_of_memory
 from trainables.model_file import Model
 from trainables.predictor import Predictor
 from trainables.surface import SurfaceScore, check_tolerance, surface_scores
 from trainables.targets import Targets
-from trainables.volume_file import read_case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +54,14 @@ def evaluate_dataset(
     known = {case.name: case for case in dataset.cases}
     names = list(known if names is None else names)
     if unknown := [name for name in names if name not in known]:
-        raise DatasetError(f"{dataset.root}: has no case {unknown[0]!r}")
+        raise DatasetError(f"{dataset.source}: has no case {unknown[0]!r}")
     model = models[0]
     if len(dataset.modalities) != len(model.modalities):
         raise DatasetError(
-            f"{dataset.root}: declares {len(dataset.modalities)} channels ({', '.join(dataset.modalities)}), "
+            f"{dataset.source}: declares {len(dataset.modalities)} channels ({', '.join(dataset.modalities)}), "
             f"the model was trained on {len(model.modalities)} ({', '.join(model.modalities)})"
         )
+    check_order(dataset.source, dataset.modalities, model.modalities)
     _check_labels(dataset, model.targets)
     if tolerance is not None:
         check_tolerance(tolerance)
@@ -96,5 +98,5 @@ def _score(predictor: Predictor, dataset: Dataset, case: Case, tolerance: float 
 
 def _check_labels(dataset: Dataset, targets: Targets) -> None:
     for target, values in zip(targets.names, targets.members, strict=True):
-        if missing := [value for value in values if value not in dataset.labels]:
-            raise DatasetError(f"{dataset.root}: declares no label {missing[0]}, which makes the model's {target}")
+        if dataset.labels and (missing := [value for value in values if value not in dataset.labels]):
+            raise DatasetError(f"{dataset.source}: declares no label {missing[0]}, which makes the model's {target}")

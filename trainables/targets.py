@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.decathlon import LARGEST_LABEL
+from trainables.dataset import LARGEST_LABEL
 from trainables.errors import SettingError
 
 LARGEST_CLASS = 255

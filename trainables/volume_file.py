@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -20,7 +21,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from trainables.decathlon import LARGEST_LABEL, Case, Dataset
+from trainables.dataset import LARGEST_LABEL
 from trainables.errors import DatasetError
 from trainables.gzip_file import inflate
 
@@ -31,34 +32,13 @@ TRAILING_BYTES = 2**20
 """That may follow the voxels: some programs pad."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckedCase:
-    """One case in memory; it keeps every rule of `read_case`."""
-
-    name: str
-    image: np.ndarray
-    """(C, X, Y, Z) float32, all finite; axes as in the file."""
-
-    label: np.ndarray
-    """(X, Y, Z) uint8 or uint16."""
-
-    affine: np.ndarray
-    """(4, 4) of the image: voxel indices to mm in RAS."""
-
-    label_voxels: dict[int, int]
-    """How many voxels each declared label has, absent ones with 0."""
-
-    content_hash: str
-    """SHA-256 over the bytes of both files, hex."""
-
-
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The image (C, X, Y, Z) float32, scaled as its header says, and its affine (4, 4), voxel indices to mm in RAS.
 
     A file of three dimensions has one channel; one of four has its channels last. Raises DatasetError if the file can't
     be read, is damaged, is no NIfTI, has other dimensions, or holds NaN or infinite voxels.
     """
-    return _to_image(_NiftiFile.read(path))
+    return to_image(NiftiFile.read(path))
 
 
 def read_label(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -66,71 +46,34 @@ def read_label(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     Raises DatasetError as `read_image` does, or if a voxel is not a whole number from 0 to 65535.
     """
-    return _to_label(_NiftiFile.read(path))
+    return to_label(NiftiFile.read(path))
 
 
-def read_case(dataset: Dataset, case: Case) -> CheckedCase:
-    """Read both files of a case and see that they fit each other and what `dataset.json` declares.
-
-    Besides the rules of `read_image` and `read_label`: as many channels as modalities, image and label of the same
-    shape and place, every label value declared. Raises DatasetError.
-    """
-    image_file, label_file = _NiftiFile.read(case.image), _NiftiFile.read(case.label)
-    image, affine = _to_image(image_file)
-    label, label_affine = _to_label(label_file)
-    if len(image) != len(dataset.modalities):
-        raise DatasetError(
-            f"{case.image}: has {len(image)} channels, but dataset.json declares {len(dataset.modalities)} "
-            f"({', '.join(dataset.modalities)})"
-        )
-    if image.shape[1:] != label.shape:
-        raise DatasetError(
-            f"{case.label}: shape {_by(label.shape)} differs from {_by(image.shape[1:])} of its image {case.image.name}"
-        )
-    shift = _largest_shift(affine, label_affine, label.shape)
-    if shift > 0.5:
-        raise DatasetError(
-            f"{case.label}: its affine puts it up to {shift:.3g} voxels away from its image {case.image.name}; "
-            "at most 0.5 is taken for rounding"
-        )
-    digest = hashlib.sha256(image_file.digest + label_file.digest).hexdigest()
-    return CheckedCase(
-        name=case.name,
-        image=image,
-        label=label,
-        affine=affine,
-        label_voxels=_count_labels(dataset, case.label, label),
-        content_hash=digest,
-    )
-
-
-def reading_memory(image: Path) -> int:
-    """About how many bytes `read_case` takes at its peak for a case with this image file, 0 if it can't be read.
-
-    A voxel and channel is there twice as the file has it (inflated bytes, array) and once in float32; label, masks and
-    counts take about ten bytes a voxel more.
-    """
+def header_of(path: Path) -> nib.Nifti1Header | None:
+    """What a file says of its voxels; None if it can't be read, of which reading it will say what is wrong."""
     try:
-        file = cast(nib.Nifti1Image, nib.load(image))
+        return cast(nib.Nifti1Image, nib.load(path)).header
     except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError):
-        return 0  # reading it will say what is wrong
-    return _image_memory(file.header) + math.prod(file.shape[:3]) * 10
+        return None
 
 
-def _image_memory(header: nib.Nifti1Header) -> int:
-    """Bytes that it takes to read an image: inflated, as an array, and in float32."""
+def image_memory(header: nib.Nifti1Header) -> int:
+    """Bytes that it takes to read an image: inflated, as an array, both as the file has it, and in float32."""
     return math.prod(header.get_data_shape()) * (2 * header.get_data_dtype().itemsize + 4)
 
 
 @dataclass(frozen=True)
-class _NiftiFile:
+class NiftiFile:
+    """A file in memory, inflated."""
+
     path: Path
     image: nib.Nifti1Image
     digest: bytes
     """SHA-256 of the file's bytes as they lie on disk."""
 
     @classmethod
-    def read(cls, path: Path) -> "_NiftiFile":
+    def read(cls, path: Path) -> "NiftiFile":
+        """Raises DatasetError if it can't be read, is damaged, is no NIfTI, or takes more memory than there is."""
         try:
             with path.open("rb") as file:
                 _check_memory(path, os.fstat(file.fileno()).st_size)
@@ -154,7 +97,7 @@ def _inflated(path: Path, content: bytes) -> bytes:
     try:
         header = kind.header_class(head[: kind.header_class.template_dtype.itemsize], check=False)
         voxels = header.get_data_dtype().itemsize * math.prod(header.get_data_shape())
-        offset, memory = header.get_data_offset(), _image_memory(header)
+        offset, memory = header.get_data_offset(), image_memory(header)
     except (WrapStructError, HeaderDataError, KeyError, ValueError, OverflowError):
         return head  # parsing it will say what is wrong
     _check_memory(path, offset + memory)
@@ -194,7 +137,7 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
     if dtype.kind not in "iuf":
         raise DatasetError(f"{path}: voxels are of type {dtype}; they must be real numbers")
     if min(image.shape, default=0) < 1:
-        raise DatasetError(f"{path}: shape {_by(image.shape)} holds no voxel")
+        raise DatasetError(f"{path}: shape {by(image.shape)} holds no voxel")
     needed = cast(ArrayProxy, image.dataobj).offset + dtype.itemsize * math.prod(image.shape)
     if len(data) < needed:
         raise DatasetError(f"{path}: ends too early: its header promises {needed} bytes, there are {len(data)}")
@@ -205,10 +148,11 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
     return image
 
 
-def _to_image(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
+def to_image(file: NiftiFile) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_image` gives it. Raises DatasetError for other dimensions, and voxels that are not finite."""
     shape = file.image.shape
     if len(shape) not in (3, 4):
-        raise DatasetError(f"{file.path}: shape {_by(shape)}; an image has 3 dimensions, or 4 with its channels last")
+        raise DatasetError(f"{file.path}: shape {by(shape)}; an image has 3 dimensions, or 4 with its channels last")
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is infinite, and told below
         array = file.image.get_fdata(dtype=np.float32, caching="unchanged")
     # minimum and maximum carry NaN and infinity along, without an array of truth values as large as the image.
@@ -218,10 +162,11 @@ def _to_image(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
     return np.moveaxis(array[..., None] if array.ndim == 3 else array, 3, 0), file.image.affine
 
 
-def _to_label(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
+def to_label(file: NiftiFile) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_label` gives it. Raises DatasetError for other dimensions, and voxels that are no labels."""
     shape = file.image.shape
     if len(shape) != 3 and not (len(shape) == 4 and shape[3] == 1):
-        raise DatasetError(f"{file.path}: shape {_by(shape)}; a label has 3 dimensions")
+        raise DatasetError(f"{file.path}: shape {by(shape)}; a label has 3 dimensions")
     array = np.asanyarray(file.image.dataobj).reshape(shape[:3], order="F")
     if array.dtype.kind == "f":
         broken = array[array != np.rint(array)]
@@ -236,29 +181,6 @@ def _to_label(file: _NiftiFile) -> tuple[np.ndarray, np.ndarray]:
     return array.astype(np.uint8 if high < 256 else np.uint16, copy=False), file.image.affine
 
 
-def _largest_shift(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
-    """How far, in voxels of the first, the second affine moves a corner of the volume.
-
-    Below half a voxel, nearest-neighbour resampling of one on the other's grid changes nothing.
-    """
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij")).reshape(4, -1)
-    moved = np.linalg.inv(affine) @ other @ corners
-    return float(np.abs(moved - corners).max())
-
-
-def _count_labels(dataset: Dataset, path: Path, label: np.ndarray) -> dict[int, int]:
-    values = np.iinfo(label.dtype).max + 1
-    counts = np.zeros(values, np.int64)
-    for index in range(label.shape[2]):  # slice by slice: bincount copies what it counts to eight bytes a voxel
-        counts += np.bincount(label[:, :, index].ravel(order="K"), minlength=values)
-    strange = [int(value) for value in np.flatnonzero(counts) if int(value) not in dataset.labels]
-    if strange:
-        raise DatasetError(
-            f"{path}: {int(counts[strange].sum())} voxels have the label {', '.join(map(str, strange[:10]))}; "
-            f"dataset.json declares {', '.join(map(str, dataset.labels))}"
-        )
-    return {value: int(counts[value]) if value < values else 0 for value in dataset.labels}
-
-
-def _by(shape: tuple[int, ...]) -> str:
+def by(shape: Sequence[int]) -> str:
+    """`20 x 24 x 18`."""
     return " x ".join(map(str, shape))

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.decathlon import Case, Dataset
+from trainables.case_files import read_case
+from trainables.dataset import Case, Dataset
 from trainables.errors import DamagedVolumesError, DatasetError, SettingError
 from trainables.fingerprint import CaseFingerprint, Fingerprint
 from trainables.half_precision import compact
@@ -31,7 +32,6 @@ from trainables.intensity_range import intensity_ranges
 from trainables.preprocessing import PreprocessingPlan, preprocess_image, preprocess_label
 from trainables.resampling import resampled_shape
 from trainables.targets import Targets
-from trainables.volume_file import read_case
 from trainables.volume_store import FORMAT, Volume, Volumes, VolumeWriter
 from trainables.whole_file import sync
 
@@ -212,7 +212,7 @@ def _prepare_case(
 ) -> Volume:
     files = read_case(dataset, case)
     if files.content_hash != content_hash:
-        raise DatasetError(f"{case.image}: it or its label changed after the fingerprint was taken; start again")
+        raise DatasetError(f"{case.image}: a file of this case changed after the fingerprint was taken; start again")
     image, grid = preprocess_image(files.image, files.affine, plan)
     label = preprocess_label(targets.encode(files.label), grid)
     rng = np.random.default_rng(number)

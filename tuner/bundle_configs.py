@@ -27,7 +27,8 @@ def inference_config(model: Model) -> Config:
         "bundle_root": ".",
         "dataset_dir": "data",
         "output_dir": "$@bundle_root + '/eval'",
-        "images": "$scripts.images_in(@dataset_dir)",
+        "modalities": [inert(name) for name in model.modalities],
+        "images": "$scripts.images_in(@dataset_dir, @modalities)",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "ckpt_path": "$@bundle_root + '/models/model.pt'",
         "targets": _targets(model),
@@ -141,7 +142,7 @@ def _preprocessing(model: Model) -> list[Config]:
         {
             "_target_": "scripts.CheckImaged",
             "keys": "image",
-            "modalities": [inert(name) for name in model.modalities],
+            "modalities": "@modalities",
         },
         {
             "_target_": "Orientationd",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.decathlon import MANIFEST
+from trainables.case_table import TABLE_SUFFIXES
 from trainables.errors import DatasetError
+from trainables.layouts import is_dataset
+from trainables.manifest import MANIFEST
 from trainables.model_file import Model, load_model
 from tuner.best import Basis
 from tuner.directory import SweepDirectory
@@ -77,7 +79,8 @@ class BundleSource:
 def find_source(name: str, *, runs: Path, dataset: Path | None = None) -> BundleSource:
     """The model file `name`, or the best model of the sweep `name`, a path or a name in the folder `runs`.
 
-    `dataset`: the folder whose dataset.json tells of the data; of a sweep by default the one that it trained on.
+    `dataset`: the folder whose dataset.json tells of the data, or a table of cases; of a sweep by default the one that
+    it trained on.
     Raises ModelFileError, DatasetError, StudyError, and SweepDirectoryError where `name` is neither, or has no model.
     """
     given = Path(name)
@@ -92,9 +95,12 @@ def find_source(name: str, *, runs: Path, dataset: Path | None = None) -> Bundle
     return _of_sweep(SweepDirectory.find(name, runs), dataset)
 
 
-def read_notes(folder: Path) -> DataNotes:
-    """What `folder/dataset.json` says of its data set. Raises DatasetError where it can't be read."""
-    manifest = folder / MANIFEST
+def read_notes(place: Path) -> DataNotes:
+    """What `place/dataset.json` says of its data set; a table of cases has but its name. Raises DatasetError where it
+    can't be read."""
+    if place.name.endswith(TABLE_SUFFIXES) and place.is_file():
+        return DataNotes(name=place.stem)
+    manifest = place / MANIFEST
     try:
         content = json.loads(manifest.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -139,10 +145,10 @@ def _of_sweep(directory: SweepDirectory, dataset: Path | None) -> BundleSource:
         test_dice=float(tested.mean()) if len(tested) else None,
         cases=_split(directory),
     )
-    folder = dataset or (config.dataset.path if config.dataset else None)
-    known = folder is not None and (dataset is not None or (folder / MANIFEST).is_file())
+    place = dataset or (config.dataset.path if config.dataset else None)
+    known = place is not None and (dataset is not None or is_dataset(place))
     return BundleSource(
-        model=load_model(path), data=read_notes(folder) if folder and known else DataNotes(), training=training
+        model=load_model(path), data=read_notes(place) if place and known else DataNotes(), training=training
     )
 
 

@@ -135,11 +135,11 @@ def _draw_prepared(
 
 def _drawn(model: Path, dataset: Path, names: Sequence[str], progress: Progress) -> "Iterable[PicturedCase]":
     """In this process: from the data set's files, until `MOST_SECONDS` are over."""
-    from trainables.decathlon import read_dataset
+    from trainables.layouts import read_dataset
     from trainables.model_file import load_model
     from trainables.pictured_case import picture_cases, read_cases  # torch takes seconds to import
 
-    if not dataset.is_dir():
+    if not dataset.exists():
         raise NotPictured(f"the data set is not at {dataset}")
     trained = load_model(model)
     end = time.monotonic() + MOST_SECONDS

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from tuner.commands_sweep import DATASET
 from tuner.terminal import complain, console, say
 
 app = typer.Typer()
@@ -32,7 +33,7 @@ Flips = Annotated[
 @app.command(rich_help_panel=PANEL)
 def evaluate(
     model: ModelFile,
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder with a Decathlon-style dataset.json.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help=DATASET)],
     cases: Annotated[
         Path | None, typer.Option(help="File naming the cases, one a line, or a split.json; all cases by default.")
     ] = None,
@@ -99,7 +100,10 @@ def predict(
     model: ModelFile,
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="NIfTI images, folders of them, or a folder with a dataset.json."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="NIfTI images, folders of them, or a data set: a folder with a dataset.json, a CSV file.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels, named as their images.")],
     flips: Flips = "",
@@ -113,17 +117,20 @@ def predict(
       voxtune predict runs/heart/best/model.pt patient.nii.gz -o labels
 
       voxtune predict models/ Task09_Spleen/imagesTs -o labels --flips yz
+
+      voxtune predict model.pt patient_0000.nii.gz patient_0001.nii.gz -o labels     # two channels of one image
     """
     from trainables.image_files import find_images
     from trainables.model_file import load_models
     from trainables.prediction import predict_files
     from tuner.view import View
 
-    images = find_images(inputs)
+    models = load_models(model)
+    images = find_images(inputs, modalities=models[0].modalities)
     view = View(console)
     with view.preparing():
         outcome = predict_files(
-            load_models(model),
+            models,
             images,
             output,
             device=device,
@@ -132,8 +139,8 @@ def predict(
             progress=lambda done, of: view.progress("Predicting", done, of),
             tell=lambda text: view.note(f"warning: {text}"),
         )
-    for path, problem in outcome.failed.items():
-        complain(f"{path}: {problem}")
+    for image, problem in outcome.failed.items():
+        complain(f"{image}: {problem}")
     say(f"{len(outcome.written)} of {len(images)} labels in {output}")
     if outcome.interrupted:
         raise typer.Exit(130)

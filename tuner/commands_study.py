@@ -18,7 +18,7 @@ def study() -> None:
 @app.command()
 def amp(
     dataset: Annotated[
-        Path | None, typer.Option(help="Decathlon-style folder to train on; by default a generated heart.")
+        Path | None, typer.Option(help="Folder or CSV file of a data set to train on; by default a generated heart.")
     ] = None,
     network: Annotated[str | None, typer.Option(help="unet3d, compact_unet, residual_unet or dynunet.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of its first level.")] = None,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 PANEL = "Sweeps"
+DATASET = "Folder in the layout of the Decathlon or of nnU-Net (dataset.json), or a CSV file of cases."
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Ray's and Optuna's messages too.")]
 Address = Annotated[
@@ -29,7 +30,7 @@ RUNS = Path("runs")
 
 @app.command(rich_help_panel=PANEL)
 def new(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder with a Decathlon-style dataset.json.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help=DATASET)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sweep file to write.")] = Path("sweep.yaml"),
     name: Annotated[str | None, typer.Option(help="Of the sweep; the data set's by default.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Configurations to try.")] = 16,
@@ -44,7 +45,8 @@ def new(
     held_out: Annotated[float | None, typer.Option(help="Share of the cases that validates, instead of folds.")] = None,
     test_fraction: Annotated[float, typer.Option(help="Share of the cases that the search never sees.")] = 0.0,
     group: Annotated[
-        str | None, typer.Option(help="Whose a case is, e.g. '(int(number) + 1) // 2': kept on one side of the split.")
+        str | None,
+        typer.Option(help="Whose a case is, e.g. '(int(number) + 1) // 2': kept on one side of the split."),
     ] = None,
     groups_file: Annotated[
         Path | None, typer.Option(help="The same as a CSV file with the columns case,group.")
@@ -58,8 +60,12 @@ def new(
       voxtune new Task04_Hippocampus --group '(int(number) + 1) // 2'
 
       voxtune new Task02_Heart --preset heart --trials 50 --minutes 240 -o heart.yaml
+
+      voxtune new nnUNet_raw/Dataset005_Prostate --test-fraction 0.2
+
+      voxtune new cases.csv     # columns image (or image_T1, image_T2, ...), label and, if you have it, group
     """
-    from trainables.decathlon import read_dataset
+    from trainables.layouts import read_dataset
     from tuner.files import check_output, write_text
 
     read_dataset(dataset)  # before the output: what was typed wrong is complained of first

@@ -13,16 +13,19 @@ Length = Annotated[float, Field(gt=0)]
 
 class DatasetConfig(Section):
     path: LenientPath
-    """Folder of a Decathlon-style data set (it holds `dataset.json`). Relative to the sweep file."""
+    """Folder of a data set in the layout of the Decathlon or of nnU-Net (it holds `dataset.json`), or a CSV file that
+    lists cases. Relative to the sweep file."""
 
     labels: Annotated[dict[str, int | list[int]], Field(min_length=1)] | None = None
-    """Classes to learn, each from one or several of the files' label values; all declared labels by default."""
+    """Classes to learn, each from one or several of the files' label values; by default what the data set declares, or
+    every value that its files have."""
 
     regions: bool = False
     """Whether the classes of `labels` may overlap (nested tumour regions): each is then learned on its own."""
 
     group: str | None = None
-    """Keeps cases of one subject on one side of a split: an expression over the case's `name` and `number`."""
+    """Keeps cases of one subject on one side of a split: an expression over the case's `name` and `number`. By default
+    the column `group` of a data set that is a CSV file."""
 
     groups_file: LenientPath | None = None
     """The same as a CSV file with the columns `case,group`. Relative to the sweep file."""

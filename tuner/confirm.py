@@ -7,9 +7,9 @@ trial it repeats (`of`). Test scores stand in that study's attribute `test` (Opt
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from cluster.connect import Cluster
+from trainables.dataset import Dataset
 from tuner.config import ConfirmConfig
 from tuner.limits import Limits
 from tuner.model_scores import score_models
@@ -43,7 +43,7 @@ def score_on_test_cases(
     sweep: Work,
     confirmed: Work | None,
     *,
-    dataset: Path,
+    dataset: Dataset,
     cases: Sequence[str],
     cluster: Cluster,
     progress: Callable[[int, int], None] = lambda done, of: None,

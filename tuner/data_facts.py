@@ -13,6 +13,7 @@ def data_facts(prepared: Prepared) -> dict[str, Any]:
     return {
         "name": dataset.name,
         "cases": len(dataset.cases),
+        "groups": len(set(dataset.groups.values())),
         "content_hash": fingerprint.content_hash,
         "modalities": list(dataset.modalities),
         "spacing": {"median": fingerprint.median_spacing, **_extremes(spacings)},

@@ -9,17 +9,17 @@ from pydantic import Field
 
 from search_spaces.presets import preset_file
 from search_spaces.yaml_file import parse_yaml
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.fingerprint import cached_fingerprint
+from trainables.layouts import read_dataset
 from trainables.preprocessing import plan_preprocessing
-from trainables.split import Split, group_cases
-from trainables.targets import plan_targets
+from trainables.split import Split
 from tuner import machine
 from tuner.calibration import TimeJob
 from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SweepConfig, cache_folder, validated
 from tuner.draft_text import sweep_text
 from tuner.pace import Pacers
-from tuner.preparation import Progress, check_space, split_dataset
+from tuner.preparation import Progress, check_space, groups_of, split_dataset, targets_of
 from tuner.proposal import Subject, propose
 from tuner.section import Section, SweepName
 from tuner.slots import plan_slots
@@ -36,7 +36,7 @@ class Wishes(Section):
 
 
 def draft_sweep(
-    dataset_folder: Path,
+    place: Path,
     *,
     name: str | None = None,
     trials: int = 16,
@@ -58,7 +58,7 @@ def draft_sweep(
     """The text of a sweep file for a data set, that fits this machine.
 
     Args:
-        dataset_folder: holds `dataset.json`.
+        place: of the data set: its folder, or a table of cases.
         name: of the sweep; from the data set's name by default.
         trials: how many configurations are tried.
         minutes: how long the search may take; 10 on a CPU and 60 on GPUs by default.
@@ -78,11 +78,11 @@ def draft_sweep(
         preset_file(preset)  # an unknown one is told before the data are looked at
     wishes = {"name": name, "trials": trials, "minutes": minutes}
     validated(Wishes, {key: value for key, value in wishes.items() if value is not None}, source=source)
-    dataset = read_dataset(dataset_folder)
+    dataset = read_dataset(place)
     for note in dataset.notes:
         tell(note)
     given = {
-        "path": dataset_folder,
+        "path": place,
         "group": group,
         "groups_file": groups_file,
         "held_out": held_out,
@@ -104,6 +104,7 @@ def draft_sweep(
         fingerprint = cached_fingerprint(
             dataset, cache_folder(cache), progress=lambda done, of: progress("Checking cases", done, of)
         )
+        dataset = dataset.labelled(fingerprint.labels)
         seen = fingerprint.subset((*split.train, *split.validation))
         subject = Subject(
             dataset=dataset,
@@ -111,7 +112,7 @@ def draft_sweep(
             split=split,
             seen=seen,
             plan=plan_preprocessing(seen, dataset.modalities),
-            targets=plan_targets(dataset.labels),
+            targets=targets_of(dataset, config),
         )
         confirmed = ConfirmConfig().top * ConfirmConfig().seeds
         progress("Timing some training", 0, 1)
@@ -136,8 +137,8 @@ def _split(
 ) -> tuple[DatasetConfig, Split]:
     """The data set's section of the sweep file, and the split that it gives."""
     if folds is None and given["held_out"] is None:
-        halves = split_dataset(dataset, validated(DatasetConfig, {**given, "folds": 2}, source=source))
-        groups = group_cases(dataset.case_names, expression=given["group"], file=given["groups_file"])
+        in_two = validated(DatasetConfig, {**given, "folds": 2}, source=source)
+        halves, groups = split_dataset(dataset, in_two), groups_of(dataset, in_two)
         folds = min(FOLDS, len({groups[name] for name in (*halves.train, *halves.validation)}))
     config = validated(DatasetConfig, {**given, "folds": folds, "fold": fold}, source=source)
     return config, split_dataset(dataset, config)

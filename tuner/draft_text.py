@@ -36,8 +36,7 @@ dataset:
   path: {path}
 {group}{split}  # Share of the cases that the search never sees, for an honest Dice of the best at the end.
   test_fraction: {test_fraction:g}
-  # Each label is a class. To learn fewer, or to merge some (Name: [1, 2]), say which:
-  # labels: {labels}
+{labels}
 
 # Done to each volume once, before the first trial, and kept for later sweeps.
 preprocessing:
@@ -95,6 +94,19 @@ confirm:
   seeds: {seeds}
 """
 
+DECLARED = """\
+  # Each label is a class. To learn fewer, or to merge some (Name: [1, 2]), say which:
+  # labels: {labels}"""
+
+FOUND = """\
+  # The label files have these values: name them. To learn fewer, leave some out; to merge some: Name: [1, 2].
+  labels: {labels}"""
+
+REGIONS = """\
+  # As the data set wants it: regions, each of these label values, that may overlap.
+  labels: {labels}
+  regions: true"""
+
 GROUP_HINT = """\
   # Are several cases of one person? Keep them on one side. If case 1 and 2, 3 and 4, ... belong together:
   # group: (int(number) + 1) // 2
@@ -128,7 +140,7 @@ def sweep_text(
         group=_group(subject, folder),
         split=_split(subject),
         test_fraction=config.test_fraction,
-        labels=yaml_text({label: value for value, label in subject.dataset.labels.items() if value}),
+        labels=_labels(subject),
         normalisation=_line(kinds),
         training=_training(proposal),
         source=f", of the preset {proposal.preset}" if proposal.preset else "",
@@ -208,8 +220,19 @@ def _group(subject: Subject, folder: Path) -> str:
         )
     if config.groups_file is not None:
         return f"  # Says whose each case is.\n  groups_file: {yaml_text(near_path(config.groups_file, folder))}\n"
+    if subject.dataset.groups:
+        table = _line(subject.dataset.manifest.name)
+        return f"  # Cases of the same group, as {table} has it, are kept on one side.\n"
     numbered = all(re.search(r"\d", name) for name in subject.dataset.case_names)
     return GROUP_HINT if numbered and len(subject.dataset.cases) > 2 else ""
+
+
+def _labels(subject: Subject) -> str:
+    dataset = subject.dataset
+    if dataset.regions:
+        return REGIONS.format(labels=yaml_text(dataset.regions))
+    text = yaml_text({label: value for value, label in dataset.labels.items() if value})
+    return (FOUND if dataset.labels_found else DECLARED).format(labels=text)
 
 
 def _split(subject: Subject) -> str:

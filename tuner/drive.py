@@ -155,7 +155,7 @@ class Drive:
                 score_on_test_cases(
                     work,
                     confirmed,
-                    dataset=self.prepared.dataset.root,
+                    dataset=self.prepared.dataset,
                     cases=self.prepared.split.test,
                     cluster=session.cluster,
                     progress=lambda done, of: view.progress("Test cases", done, of),

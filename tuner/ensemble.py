@@ -47,7 +47,7 @@ class FoldModels:
                 {"ensemble": list(models.values())} | {f"fold {fold}": [name] for fold, name in models.items()},
                 files=work.trial_files,
                 resources=work.resources,
-                dataset=self.plan.prepared.dataset.root,
+                dataset=self.plan.prepared.dataset,
                 cases=self.plan.splits[0].test,
                 cluster=cluster,
                 progress=lambda done, of: view.progress("Test cases", done, of),

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 from rich.table import Table
 
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.errors import DatasetError
+from trainables.layouts import read_dataset
 from tuner.cells import cell
 from tuner.files import check_output, replace_file
 
@@ -184,5 +185,5 @@ def _wanted(data: Dataset, file: Path | None, part: SplitPart | None) -> list[st
         raise DatasetError(f"{file}: names no {part or ''} case".replace("  ", " "))
     if missing := [name for name in wanted if name not in set(known)]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DatasetError(f"{file}: names {missing[0]}{more}, which {data.root} has not")
+        raise DatasetError(f"{file}: names {missing[0]}{more}, which {data.source} has not")
     return list(dict.fromkeys(wanted))

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainables.decathlon import read_dataset
 from trainables.errors import SettingError
+from trainables.layouts import read_dataset
 from trainables.protocol import TrainingRun
 from trainables.split import Split, fold_splits
 from tuner.config import ConfirmConfig, DatasetConfig, ResourcesConfig, SearchConfig, SweepConfig

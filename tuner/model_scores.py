@@ -1,12 +1,12 @@
 """Scores models of trials on cases of a data set, as tasks on the cluster."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import ray
 
 from cluster.connect import Cluster
-from tuner.shipping import nodes_without
+from trainables.dataset import Dataset
+from tuner.shipping import nodes_lacking
 from tuner.trial_files import TrialFiles
 
 Scores = dict[str, dict[str, float]]
@@ -18,23 +18,24 @@ def score_models(
     *,
     files: TrialFiles,
     resources: Mapping[str, float],
-    dataset: Path,
+    dataset: Dataset,
     cases: Sequence[str],
     cluster: Cluster,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Scores]:
     """The scores of each of `models` by its key, in their order; worked out in parallel.
 
-    Where a node does not see the data set all are scored here, one after another: test cases have not been sent.
+    Where a node does not see the cases' files all are scored here, one after another: test cases have not been sent.
 
     Args:
         models: the names of `files` of each; several are an ensemble.
         resources: Ray's, of one task.
     """
     scores: dict[str, Scores] = {}
-    if cluster.local or not nodes_without(dataset, cluster.nodes):
+    needed = [file for case in dataset.cases if case.name in set(cases) for file in case.files]
+    if cluster.local or not nodes_lacking(needed, cluster.nodes):
         task = ray.remote(num_cpus=resources["cpu"], num_gpus=resources["gpu"])(_score)
-        keys = {task.remote(files, list(names), str(dataset), list(cases)): key for key, names in models.items()}
+        keys = {task.remote(files, list(names), dataset, list(cases)): key for key, names in models.items()}
         pending = list(keys)
         while pending:
             (done,), pending = ray.wait(pending)
@@ -42,13 +43,12 @@ def score_models(
             progress(len(scores), len(models))
     else:
         for key, names in models.items():
-            scores[key] = _score(files, list(names), str(dataset), list(cases))
+            scores[key] = _score(files, list(names), dataset, list(cases))
             progress(len(scores), len(models))
     return {key: scores[key] for key in models}
 
 
-def _score(files: TrialFiles, names: list[str], dataset: str, cases: list[str]) -> Scores:
-    from trainables.decathlon import read_dataset
+def _score(files: TrialFiles, names: list[str], dataset: Dataset, cases: list[str]) -> Scores:
     from trainables.model_file import load_model
     from trainables.scoring import evaluate_dataset
 
@@ -57,6 +57,6 @@ def _score(files: TrialFiles, names: list[str], dataset: str, cases: list[str]) 
         with files.fetched(name) as path:
             models.append(load_model(path))
     scores: Scores = {}
-    for row in evaluate_dataset(models, read_dataset(Path(dataset)), cases):
+    for row in evaluate_dataset(models, dataset, cases):
         scores.setdefault(row.case, {})[row.target] = row.dice
     return scores

@@ -8,9 +8,10 @@ from typing import Any
 
 from search_spaces.parameters import Choice
 from search_spaces.space import SearchSpace
-from trainables.decathlon import Dataset, read_dataset
+from trainables.dataset import Dataset
 from trainables.errors import SettingError
 from trainables.fingerprint import Fingerprint, cached_fingerprint
+from trainables.layouts import read_dataset
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing
 from trainables.protocol import TrainingRun
 from trainables.split import Split, group_cases, split_cases
@@ -30,6 +31,8 @@ class Prepared:
     """A data set, ready to train on."""
 
     dataset: Dataset
+    """Its labels are known."""
+
     split: Split
     fingerprint: Fingerprint
     volumes: Volumes
@@ -45,8 +48,17 @@ class Prepared:
 
 
 def groups_of(dataset: Dataset, config: DatasetConfig) -> dict[str, str]:
-    """Whose each case is."""
-    return group_cases([case.name for case in dataset.cases], expression=config.group, file=config.groups_file)
+    """Whose each case is: as the configuration says, or else the data set itself; by default each is its own."""
+    if config.group is None and config.groups_file is None and dataset.groups:
+        return dataset.groups
+    return group_cases(dataset.case_names, expression=config.group, file=config.groups_file)
+
+
+def targets_of(dataset: Dataset, config: DatasetConfig) -> Targets:
+    """What is learned: as the configuration says, or else the data set itself. `dataset` knows its labels."""
+    if config.labels is None and dataset.regions:
+        return plan_targets(dataset.labels, dataset.regions, regions=True)
+    return plan_targets(dataset.labels, config.labels, regions=config.regions)
 
 
 def split_dataset(dataset: Dataset, config: DatasetConfig) -> Split:
@@ -85,10 +97,14 @@ def prepare(
     for note in dataset.notes:
         tell(note)
     with naming(source, "dataset."):
-        targets = plan_targets(dataset.labels, config.labels, regions=config.regions)
+        if dataset.labels:  # else they are known once every file was read
+            targets_of(dataset, config)
         split = split_dataset(dataset, config)
     with naming(source):
         fingerprint = cached_fingerprint(dataset, cache, progress=lambda done, of: progress("Checking cases", done, of))
+    dataset = dataset.labelled(fingerprint.labels)
+    with naming(source, "dataset."):
+        targets = targets_of(dataset, config)
     # What the search never sees shapes neither spacing nor intensities.
     seen = fingerprint.subset((*split.train, *split.validation))
     with naming(source, "preprocessing."):

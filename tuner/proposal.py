@@ -6,7 +6,7 @@ from math import ceil, prod
 from typing import Any
 
 from search_spaces.presets import load_preset
-from trainables.decathlon import Dataset
+from trainables.dataset import Dataset
 from trainables.fingerprint import Fingerprint
 from trainables.preprocessing import PreprocessingPlan
 from trainables.resampling import Shape, resampled_shape

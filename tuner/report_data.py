@@ -23,7 +23,7 @@ def data(config: SweepConfig, facts: Mapping[str, Any], split: Mapping[str, Any]
     if rows := list(_rows(facts)):
         yield "\n".join(f"- {name}: {told}" for name, told in rows)
     if config.dataset:
-        yield _dealt(config)
+        yield _dealt(config, facts)
     for part, name in PARTS.items():
         if split.get(part):
             yield Folded(summary=f"{count(len(split[part]), f'{name} case')}", text=", ".join(split[part]))
@@ -46,7 +46,7 @@ def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "content hash", escape(facts["content_hash"])
 
 
-def _dealt(config: SweepConfig) -> str:
+def _dealt(config: SweepConfig, facts: Mapping[str, Any]) -> str:
     """How the cases were dealt, in a sentence."""
     data = config.dataset
     assert data is not None
@@ -55,6 +55,8 @@ def _dealt(config: SweepConfig) -> str:
     if data.group or data.groups_file:
         by = f"by {escape(data.group)}" if data.group else "by a file of groups"
         groups = f"; cases of one group ({by}) stay together"
+    elif number := facts.get("groups"):
+        groups = f"; cases of one group stay together, as the data set has them ({number} groups)"
     test = f", a share of {data.test_fraction:g} was set aside for the test" if data.test_fraction else ""
     return f"Dealt with seed {data.split_seed}: {part} validates{test}{groups}."
 

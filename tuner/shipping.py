@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,12 @@ def nodes_without(folder: Path, nodes: Sequence[Node]) -> list[str]:
     here = folder.iterdir() if folder.is_dir() else ()
     sizes = {file.name: file.stat().st_size for file in here if file.is_file()}
     return [node.name for node, found in on_each_node(nodes, is_whole, folder, sizes) if not found]
+
+
+def nodes_lacking(files: Iterable[Path], nodes: Sequence[Node]) -> list[str]:
+    """The names of those nodes on which one of `files`, absolute, is not, or not of the size that it has here."""
+    sizes = {str(file): file.stat().st_size for file in files}
+    return [node.name for node, found in on_each_node(nodes, is_whole, Path("/"), sizes) if not found]
 
 
 def is_whole(folder: Path, sizes: Mapping[str, int]) -> bool:

@@ -11,7 +11,7 @@ from monai.metrics.meandice import DiceMetric
 from torch import Tensor
 
 from stock.tutorial import WINDOWS, Compose, each_time, once
-from trainables.decathlon import Dataset
+from trainables.dataset import Dataset
 from trainables.precision import Precision
 
 Batch = tuple[Tensor, Tensor]

@@ -1,0 +1,206 @@
+"""Which images and labels a data set holds: reads a CSV file with a line for each case.
+
+    case,image_T1,image_FLAIR,label,group
+    anna_1,anna/1/t1.nii.gz,anna/1/flair.nii.gz,anna/1/seg.nii.gz,anna
+
+`image` is a file with all channels, or there is an `image_NAME` for the file of each channel, in the order of the
+columns. `group` says whose the case is. `case` names it; by default its first image's file does. Paths count from the
+table's folder; unlike a `dataset.json`, which comes with the data, a table is its user's own list of files, which may
+lie anywhere. What the label values are called no table says: they are what the label files hold.
+"""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.dataset import SUFFIXES, Case, Dataset, ImageFiles, stem
+from trainables.errors import DatasetError
+from trainables.problems import is_file, name_problem, raise_problems
+from trainables.volume_file import header_of
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+DELIMITERS = ",;\t"
+
+IMAGE, LABEL, GROUP, CASE = "image", "label", "group", "case"
+_CHANNEL = "image_"
+_NEEDED = f"needed are {LABEL}, and {IMAGE} or an {_CHANNEL}NAME for each channel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """Where in a row what stands."""
+
+    images: Mapping[str, int]
+    """By the name of its channel; of a file with all channels by nothing."""
+
+    others: Mapping[str, int]
+    """`label`, `group` and `case`, those that are there."""
+
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """A line of the table."""
+
+    line: int
+    image: ImageFiles
+    label: Path | None
+    group: str | None
+
+
+def read_case_table(table: Path) -> Dataset:
+    """The data set that the CSV file `table` lists; sees that its files are there.
+
+    Columns are set apart by commas, semicolons or tabs. Raises DatasetError, naming the file, the line, the column, the
+    rule and the value.
+    """
+    columns, rows = _read(table)
+    if LABEL not in columns.others:
+        raise DatasetError(f"{table}: has no column {LABEL}; {_NEEDED}")
+    cases = []
+    for row in rows:
+        assert row.label is not None
+        cases.append(Case(row.image, row.label, row.group))
+    raise_problems(
+        f"{file}: listed in line {row.line} of {table.name}, but no such file"
+        for row, case in zip(rows, cases, strict=True)
+        for file in case.files
+        if not is_file(file)
+    )
+    unused = f"{table}: {', '.join(columns.unused)}: not used; a table's columns are {_KNOWN}"
+    return Dataset(
+        source=table,
+        manifest=table,
+        name=table.stem,
+        modalities=_channels(columns, rows),
+        labels={},
+        cases=tuple(cases),
+        notes=(unused,) if columns.unused else (),
+    )
+
+
+def images_in_table(table: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
+    """The names of the channels, and the images that `table` lists, which needs no labels for that.
+
+    Raises DatasetError as `read_case_table` does, but for files that are not there.
+    """
+    columns, rows = _read(table)
+    return _channels(columns, rows), [row.image for row in rows]
+
+
+_KNOWN = f"{IMAGE} or {_CHANNEL}NAME, {LABEL}, {GROUP} and {CASE}"
+
+
+def _read(table: Path) -> tuple[_Columns, list[_Row]]:
+    header, lines = _cells(table)
+    columns = _columns(table, header)
+    rows: list[_Row] = []
+    names: dict[str, int] = {}
+    used: dict[Path, int] = {}
+    for line, cells in lines:
+        place = f"{table}: line {line}"
+        if len(cells) != len(header):
+            raise DatasetError(f"{place} has {len(cells)} cells, the first line {len(header)}: {_shown(cells)}")
+        row = _row(place, line, cells, header, columns, table.parent)
+        if row.image.name in names:
+            raise DatasetError(
+                f'{place}: a second case "{row.image.name}" besides line {names[row.image.name]}; names differ'
+                + ("" if CASE in columns.others else f": give them in a column {CASE}")
+            )
+        names[row.image.name] = line
+        for file in (*row.image.files, *([row.label] if row.label else [])):
+            if file in used:
+                raise DatasetError(f"{place}: {file} is already listed in line {used[file]}")
+            used[file] = line
+        rows.append(row)
+    if not rows:
+        raise DatasetError(f"{table}: lists no case; each needs a line below the names of the columns")
+    return columns, rows
+
+
+def _cells(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and each line that is not empty with its number, counted from 1."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            delimiter = max(DELIMITERS, key=first.count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except OSError as error:
+        raise DatasetError(f"{table}: can't be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{table}: can't be read as CSV in UTF-8: {error}") from None
+    filled = [(line, cells) for line, cells in rows if any(cells)]
+    if not filled:
+        raise DatasetError(f"{table}: is empty; its first line must name the columns: {_NEEDED}")
+    return filled[0][1], filled[1:]
+
+
+def _columns(table: Path, header: Sequence[str]) -> _Columns:
+    images: dict[str, int] = {}
+    others: dict[str, int] = {}
+    unused = []
+    for index, name in enumerate(header):
+        lower = name.casefold()
+        if lower in (LABEL, GROUP, CASE):
+            place, key = others, lower
+        elif lower == IMAGE or lower.startswith(_CHANNEL):
+            place, key = images, name[len(_CHANNEL) :].strip()
+        else:
+            unused.append(name or f"column {index + 1} without a name")
+            continue
+        if key in place:
+            raise DatasetError(f"{table}: two columns are called {name}")
+        place[key] = index
+    if not images:
+        raise DatasetError(f"{table}: has no column {IMAGE}; {_NEEDED}; got {_shown(header)}")
+    if "" in images and (len(images) > 1 or header[images[""]].casefold() != IMAGE):
+        raise DatasetError(
+            f"{table}: columns of images are either {IMAGE}, of files with all channels, or {_CHANNEL}NAME, of a "
+            f"channel each; got {_shown(header)}"
+        )
+    return _Columns(images=images, others=others, unused=tuple(unused))
+
+
+def _row(place: str, line: int, cells: Sequence[str], header: Sequence[str], columns: _Columns, folder: Path) -> _Row:
+    def cell(index: int) -> str:
+        if not cells[index]:
+            raise DatasetError(f"{place}: {header[index]} is empty")
+        return cells[index]
+
+    def file(index: int) -> Path:
+        text = cell(index)
+        if not text.endswith(SUFFIXES) or "\0" in text:
+            raise DatasetError(f"{place}: {header[index]}: {text!r} is not a NIfTI file (.nii or .nii.gz)")
+        return Path(os.path.normpath(folder / Path(text).expanduser()))
+
+    images = tuple(file(index) for index in columns.images.values())
+    others = columns.others
+    name = cell(others[CASE]) if CASE in others else stem(images[0])
+    if problem := name_problem(name):
+        raise DatasetError(f"{place}: {CASE} {name!r} {problem}")
+    return _Row(
+        line=line,
+        image=ImageFiles(name, images),
+        label=file(others[LABEL]) if LABEL in others else None,
+        group=cell(others[GROUP]) if GROUP in others else None,
+    )
+
+
+def _channels(columns: _Columns, rows: Sequence[_Row]) -> tuple[str, ...]:
+    """The channels' names; where a file has all of them, they are numbered as in the first one."""
+    if "" not in columns.images:
+        return tuple(columns.images)
+    header = header_of(rows[0].image.files[0])
+    shape: Sequence[int] = header.get_data_shape() if header is not None else ()
+    channels = shape[3] if len(shape) == 4 else 1
+    return tuple(f"channel_{number}" for number in range(channels))
+
+
+def _shown(cells: Sequence[str]) -> str:
+    text = ",".join(cells)
+    return text if len(text) <= 80 else text[:77] + "..."

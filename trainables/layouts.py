@@ -1,0 +1,56 @@
+"""In which layout a data set lies, and the data set as the layout's reader gives it.
+
+the Medical Segmentation Decathlon's    a folder with dataset.json    `decathlon`
+nnU-Net's raw one                       a folder with dataset.json    `nnunet_raw`
+a table of the user's own               a CSV file                    `case_table`
+"""
+
+from pathlib import Path
+
+from trainables.case_table import TABLE_SUFFIXES, images_in_table, read_case_table
+from trainables.dataset import Dataset, ImageFiles
+from trainables.decathlon import read_decathlon
+from trainables.errors import DatasetError
+from trainables.manifest import MANIFEST, read_manifest
+from trainables.nnunet_raw import is_nnunet_raw, read_nnunet_raw
+
+
+def read_dataset(place: Path) -> Dataset:
+    """The data set in the folder `place`, or that the table `place` lists.
+
+    Every file that is listed is there; what it holds was not looked at. Raises DatasetError, naming the file, the key
+    or line, the rule and the value.
+    """
+    place = Path(place)
+    if _is_table(place):
+        return read_case_table(place.absolute())
+    if place.name == MANIFEST and place.is_file():
+        place = place.parent
+    if not place.is_dir():
+        raise DatasetError(
+            f"{place}: {'no data set' if place.exists() else 'no such folder or file'}; give the folder that holds "
+            f"{MANIFEST}, or a CSV file that lists cases ({' or '.join(TABLE_SUFFIXES)})"
+        )
+    root = place.resolve()
+    content = read_manifest(root / MANIFEST)
+    return read_nnunet_raw(root, content) if is_nnunet_raw(content) else read_decathlon(root, content)
+
+
+def is_dataset(place: Path) -> bool:
+    """Whether `place` is meant as a data set, not as an image or a folder of images."""
+    return _is_table(place) or place.name == MANIFEST or (place / MANIFEST).exists()
+
+
+def listed_images(place: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
+    """The names of the channels, and the images that a data set lists for training; a table's need no labels.
+
+    Raises DatasetError as `read_dataset` does.
+    """
+    if _is_table(place):
+        return images_in_table(place.absolute())
+    dataset = read_dataset(place)
+    return dataset.modalities, [case.image for case in dataset.cases]
+
+
+def _is_table(place: Path) -> bool:
+    return place.name.endswith(TABLE_SUFFIXES) and not place.is_dir()
