@@ -29,7 +29,7 @@ COMMANDS: Any = typer.main.get_command(app)
 
 VALUES = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}
 
-ROW = "| `{name}` | {meaning} | {default} |"
+ROW = "| `{name}` | {default} | {meaning} |"
 
 
 def leaves(command: Any = None, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -62,7 +62,7 @@ def _section(names: tuple[str, ...], command: Any) -> str:
         ROW.format(name=_argument(one).strip("[]"), meaning=_cell(one.help), default=_default(one)) for one in arguments
     ]
     rows += [ROW.format(name=_option(one), meaning=_meaning(one), default=_default(one)) for one in options]
-    table = "\n".join(["| | | default |", "|---|---|---|", *rows, ""]) if rows else ""
+    table = "\n".join(["| | default | |", "|---|---|---|", *rows, ""]) if rows else ""
     return f"### voxtune {' '.join(names)}\n\n```text\n{usage}\n```\n\n{_help(command.help)}\n{table}"
 
 

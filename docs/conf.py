@@ -2,26 +2,17 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 project = "voxtune"
 project_copyright = "the voxtune authors, Apache-2.0"
 root_doc = "index"
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser"]
 exclude_patterns = ["_static"]
 
 myst_heading_anchors = 3  # as GitHub makes them
-myst_links_external_new_tab = False
-default_role = "literal"  # our docstrings write `code` as Markdown does
-autodoc_typehints_format = "short"
-autodoc_member_order = "bysource"
-python_display_short_literal_types = True
-nitpicky = False
 
 html_theme = "furo"
 html_title = "voxtune"
@@ -34,7 +25,7 @@ html_show_sphinx = False
 DOCS = Path(__file__).parent
 
 SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
-PAGE = re.compile(r"\]\(([\w/]+)\.md\)")
+PAGE = re.compile(r"^- \[(.+?)\]\(([\w/]+)\.md\)", re.MULTILINE)
 
 
 def copy_results(app: Sphinx) -> None:
@@ -55,8 +46,11 @@ def change_source(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def _navigation(index: str) -> str:
     """Each section of index.md, a list of links, as a part of the navigation at the side."""
-    sections = [(caption, "\n".join(PAGE.findall(links))) for caption, links in SECTION.findall(index)]
-    return "".join(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n" for caption, pages in sections)
+    blocks = []
+    for caption, links in SECTION.findall(index):
+        pages = "\n".join(f"{title} <{page}>" for title, page in PAGE.findall(links))
+        blocks.append(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n")
+    return "".join(blocks)
 
 
 def setup(app: Sphinx) -> None:

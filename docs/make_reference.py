@@ -2,6 +2,7 @@
 
     docs/reference/commands.md      every command and option, from the command line itself
     docs/reference/sweep_file.md    every key of the sweep file, from its classes and their docstrings
+    docs/reference/python.md        what tuner.api names
     docs/sweep.schema.json          the same for editors, as `voxtune schema` prints it
     docs/benchmarks.md              every benchmark with its newest figures, from benchmarks/results
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from benchmarks_page import benchmarks_page
 from command_pages import commands_page
+from python_page import python_page
 from sweep_file_page import sweep_file_page
 
 from tuner.config import SweepConfig
@@ -26,6 +28,7 @@ def references() -> Mapping[Path, str]:
     return {
         DOCS / "reference" / "commands.md": commands_page(),
         DOCS / "reference" / "sweep_file.md": sweep_file_page(),
+        DOCS / "reference" / "python.md": python_page(),
         DOCS / "benchmarks.md": benchmarks_page(),
         DOCS / "sweep.schema.json": json.dumps(SweepConfig.model_json_schema(), indent=2) + "\n",
     }

@@ -1,10 +1,10 @@
 """The reference page of the sweep file, in Markdown, read off the classes that check it."""
 
-import ast
-import inspect
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
+
+from docstrings import attribute_docstrings
 
 from trainables.segmentation_config import SegmentationConfig
 from tuner.config import SweepConfig
@@ -124,17 +124,6 @@ def _settings() -> str:
     told = attribute_docstrings(SegmentationConfig)
     rows = [[f"`{field.name}`", f"`{_yaml(field.default)}`", told[field.name]] for field in fields(SegmentationConfig)]
     return "| setting | default | |\n|---|---|---|\n" + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows)
-
-
-def attribute_docstrings(cls: type) -> dict[str, str]:
-    """The string below each attribute of a class."""
-    (tree,) = ast.parse(inspect.getsource(cls)).body
-    assert isinstance(tree, ast.ClassDef)
-    told = {}
-    for above, below in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name) and isinstance(below, ast.Expr):
-            told[above.target.id] = ast.literal_eval(below.value)
-    return told
 
 
 def _yaml(value: Any) -> str:

@@ -29,7 +29,8 @@ class SegmentationConfig:
     """One way to train. Raises SettingError naming the setting, its rule and the value."""
 
     network: str = "compact_unet"
-    """`compact_unet`, `unet3d`, `residual_unet` or `dynunet`: see NetworkConfig."""
+    """`compact_unet`: a U-Net of half the convolutions, skips added; `unet3d`: Cicek et al. 2016, padded;
+    `residual_unet`: MONAI's UNet, two residual units a level; `dynunet`: MONAI's DynUNet, the network of nnU-Net."""
 
     width: int = 8
     """Channels of the network's first level; they double from level to level."""
@@ -51,7 +52,7 @@ class SegmentationConfig:
     memory for about a third more time."""
 
     patch_size: PatchSize = (32, 32, 32)
-    """Voxels along x, y and z of what the network is trained on. `from_mapping` also reads 32 and "32x48x32"."""
+    """Voxels along x, y and z of what the network is trained on. A file may also say 32, for a cube, or 32x48x32."""
 
     batch_size: int = 2
     """Patches in a step."""
@@ -87,7 +88,7 @@ class SegmentationConfig:
     """Of SGD."""
 
     weight_decay: float = 1e-2
-    """How fast weights shrink; see `build_optimizer`."""
+    """How fast weights shrink: added to the gradient by adam and sgd, taken off the weights by adamw."""
 
     schedule: str = "cosine"
     """Learning rate over the full budget: `constant`, `cosine` or `polynomial`."""
