@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from make_data import write_dataset, write_nifti
+from make_layouts import write_nnunet
 
 from tuner import cli
 
@@ -236,3 +237,32 @@ def test_sweep_directory_that_exists(tmp_path, monkeypatch, capsys, data):
     assert "exists already" in capsys.readouterr().err
     assert [path.name for path in kept.parent.iterdir()] == ["kept.txt"]
     assert kept.read_text() == "precious"
+
+
+def test_a_table_of_cases_names_file_and_line(refused, data):
+    table = data / "cases.csv"
+    names = [f"case_{number:03d}.nii.gz" for number in (1, 2, 9)]
+    table.write_text("image,label\n" + "".join(f"imagesTr/{name},labelsTr/{name}\n" for name in names))
+    message = refused({"dataset": {"path": "Blobs/cases.csv", "folds": 2}})
+    assert "imagesTr/case_009.nii.gz: listed in line 4 of cases.csv, but no such file" in " ".join(message.split())
+
+
+def test_channels_that_differ_are_named(refused, data, tmp_path):
+    nnunet = write_nnunet(data, tmp_path / "Dataset001_Blobs", manifest={"channel_names": {"0": "T1", "1": "T2"}})
+    for number in range(1, 7):
+        image = nnunet / "imagesTr" / f"case_{number:03d}_0001.nii.gz"
+        write_nifti(image, read(data, "imagesTr", number)[: 20 - (number == 4)])
+    message = refused({"dataset": {"path": nnunet.name, "folds": 3}})
+    assert "case_004_0001.nii.gz: shape 19 x 24 x 18 differs from 20 x 24 x 18 of case_004_0000" in " ".join(
+        message.split()
+    )
+
+
+def test_labels_of_a_table_are_known_once_its_files_were_read(refused, data):
+    (data / "cases.csv").write_text(
+        "image,label\n" + "".join(f"imagesTr/case_00{n}.nii.gz,labelsTr/case_00{n}.nii.gz\n" for n in range(1, 7))
+    )
+    message = refused({"dataset": {"path": "Blobs/cases.csv", "folds": 3, "labels": {"head": 1, "tail": 5}}})
+    assert "dataset.labels: tail has 5, which is not a label of the data set: 1 (label_1), 2 (label_2)" in " ".join(
+        message.split()
+    )

@@ -98,6 +98,12 @@ def test_channels_of_files_that_hold_all_are_numbered(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "cases.csv").modalities == ("channel_0", "channel_1", "channel_2")
 
 
+def test_files_called_alike_are_told_by_their_folders(tmp_path: Path) -> None:
+    table = tmp_path / "cases.csv"
+    table.write_text("image\ndata/anna/1/t1.nii\ndata/anna/2/t1.nii\ndata/bert/t1.nii\n")
+    assert [image.name for image in listed_images(table)[1]] == ["anna_1_t1", "anna_2_t1", "bert_t1"]
+
+
 def test_its_groups_hold_unless_others_are_given(table: Callable[..., Path]) -> None:
     made = table("case,image,label,group\nx1,a.nii,b.nii,anna\nx2,c.nii,d.nii,anna\n")
     dataset = read_dataset(made)
@@ -141,8 +147,8 @@ def test_images_to_be_labelled_need_no_labels(table: Callable[..., Path]) -> Non
             ': line 3: a second case "x" besides line 2; names differ',
         ),
         (
-            b"image,label\none/t1.nii,b.nii\ntwo/t1.nii,d.nii\n",
-            ': line 3: a second case "t1" besides line 2; names differ: give them in a column case',
+            b"image,label\na/b_t.nii,b.nii\na_b/t.nii,d.nii\na/t.nii,e.nii\nx/t.nii,f.nii\n",
+            ': line 3: a second case "a_b_t" besides line 2; names differ',
         ),
     ],
 )

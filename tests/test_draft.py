@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from make_data import write_dataset
+from make_layouts import write_nnunet, write_table
 
 from search_spaces.errors import SpaceError
 from search_spaces.presets import load_preset
@@ -64,6 +65,25 @@ def test_small_data_set_on_two_cores(tmp_path: Path, small_dataset: Path) -> Non
     assert text.startswith("# Blobs: 6 cases, 1 channel (MRI), to segment class1 and class2.\n")
     assert "The median volume has 20 x 24 x 18 voxels of 1 x 1 x 1 mm" in text
     assert "# Up to 10 minutes for all trials" in text
+
+
+def test_regions_and_groups_of_the_data_set_are_written(tmp_path: Path, small_dataset: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2], "core": 2}
+    nnunet = write_nnunet(small_dataset, tmp_path / "Dataset001_Blobs", manifest={"labels": labels})
+    config, text = drafted(tmp_path, nnunet)
+    assert config.dataset is not None
+    assert (config.dataset.labels, config.dataset.regions) == ({"whole": [1, 2], "core": [2]}, True)
+    assert text.startswith("# Blobs: 6 cases, 1 channel (MRI), to segment whole and core.\n")
+
+    groups = {f"case_{number:03d}": "ab"[number > 2] for number in range(1, 7)}
+    table = write_table(small_dataset, tmp_path / "table", groups=groups)
+    config, text = drafted(tmp_path, table)
+    assert config.dataset is not None
+    assert config.dataset.path == table
+    assert (config.dataset.labels, config.dataset.regions) == ({"label_1": 1, "label_2": 2}, False)
+    assert (config.dataset.group, config.dataset.folds) == (None, 2)  # as many as groups
+    assert "  # Cases of the same group, as cases.csv has it, are kept on one side.\n" in text
+    assert "4 and 2 of them" in text or "2 and 4 of them" in text
 
 
 def test_budget_follows_the_machine(tmp_path: Path, small_dataset: Path) -> None:

@@ -1,9 +1,10 @@
 """Which images are labelled, and under which names."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from make_data import write_dataset
+from make_data import blob_case, write_dataset, write_nifti
 
 from trainables.dataset import ImageFiles
 from trainables.errors import DatasetError, TrainableError
@@ -34,6 +35,50 @@ def test_a_data_sets_images_are_those_that_it_lists_and_its_test_images(tmp_path
     assert [image.name for image in find_images([folder], modalities=["MRI"])] == ["case_001", "case_002"]
     touch(folder / "imagesTs", "case_003.nii.gz", "._case_003.nii.gz")
     assert [image.name for image in find_images([folder], modalities=["MRI"])][2:] == ["case_003"]
+
+
+def found(*given: Path, modalities: Sequence[str]) -> list[tuple[str, list[str]]]:
+    return [(image.name, [file.name for file in image.files]) for image in find_images(given, modalities=modalities)]
+
+
+def test_channels_named_as_nnunet_names_them_are_one_image(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(folder, "a_0001.nii.gz", "a_0000.nii.gz", "b_x_0000.nii", "b_x_0001.nii")
+    both = [("a", ["a_0000.nii.gz", "a_0001.nii.gz"]), ("b_x", ["b_x_0000.nii", "b_x_0001.nii"])]
+    assert found(folder, modalities=["T1", "T2"]) == both
+    assert found(*sorted(folder.iterdir(), reverse=True), modalities=["T1", "T2"]) == both[::-1]
+    (folder / "a_0001.nii.gz").unlink()
+    with pytest.raises(DatasetError) as caught:
+        found(folder, modalities=["T1", "T2"])
+    assert str(caught.value) == (
+        f"{folder}: has no a_0001, channel 1 of the image a, and the model takes 2; nothing was computed"
+    )
+
+
+def test_a_single_channel_loses_its_number(tmp_path: Path) -> None:
+    touch(tmp_path, "a_0000.nii.gz", "b_0000.nii.gz")
+    assert [name for name, _ in found(tmp_path, modalities=["CT"])] == ["a", "b"]
+
+
+def test_numbers_of_another_kind_are_part_of_the_name(tmp_path: Path) -> None:
+    """Of scans, of which one may be the first, and of files with all channels; or where not all are numbered."""
+    touch(tmp_path / "scans", "scan_0000.nii.gz", "scan_0001.nii.gz")
+    assert [name for name, _ in found(tmp_path / "scans", modalities=["CT"])] == ["scan_0000", "scan_0001"]
+    for number in range(2):
+        write_nifti(tmp_path / "whole" / f"scan_{number:04d}.nii", blob_case(number, channels=2)[0])
+    assert [name for name, _ in found(tmp_path / "whole", modalities=["T1", "T2"])] == ["scan_0000", "scan_0001"]
+    touch(tmp_path / "mixed", "a_0000.nii.gz", "a_0001.nii.gz", "b.nii.gz")
+    assert len(found(tmp_path / "mixed", modalities=["T1", "T2"])) == 3
+
+
+def test_a_data_sets_channels_stand_in_the_models_order(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nii", "b.nii")
+    table = tmp_path / "cases.csv"
+    table.write_text("image_T2,image_T1,case\nb.nii,a.nii,x\n")
+    for modalities in (["T2", "T1"], ["t2w", "t1w"]):
+        assert found(table, modalities=modalities) == [("x", ["b.nii", "a.nii"])]
+    with pytest.raises(DatasetError, match="has the channels T2, T1; the model takes T1, T2, in this order"):
+        found(table, modalities=["T1", "T2"])
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from make_data import blob_case, write_dataset, write_nifti
+from make_layouts import write_nnunet, write_table
 from scipy import ndimage
 
 from trainables import prediction, predictor
 from trainables.dataset import Dataset, ImageFiles
 from trainables.errors import DatasetError, PredictionError, SettingError, TrainableError
 from trainables.fingerprint import take_fingerprint
+from trainables.image_files import find_images
 from trainables.layouts import read_dataset
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
@@ -205,10 +207,12 @@ def test_regions_are_scored_as_they_are_written(dataset: Dataset, tmp_path: Path
     assert core.dice == pytest.approx(plain_dice(label == 2, truth == 2), abs=1e-6)
 
 
-def test_four_dimensions_give_a_label_of_three(model: Model, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def two(model: Model) -> Model:
+    """A model of two channels; it has learned nothing."""
     network = replace(model.network, in_channels=2)
     torch.manual_seed(0)
-    two = replace(
+    return replace(
         model,
         network=network,
         weights=build_network(network).state_dict(),
@@ -216,11 +220,42 @@ def test_four_dimensions_give_a_label_of_three(model: Model, tmp_path: Path) -> 
         modalities=("T1", "T2"),
         intensities=model.intensities * 2,
     )
+
+
+def test_four_dimensions_give_a_label_of_three(two: Model, tmp_path: Path) -> None:
     image, _ = blob_case(1, channels=2)
     write_nifti(tmp_path / "image.nii.gz", image)
     label: Any = nib.load(predict_one(two, tmp_path / "image.nii.gz", tmp_path / "labels"))
     assert label.shape == (20, 24, 18)
     assert label.header["dim"].tolist() == [3, 20, 24, 18, 1, 1, 1, 1]
+
+
+def test_channels_in_files_of_their_own_give_the_same_label(two: Model, tmp_path: Path) -> None:
+    whole = write_dataset(tmp_path / "Blobs", cases=1, channels=2, manifest={"modality": {"0": "T1", "1": "T2"}})
+    split, table = write_nnunet(whole, tmp_path / "split"), write_table(whole, tmp_path / "table")
+    expected, *found = (
+        voxels_of(predict_files([two], find_images([given], modalities=two.modalities), tmp_path / name).written[0])
+        for name, given in {"one": whole, "two": split, "three": split / "imagesTr", "four": table}.items()
+    )
+    assert len(list(tmp_path.glob("*/case_001.nii.gz"))) == 4
+    for label in found:
+        np.testing.assert_array_equal(label, expected)
+    assert len(np.unique(expected)) > 1
+
+
+def test_a_channel_that_does_not_fit_is_named(two: Model, tmp_path: Path) -> None:
+    first = write_nifti(tmp_path / "a_0000.nii.gz", blob_case(1)[0])
+    second = write_nifti(tmp_path / "a_0001.nii.gz", blob_case(1, shape=(20, 24, 17))[0])
+    (image,) = find_images([first, second], modalities=two.modalities)
+    (problem,) = predict_files([two], [image], tmp_path / "out").failed.values()
+    assert problem.startswith(f"{second}: shape 20 x 24 x 17 differs from 20 x 24 x 18 of a_0000.nii.gz")
+
+
+def test_channels_in_another_order_are_no_data_to_score(two: Model, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "Blobs", cases=1, channels=2, manifest={"modality": {"0": "T2", "1": "T1"}})
+    with pytest.raises(DatasetError) as caught:
+        evaluate_dataset([two], read_dataset(folder))
+    assert str(caught.value) == f"{folder}: has the channels T2, T1; the model takes T1, T2, in this order"
 
 
 def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path: Path) -> None:

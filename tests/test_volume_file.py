@@ -1,7 +1,6 @@
-"""What a NIfTI file and a case must keep, with the message for each broken rule."""
+"""What a NIfTI file must keep, with the message for each broken rule."""
 
 import gzip
-import hashlib
 import os
 import re
 import struct
@@ -12,12 +11,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from make_data import write_dataset, write_nifti
+from make_data import write_nifti
 
-from trainables.case_files import read_case, reading_memory
-from trainables.dataset import Case, Dataset, ImageFiles
 from trainables.errors import DatasetError
-from trainables.layouts import read_dataset
 from trainables.volume_file import read_image, read_label
 
 RAMP = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
@@ -210,76 +206,3 @@ def test_labels_are_whole_numbers(tmp_path: Path, value: float, expected: str) -
     array[1, 1, 1] = value
     path = write_nifti(tmp_path / "l.nii.gz", array)
     assert message(read_label, path) == f"{path}: {expected}"
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return read_dataset(write_dataset(tmp_path / "Blobs", cases=1, shape=(6, 7, 8), channels=2, affine=AFFINE))
-
-
-def case_message(dataset: Dataset) -> str:
-    with pytest.raises(DatasetError) as caught:
-        read_case(dataset, dataset.cases[0])
-    return str(caught.value)
-
-
-def test_a_good_case(dataset: Dataset) -> None:
-    (case,) = dataset.cases
-    read = read_case(dataset, case)
-    assert (read.name, read.image.shape, read.label.shape) == ("case_001", (2, 6, 7, 8), (6, 7, 8))
-    np.testing.assert_array_equal(read.affine, AFFINE)
-    label = np.asarray(nib.load(case.label).dataobj)  # type: ignore[attr-defined]
-    assert read.label_voxels == {value: int((label == value).sum()) for value in range(3)}
-    assert min(read.label_voxels.values()) > 0
-    digests = [hashlib.sha256(path.read_bytes()).digest() for path in case.files]
-    assert read.content_hash == hashlib.sha256(b"".join(digests)).hexdigest()
-
-
-def test_as_many_channels_as_modalities(dataset: Dataset) -> None:
-    image = dataset.cases[0].image.files[0]
-    write_nifti(image, np.zeros((6, 7, 8, 3), np.float32))
-    assert case_message(dataset) == f"{image}: has 3 channels, but dataset.json declares 2 (MRI, MRI)"
-
-
-def test_image_and_label_have_one_shape(dataset: Dataset) -> None:
-    label = dataset.cases[0].label
-    write_nifti(label, np.zeros((6, 8, 7), np.uint8), affine=AFFINE)
-    assert case_message(dataset) == f"{label}: shape 6 x 8 x 7 differs from 6 x 7 x 8 of its image case_001.nii.gz"
-
-
-def test_image_and_label_lie_in_one_place(dataset: Dataset) -> None:
-    label = dataset.cases[0].label
-    moved = AFFINE.copy()
-    moved[1, 3] += 0.49 * 3  # file axis 2 runs along y, 3 mm a voxel
-    write_nifti(label, np.zeros((6, 7, 8), np.uint8), affine=moved)
-    assert read_case(dataset, dataset.cases[0]).label_voxels == {0: 336, 1: 0, 2: 0}
-    moved[1, 3] += 3
-    write_nifti(label, np.zeros((6, 7, 8), np.uint8), affine=moved)
-    assert case_message(dataset) == (
-        f"{label}: its affine puts it up to 1.49 voxels away from its image case_001.nii.gz; "
-        "at most 0.5 is taken for rounding"
-    )
-
-
-def test_a_slight_turn_counts_where_it_is_largest(dataset: Dataset) -> None:
-    turned = AFFINE.copy()
-    turned[0, 0] *= 1.2  # 5 voxels further along the axis, that is one voxel
-    write_nifti(dataset.cases[0].label, np.zeros((6, 7, 8), np.uint8), affine=turned)
-    assert "up to 1 voxels away" in case_message(dataset)
-
-
-def test_every_label_is_declared(dataset: Dataset) -> None:
-    label = dataset.cases[0].label
-    array = np.zeros((6, 7, 8), np.int16)
-    array[0, 0, :3] = 7
-    array[1, 1, 1] = 300
-    write_nifti(label, array, affine=AFFINE)
-    assert case_message(dataset) == f"{label}: 4 voxels have the label 7, 300; dataset.json declares 0, 1, 2"
-
-
-def test_memory_for_reading_is_foreseen(tmp_path: Path) -> None:
-    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((10, 20, 30, 2), np.int16))
-    assert reading_memory(Case(ImageFiles.of(path), path)) == 10 * 20 * 30 * (2 * (2 + 2 + 4) + 10)
-    path.write_bytes(path.read_bytes()[:40])
-    assert reading_memory(Case(ImageFiles.of(path), path)) == 0
-    assert reading_memory(Case(ImageFiles.of(tmp_path / "no.nii.gz"), path)) == 0

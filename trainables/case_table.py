@@ -4,15 +4,16 @@
     anna_1,anna/1/t1.nii.gz,anna/1/flair.nii.gz,anna/1/seg.nii.gz,anna
 
 `image` is a file with all channels, or there is an `image_NAME` for the file of each channel, in the order of the
-columns. `group` says whose the case is. `case` names it; by default its first image's file does. Paths count from the
+columns. `group` says whose the case is. `case` names it; by default the
+first image's file does, with the folders above it where files are called alike. Paths count from the
 table's folder; unlike a `dataset.json`, which comes with the data, a table is its user's own list of files, which may
 lie anywhere. What the label values are called no table says: they are what the label files hold.
 """
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainables.dataset import SUFFIXES, Case, Dataset, ImageFiles, stem
@@ -98,19 +99,12 @@ def _read(table: Path) -> tuple[_Columns, list[_Row]]:
     header, lines = _cells(table)
     columns = _columns(table, header)
     rows: list[_Row] = []
-    names: dict[str, int] = {}
     used: dict[Path, int] = {}
     for line, cells in lines:
         place = f"{table}: line {line}"
         if len(cells) != len(header):
             raise DatasetError(f"{place} has {len(cells)} cells, the first line {len(header)}: {_shown(cells)}")
         row = _row(place, line, cells, header, columns, table.parent)
-        if row.image.name in names:
-            raise DatasetError(
-                f'{place}: a second case "{row.image.name}" besides line {names[row.image.name]}; names differ'
-                + ("" if CASE in columns.others else f": give them in a column {CASE}")
-            )
-        names[row.image.name] = line
         for file in (*row.image.files, *([row.label] if row.label else [])):
             if file in used:
                 raise DatasetError(f"{place}: {file} is already listed in line {used[file]}")
@@ -118,6 +112,9 @@ def _read(table: Path) -> tuple[_Columns, list[_Row]]:
         rows.append(row)
     if not rows:
         raise DatasetError(f"{table}: lists no case; each needs a line below the names of the columns")
+    if CASE not in columns.others:
+        rows = _named_by_files(rows)
+    _check_names(table, rows)
     return columns, rows
 
 
@@ -166,6 +163,28 @@ def _columns(table: Path, header: Sequence[str]) -> _Columns:
     return _Columns(images=images, others=others, unused=tuple(unused))
 
 
+def _named_by_files(rows: Sequence[_Row]) -> list[_Row]:
+    """`rows` with the names of their images' first files; with the folders above them where files are called alike."""
+    files = [row.image.files[0] for row in rows]
+    names = [stem(file) for file in files]
+    if len(set(names)) < len(names):
+        common = os.path.commonpath([file.parent for file in files])
+        names = ["_".join((*file.parent.relative_to(common).parts, stem(file))) for file in files]
+    return [replace(row, image=replace(row.image, name=name)) for row, name in zip(rows, names, strict=True)]
+
+
+def _check_names(table: Path, rows: Iterable[_Row]) -> None:
+    """Raises DatasetError where a case's name is no name, or another's too."""
+    lines: dict[str, int] = {}
+    for row in rows:
+        place, name = f"{table}: line {row.line}", row.image.name
+        if problem := name_problem(name):
+            raise DatasetError(f"{place}: {CASE} {name!r} {problem}")
+        if name in lines:
+            raise DatasetError(f'{place}: a second case "{name}" besides line {lines[name]}; names differ')
+        lines[name] = row.line
+
+
 def _row(place: str, line: int, cells: Sequence[str], header: Sequence[str], columns: _Columns, folder: Path) -> _Row:
     def cell(index: int) -> str:
         if not cells[index]:
@@ -180,12 +199,9 @@ def _row(place: str, line: int, cells: Sequence[str], header: Sequence[str], col
 
     images = tuple(file(index) for index in columns.images.values())
     others = columns.others
-    name = cell(others[CASE]) if CASE in others else stem(images[0])
-    if problem := name_problem(name):
-        raise DatasetError(f"{place}: {CASE} {name!r} {problem}")
     return _Row(
         line=line,
-        image=ImageFiles(name, images),
+        image=ImageFiles(cell(others[CASE]) if CASE in others else "", images),
         label=file(others[LABEL]) if LABEL in others else None,
         group=cell(others[GROUP]) if GROUP in others else None,
     )
