@@ -135,6 +135,20 @@ def test_an_interrupt_while_it_is_opened_is_no_error_of_the_journal(path, monkey
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_what_was_written_together_is_not_read_through_again(path):
+    storage = open_journal(path, owner=True)
+    study = optuna.create_study(storage=storage)
+    for number in range(3):
+        with written_together(storage):
+            trial = study.ask()
+            trial.set_user_attr("name", f"é {number}")
+        next_record = storage._replay_result.log_number_read
+        assert storage._backend._log_number_offset[next_record] == path.stat().st_size
+    assert [trial.user_attrs["name"] for trial in open_journal(path, owner=False).get_all_trials(0)] == [
+        f"é {number}" for number in range(3)
+    ]
+
+
 def test_what_is_written_together_is_one_write_and_seen_at_once(path, monkeypatch):
     synced = []
     monkeypatch.setattr(journal.os, "fsync", synced.append)

@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -134,25 +134,35 @@ class _Journal(_ReadOnlyJournal):
             yield
             return
         with self._locked():
-            known = max(self._log_number_offset)
+            known = next(reversed(self._log_number_offset))
             self._first_held_back = known + sum(1 for _ in super().read_logs(known))
             self._held_back = []
             try:
                 yield
             finally:
                 held_back, self._held_back = self._held_back, None
-                self._write(held_back)
+                self._remember(self._write(held_back))
 
-    def _write(self, logs: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in logs)
+    def _remember(self, written: Sequence[bytes]) -> None:
+        """Where the records begin that were held back. Optuna took them from memory, and would look for the one after
+        them from the first line of the file on: at a thousand trials four fifths of a driver's time."""
+        offset = self._log_number_offset[self._first_held_back]
+        for number, line in enumerate(written, self._first_held_back + 1):
+            offset += len(line)
+            self._log_number_offset[number] = offset
+
+    def _write(self, logs: list[dict[str, Any]]) -> list[bytes]:
+        """Append the records; gives back their lines."""
+        lines = [json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in logs]
         try:
-            _append(self.path, text.encode())
+            _append(self.path, b"".join(lines))
         except OSError as error:
             reason = "the disk is full" if error.errno in _FULL else error.strerror
             raise StudyError(
                 f"study journal {self.path} can't be written: {reason}; what was written before is whole: "
                 f"make room, then go on by `voxtune resume {self.path.parent}`"
             ) from error
+        return lines
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
