@@ -15,6 +15,7 @@ import pytest
 import torch
 from command_line import run_voxtune
 from make_data import blob_case, write_dataset, write_nifti
+from make_layouts import write_nnunet
 from make_sweep import evaluation, open_study, sweep_directory
 from make_volumes import write_volumes
 
@@ -186,6 +187,23 @@ def test_classes_are_labelled_and_scored_as_by_voxtune(
     assert [Path(line.split(",")[0]).name for line in found] == [f"{name}.nii.gz" for name in names]
     assert np.array([line.split(",")[1:3] for line in found], float).ravel() == pytest.approx(expected, abs=1e-6)
     assert 0.1 < min(expected) < max(expected) < 1
+
+
+def test_channels_in_files_of_their_own_are_one_image(
+    of_regions: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"labels": {"0": "background", "1": "rim", "2": "core"}}
+    split = write_nnunet(write_dataset(tmp_path / "Blobs", cases=1, channels=2, manifest=labels), tmp_path / "split")
+    predict_files([of_regions], [case.image for case in read_dataset(split).cases], tmp_path / "ours")
+    write_bundle(BundleSource(model=of_regions, data=DataNotes()), tmp_path / "bundle")
+    run_in(tmp_path / "bundle", monkeypatch, dataset_dir=str(split / "imagesTr"), output_dir=str(tmp_path / "theirs"))
+    (ours,), (theirs,) = tmp_path.glob("ours/*"), tmp_path.glob("theirs/*")
+    assert (ours.name, theirs.name) == ("case_001.nii.gz", "case_001_0000.nii.gz")
+    np.testing.assert_array_equal(voxels(theirs), voxels(ours))
+    run_in(tmp_path / "bundle", monkeypatch, "evaluate", dataset_dir=str(split), output_dir=str(tmp_path / "scores"))
+    (found,) = (tmp_path / "scores" / "val_mean_dice_raw.csv").read_text().splitlines()[1:]
+    expected = [row.dice for row in evaluate_dataset([of_regions], read_dataset(split))]
+    assert np.array(found.split(",")[1:3], float) == pytest.approx(expected, abs=1e-6)
 
 
 def labelled_data(folder: Path) -> Dataset:

@@ -202,6 +202,15 @@ def test_missing_files_are_listed_together(lay: Callable[..., Path]) -> None:
     )
 
 
+def test_the_layout_of_nnunets_first_version_is_told(lay: Callable[..., Path]) -> None:
+    folder = lay(**case("imagesTr/la_003.nii.gz"))
+    (folder / "imagesTr/la_003.nii.gz").rename(folder / "imagesTr/la_003_0000.nii.gz")
+    assert message(folder) == (
+        f"{folder}/imagesTr/la_003.nii.gz: listed in dataset.json, but no such file; la_003_0000.nii.gz is there, as "
+        "nnU-Net 1 has it: bring it to 2 by nnUNetv2_convert_old_nnUNet_dataset"
+    )
+
+
 def test_a_name_too_long_for_the_file_system_is_a_missing_file(lay: Callable[..., Path]) -> None:
     assert "but no such file" in message(lay(**case("x" * 5000 + ".nii")))
 

@@ -10,7 +10,7 @@ import ray
 from cluster.nodes import alive_nodes
 from tuner import shipping
 from tuner.errors import SlotError
-from tuner.shipping import ShippedFolder, nodes_without, ship
+from tuner.shipping import ShippedFolder, is_whole, nodes_lacking, nodes_without, ship
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("connected")]
 
@@ -29,6 +29,7 @@ def test_a_folder_is_written_again_as_it_was(tmp_path: Path, monkeypatch: pytest
         (folder / name).write_bytes(data)
     nodes = alive_nodes(ray.nodes())
     assert nodes_without(folder, nodes) == []
+    assert nodes_lacking(folder.iterdir(), nodes) == []
     shipped = ship(folder)
     assert [len(pieces) for *_, pieces in shipped.files] == [0, 1, 3]
     shutil.rmtree(tmp_path / "cache")  # now this node has not got it
@@ -36,6 +37,13 @@ def test_a_folder_is_written_again_as_it_was(tmp_path: Path, monkeypatch: pytest
     assert ray.get([receive.remote(shipped) for _ in range(4)]) == [str(folder)] * 4
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == content
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["3f9c"]
+
+
+def test_files_are_there_if_they_have_their_sizes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert is_whole(Path("/"), {str(tmp_path / "a"): 3})
+    assert not is_whole(Path("/"), {str(tmp_path / "a"): 4})
+    assert not is_whole(Path("/"), {str(tmp_path / "a"): 3, str(tmp_path / "b"): 3})
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -55,9 +55,20 @@ def read_decathlon(root: Path, content: Mapping[str, Any]) -> Dataset:
     except BrokenRuleError as error:
         raise DatasetError(f"{manifest}: {error}") from None
     raise_problems(
-        f"{file}: listed in {MANIFEST}, but no such file" for case in cases for file in case.files if not is_file(file)
+        f"{file}: listed in {MANIFEST}, but no such file{_first_version(file)}"
+        for case in cases
+        for file in case.files
+        if not is_file(file)
     )
     return dataset
+
+
+def _first_version(missing: Path) -> str:
+    """What to do about files that nnU-Net's first version calls otherwise than its `dataset.json` does."""
+    channel = missing.with_name(f"{stem(missing)}_0000{missing.name.removeprefix(stem(missing))}")
+    if not is_file(channel):
+        return ""
+    return f"; {channel.name} is there, as nnU-Net 1 has it: bring it to 2 by nnUNetv2_convert_old_nnUNet_dataset"
 
 
 def _read_labels(content: Mapping[str, Any]) -> Mapping[int, str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +147,19 @@ def _of_sweep(directory: SweepDirectory, dataset: Path | None) -> BundleSource:
     )
     place = dataset or (config.dataset.path if config.dataset else None)
     known = place is not None and (dataset is not None or is_dataset(place))
-    return BundleSource(
-        model=load_model(path), data=read_notes(place) if place and known else DataNotes(), training=training
-    )
+    data = read_notes(place) if place and known else DataNotes()
+    if data.name is None and dataset is None:
+        data = replace(data, name=_name_then(directory))
+    return BundleSource(model=load_model(path), data=data, training=training)
+
+
+def _name_then(directory: SweepDirectory) -> str | None:
+    """What the data set was called when the sweep began; nnU-Net's layout has a name in the folder's alone."""
+    try:
+        name = json.loads(directory.environment_file.read_text(encoding="utf-8"))["dataset"]["name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _split(directory: SweepDirectory) -> dict[str, int]:
