@@ -217,7 +217,8 @@ def timed(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
     if code:
         print(text[-3000:])
     print(
-        f"{arguments[0]:>8}: {seconds:8.1f} s  driver {usage.ru_maxrss / 2**20:5.2f} GiB  all {watch.most / 2**30:5.2f} GiB"
+        f"{arguments[0]:>8}: {seconds:8.1f} s  driver {usage.ru_maxrss / 2**20:5.2f} GiB  "
+        f"all {watch.most / 2**30:5.2f} GiB"
     )
     return {
         "command": ["voxtune", *(argument.replace(str(folder), "FOLDER") for argument in arguments)],

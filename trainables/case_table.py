@@ -26,6 +26,7 @@ DELIMITERS = ",;\t"
 
 IMAGE, LABEL, GROUP, CASE = "image", "label", "group", "case"
 _CHANNEL = "image_"
+_KNOWN = f"{IMAGE} or {_CHANNEL}NAME, {LABEL}, {GROUP} and {CASE}"
 _NEEDED = f"needed are {LABEL}, and {IMAGE} or an {_CHANNEL}NAME for each channel"
 
 
@@ -61,10 +62,7 @@ def read_case_table(table: Path) -> Dataset:
     columns, rows = _read(table)
     if LABEL not in columns.others:
         raise DatasetError(f"{table}: has no column {LABEL}; {_NEEDED}")
-    cases = []
-    for row in rows:
-        assert row.label is not None
-        cases.append(Case(row.image, row.label, row.group))
+    cases = [Case(row.image, row.label, row.group) for row in rows if row.label is not None]
     raise_problems(
         f"{file}: listed in line {row.line} of {table.name}, but no such file"
         for row, case in zip(rows, cases, strict=True)
@@ -90,9 +88,6 @@ def images_in_table(table: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
     """
     columns, rows = _read(table)
     return _channels(columns, rows), [row.image for row in rows]
-
-
-_KNOWN = f"{IMAGE} or {_CHANNEL}NAME, {LABEL}, {GROUP} and {CASE}"
 
 
 def _read(table: Path) -> tuple[_Columns, list[_Row]]:
