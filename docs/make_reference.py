@@ -18,7 +18,7 @@ from command_pages import commands_page
 from python_page import python_page
 from sweep_file_page import sweep_file_page
 
-from tuner.config import SweepConfig
+from tuner.editor_schema import editor_schema
 
 DOCS = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def references() -> Mapping[Path, str]:
         DOCS / "reference" / "sweep_file.md": sweep_file_page(),
         DOCS / "reference" / "python.md": python_page(),
         DOCS / "benchmarks.md": benchmarks_page(),
-        DOCS / "sweep.schema.json": json.dumps(SweepConfig.model_json_schema(), indent=2) + "\n",
+        DOCS / "sweep.schema.json": json.dumps(editor_schema(), indent=2) + "\n",
     }
 
 

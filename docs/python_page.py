@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from docstrings import attribute_docstrings, class_definition
-
 import tuner.api
 from tuner.config import SweepConfig
+from tuner.docstrings import attribute_docstrings, class_definition
 
 HEAD = """\
 # Python
@@ -97,7 +96,7 @@ def _arguments(given: ast.arguments) -> list[str]:
 
 def _argument(one: ast.arg, default: ast.expr | None) -> str:
     kind = f": {_type(one.annotation)}" if one.annotation else ""
-    return f"{one.arg}{kind}" + (f" = {ast.unparse(default)}" if default else "")
+    return f"{one.arg}{kind}" + (f" = {_source(default)}" if default else "")
 
 
 def _returned(node: ast.FunctionDef) -> str:
@@ -106,7 +105,12 @@ def _returned(node: ast.FunctionDef) -> str:
 
 def _type(annotation: ast.expr) -> str:
     """An annotation as it is meant: the name of a class that comes later stands in quotes in the source."""
-    return str(annotation.value) if isinstance(annotation, ast.Constant) else ast.unparse(annotation)
+    return str(annotation.value) if isinstance(annotation, ast.Constant) else _source(annotation)
+
+
+def _source(node: ast.expr) -> str:
+    """Code as our formatter writes it."""
+    return ast.unparse(node).replace("'", '"')
 
 
 def _text(docstring: str) -> str:

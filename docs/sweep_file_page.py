@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from docstrings import attribute_docstrings
-
 from trainables.segmentation_config import SegmentationConfig
 from tuner.config import SweepConfig
+from tuner.docstrings import attribute_docstrings
 
 HEAD = """\
 # The sweep file

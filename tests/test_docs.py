@@ -1,13 +1,16 @@
 """The pages tell the truth: links lead somewhere, examples are read by the program, references follow from the code."""
 
+import json
 import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean, stdev
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
 import typer
 from make_sweep import open_study, play, sweep_directory
@@ -78,9 +81,10 @@ def test_each_block_says_its_language(page: Path) -> None:
 def test_examples_of_sweep_files_are_read(block: Block) -> None:
     told = parse_yaml(block.text)
     assert told
-    content = {key: value | told.get(key, {}) if key in ("dataset", "budget") else value for key, value in BASE.items()}
-    config = SweepConfig.model_validate({**content, **told, **{key: content[key] for key in ("dataset", "budget")}})
+    whole = {**BASE, **told, **{key: BASE[key] | told.get(key, {}) for key in ("dataset", "budget")}}
+    config = SweepConfig.model_validate(whole)
     sampler_factory(config.search, slots=1)
+    jsonschema.validate(whole, json.loads((ROOT / "docs" / "sweep.schema.json").read_text()))
     if config.trainable == SEGMENTATION:
         SegmentationConfig.from_mapping(config.search_space.first(config.default))
 
@@ -137,6 +141,25 @@ def test_each_setting_and_key_of_a_preset_is_in_the_reference() -> None:
     for preset in preset_names():
         for name in load_preset(preset):
             assert f"| `{name}` |" in page
+
+
+def test_figures_of_the_readme_are_those_of_the_results() -> None:
+    """Word by word, as far as README says them."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    results = ROOT / "benchmarks" / "results"
+    job = json.loads(max(results.glob("main_job-*.json")).read_text())
+    seeds = list(job["chosen_dice_by_seed"].values())
+    sides = json.loads(max(results.glob("against_stock-*.json")).read_text())["medians"]
+    stock, ours, new = (sides[name] for name in ("stock", "ours", "new"))
+    for words in (
+        f"16 trials in {job['search_seconds'] / 60:.1f} minutes",
+        f"Dice {job['best_dice_of_search']:.4f} on {len(job['validation_cases'])} validation cases",
+        f"{fmean(seeds):.4f} ± {stdev(seeds):.4f} over two other seeds",
+        f"the default configuration had {job['trials'][0]['score']:.4f}",
+        f"{stock['seconds']:.0f}, {ours['seconds']:.0f} and {new['seconds']:.0f} seconds",
+        f"{stock['best']:.3f}, {ours['best']:.3f} and {new['best']:.3f}",
+    ):
+        assert words in readme
 
 
 def test_references_are_current() -> None:

@@ -237,9 +237,9 @@ def schema() -> None:
 
       voxtune schema > sweep.schema.json
     """
-    from tuner.config import SweepConfig
+    from tuner.editor_schema import editor_schema
 
-    typer.echo(json.dumps(SweepConfig.model_json_schema(), indent=2))
+    typer.echo(json.dumps(editor_schema(), indent=2))
 
 
 def print_outcome(results: "Results", directory: Path) -> None:

@@ -18,6 +18,10 @@ def attribute_docstrings(cls: type) -> dict[str, str]:
     for place, node in enumerate(body):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not node.target.id.startswith("_"):
             below = body[place + 1] if place + 1 < len(body) else None
-            said = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            told[node.target.id] = str(ast.literal_eval(below.value)) if said else ""
+            told[node.target.id] = _text(below)
     return told
+
+
+def _text(node: ast.stmt | None) -> str:
+    said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return str(node.value.value) if said else ""  # type: ignore[union-attr]
