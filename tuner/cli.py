@@ -70,7 +70,10 @@ def voxtune(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Search the hyperparameters of 3D medical image segmentation."""
+    """Search the hyperparameters of 3D medical image segmentation.
+
+    Begin with: voxtune new DATASET, then: voxtune run sweep.yaml
+    """
 
 
 def main() -> None:
