@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TEST_FILES_AT_ONCE ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_FILES_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test quick check format docs clean
+.PHONY: setup demo test quick check format docs package clean
 
 setup: $(READY)  ## .venv, with all that tests, checks and pages need
 
@@ -43,8 +43,11 @@ docs: $(READY)  ## the site, in build/docs; its references are written anew from
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "open build/docs/index.html"
 
+package: $(READY)  ## wheel and source distribution in dist/, the wheel tried in an environment of its own
+	.ci/package
+
 clean:
-	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "voxtune needs Python 3.11.4 or newer; say which: make PYTHON=/path/to/python"; exit 1; }

@@ -209,25 +209,23 @@ def timed(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
         process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT, env=environment)
         watch = MemoryWatch(process.pid)
         with beating(watch.sample, every=0.5, name="memory"):
-            _, _, usage = os.wait4(process.pid, 0)[0:3]
+            _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - clock
     text = output.read_text(errors="replace")
-    code = process.wait() if process.returncode is None else process.returncode
+    code = os.waitstatus_to_exitcode(status)
     lines = text.splitlines()
     if code:
         print(text[-3000:])
-    print(
-        f"{arguments[0]:>8}: {seconds:8.1f} s  driver {usage.ru_maxrss / 2**20:5.2f} GiB  "
-        f"all {watch.most / 2**30:5.2f} GiB"
-    )
+    gib = usage.ru_maxrss / 2**20, watch.most / 2**30
+    print(f"{arguments[0]:>8}: {seconds:8.1f} s  driver {gib[0]:5.2f} GiB  all {gib[1]:5.2f} GiB", flush=True)
     return {
         "command": ["voxtune", *(argument.replace(str(folder), "FOLDER") for argument in arguments)],
         "exit code": code,
         "began": began,
         "seconds": round(seconds, 2),
         "driver's CPU seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "driver's GiB": round(usage.ru_maxrss / 2**20, 3),
-        "all processes' GiB": round(watch.most / 2**30, 3),
+        "driver's GiB": round(gib[0], 3),
+        "all processes' GiB": round(gib[1], 3),
         "lines of progress": [line.replace(str(folder), "FOLDER") for line in lines[:12]],
         "load average": round(os.getloadavg()[0], 1),
     }
