@@ -96,11 +96,11 @@ class Bench:
             for thing in (struck.disk, struck.server, struck.group):
                 if thing:
                     thing.end()
+            if found.get("outcome") == "broken":
+                found["kept"] = _keep(sweep)
             with suppress(TimeoutError):
                 place.restore()
-        if found["outcome"] == "broken":
-            found["kept"] = _keep(sweep)
-        else:
+        if found["outcome"] != "broken":
             shutil.rmtree(folder, ignore_errors=True)
         self.scores_file.write_text(json.dumps(self.scores))
         return {**found, "proof": struck.proof, "seconds": round(time.monotonic() - started)}
