@@ -1,6 +1,7 @@
 """The pages tell the truth: links lead somewhere, examples are read by the program, references follow from the code."""
 
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from search_spaces.presets import load_preset, preset_names
 from search_spaces.yaml_file import parse_yaml
 from trainables.segmentation_config import SegmentationConfig
 from tuner.cli import app
-from tuner.config import SEGMENTATION, SweepConfig
+from tuner.config import SEGMENTATION, DatasetConfig, Section, SweepConfig
 from tuner.results import read_results
 from tuner.sampler import sampler_factory
 from tuner.storage import open_storage
@@ -41,6 +42,12 @@ BASE: dict[str, Any] = {
     "budget": {"maximum": 1e9},
 }
 """What an example that shows a part of a sweep file leaves out."""
+
+SECTIONS = {
+    key: form.annotation.model_fields
+    for key, form in SweepConfig.model_fields.items()
+    if isinstance(form.annotation, type) and issubclass(form.annotation, Section)
+} | {"dataset": DatasetConfig.model_fields}
 
 COMMANDS = typer.main.get_command(app)
 
@@ -81,12 +88,18 @@ def test_each_block_says_its_language(page: Path) -> None:
 def test_examples_of_sweep_files_are_read(block: Block) -> None:
     told = parse_yaml(block.text)
     assert told
-    whole = {**BASE, **told, **{key: BASE[key] | told.get(key, {}) for key in ("dataset", "budget")}}
-    config = SweepConfig.model_validate(whole)
-    sampler_factory(config.search, slots=1)
-    jsonschema.validate(whole, json.loads((ROOT / "docs" / "sweep.schema.json").read_text()))
-    if config.trainable == SEGMENTATION:
-        SegmentationConfig.from_mapping(config.search_space.first(config.default))
+    jsonschema.validate(read(told), json.loads((ROOT / "docs" / "sweep.schema.json").read_text()))
+
+
+@each_page
+def test_keys_of_sweep_files_in_the_text_are_such(page: Path) -> None:
+    """`search.turned_away`, or `resources: {gpus_per_trial: 1}`."""
+    for text in code(page):
+        section, _, key = text.partition(".")
+        if section in SECTIONS and key.isidentifier() and key not in ("py", "json"):
+            assert key in SECTIONS[section], text
+        elif re.match(r"\w+: [{\[]", text) and text.partition(":")[0] in SweepConfig.model_fields and "..." not in text:
+            read(parse_yaml(text))
 
 
 @each_block("python")
@@ -183,6 +196,16 @@ def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
     assert (built.returncode, built.stderr) == (0, "")
     for page in (ROOT / "docs").rglob("*.md"):
         assert (tmp_path / "site" / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file()
+
+
+def read(told: dict[str, Any]) -> dict[str, Any]:
+    """What an example of a sweep file says, with the rest around it. Raises where voxtune would refuse it."""
+    whole = {**BASE, **told, **{key: BASE[key] | told.get(key, {}) for key in ("dataset", "budget")}}
+    config = SweepConfig.model_validate(whole)
+    sampler_factory(config.search, slots=1)
+    if config.trainable == SEGMENTATION:
+        SegmentationConfig.from_mapping(config.search_space.first(config.default))
+    return whole
 
 
 def find(words: list[str]) -> tuple[Any, list[str]]:
