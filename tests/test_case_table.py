@@ -85,6 +85,9 @@ def test_files_may_lie_anywhere(table: Callable[..., Path], tmp_path: Path, monk
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
     (here / "t.tsv").write_text(f"image\tlabel\n../x.nii\t~/l.nii\n{tmp_path}/y.nii\t{tmp_path}/z.nii\n")
+    (here / "~nobody.nii").touch()
+    (here / "t2.tsv").write_text("image\tlabel\n~nobody.nii\t../y.nii\n")
+    assert read_dataset(here / "t2.tsv").cases[0].files == (here / "~nobody.nii", tmp_path / "y.nii")
     assert [case.files for case in read_dataset(here / "t.tsv").cases] == [
         (tmp_path / "x.nii", tmp_path / "home" / "l.nii"),
         (tmp_path / "y.nii", tmp_path / "z.nii"),

@@ -22,7 +22,7 @@ def read_manifest(manifest: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         raise DatasetError(
             f"{manifest}: no such file; a data set in the layout of the Decathlon or of nnU-Net has it beside imagesTr "
-            "and labelsTr"
+            "and labelsTr, others are given by a CSV file that lists cases"
         ) from None
     except OSError as error:
         raise DatasetError(f"{manifest}: can't be read: {error.strerror}") from None
