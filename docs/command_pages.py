@@ -21,8 +21,8 @@ HEAD = """\
 `--help` after a command says the same in the terminal. Exit codes of all of them: 0 done; 1 the work failed; 2
 something in the input is wrong, and nothing was started; 130 stopped by Ctrl-C.
 
-`voxtune --install-completion` teaches bash, zsh, fish or PowerShell to complete commands and options by the Tab key; a
-new shell knows them. `NO_COLOR=1` turns colours off; where the output is no terminal there are none.
+`voxtune --install-completion` teaches bash, zsh, fish or PowerShell to complete commands, options and sweeps' names by
+the Tab key; a new shell knows them. `NO_COLOR=1` turns colours off; where the output is no terminal there are none.
 """
 
 COMMANDS: Any = typer.main.get_command(app)

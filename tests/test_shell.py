@@ -72,17 +72,33 @@ def test_what_is_no_terminal_gets_text_alone(terminal: bool, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "completed"),
-    [(("re",), {"resume", "report"}), (("cluster", "o"), {"onprem"}), (("run", "--tri"), {"--trials"})],
+    [
+        (("re",), {"resume", "report"}),
+        (("cluster", "o"), {"onprem"}),
+        (("run", "--tri"), {"--trials"}),
+        (("resume", "h"), {"heart", "hippocampus"}),
+        (("report", "hi"), {"hippocampus"}),
+        (("watch", "/none"), set()),
+        (("status", "--runs", "elsewhere", "h"), {"hips"}),
+    ],
 )
-def test_the_tab_key_in_bash(words: tuple[str, ...], completed: set[str], home: Mapping[str, str]) -> None:
+def test_the_tab_key_in_bash(
+    words: tuple[str, ...], completed: set[str], home: Mapping[str, str], tmp_path: Path
+) -> None:
     """As a new shell completes after `voxtune --install-completion`."""
+    for sweep in ("runs/heart", "runs/hippocampus", "elsewhere/hips"):
+        (tmp_path / sweep).mkdir(parents=True)
+        (tmp_path / sweep / "sweep.yaml").touch()
+    (tmp_path / "runs" / "half").mkdir()
     script = f"""
         source ~/.bashrc
         COMP_WORDS=(voxtune {" ".join(words)}) COMP_CWORD={len(words)}
         $(complete -p voxtune | sed 's/.*-F \\([^ ]*\\).*/\\1/') voxtune
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    answer = subprocess.run(["bash", "--norc", "-c", script], env=dict(home), capture_output=True, text=True)
+    answer = subprocess.run(
+        ["bash", "--norc", "-c", script], cwd=tmp_path, env=dict(home), capture_output=True, text=True
+    )
     assert (set(answer.stdout.split()), answer.stderr) == (completed, "")
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tuner.commands_sweep import PANEL, RUNS, Runs
+from tuner.commands_sweep import PANEL, RUNS, Runs, sweep_names
 from tuner.terminal import say
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ app = typer.Typer()
 @app.command(rich_help_panel=PANEL)
 def dashboard(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A sweep's directory, or its name in the folder --runs.")
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A sweep's directory, or its name in the folder --runs.", autocompletion=sweep_names
+        ),
     ] = None,
     runs: Runs = RUNS,
     address: Annotated[

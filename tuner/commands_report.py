@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tuner.commands_sweep import PANEL, RUNS, Runs
+from tuner.commands_sweep import PANEL, RUNS, Runs, sweep_names
 from tuner.terminal import console, say
 
 app = typer.Typer()
@@ -18,7 +18,11 @@ app = typer.Typer()
 def report(
     sweeps: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="A sweep's directory, or its name in the folder --runs."),
+        typer.Argument(
+            metavar="RUN...",
+            help="A sweep's directory, or its name in the folder --runs.",
+            autocompletion=sweep_names,
+        ),
     ],
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a page that compares several sweeps, the first with the others.")

@@ -17,15 +17,28 @@ app = typer.Typer()
 PANEL = "Sweeps"
 DATASET = "Folder in the layout of the Decathlon or of nnU-Net (dataset.json), or a CSV file of cases."
 
+RUNS = Path("runs")
+
+
+def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
+    """What the Tab key offers for RUN: the sweeps in the folder `--runs`."""
+    folder = Path(context.params.get("runs") or RUNS)
+    names = [file.parent.name for file in folder.glob("*/sweep.yaml")]
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Ray's and Optuna's messages too.")]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to run on, `auto` or HOST:PORT; by default Ray starts on this machine.")
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A sweep's directory, or its name in the folder --runs.")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A sweep's directory, or its name in the folder --runs.", autocompletion=sweep_names
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Folder of all sweeps.")]
 Confirm = Annotated[bool, typer.Option(help="Train the best few again with other seeds, then choose.")]
-
-RUNS = Path("runs")
 
 
 @app.command(rich_help_panel=PANEL)
