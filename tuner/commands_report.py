@@ -70,5 +70,5 @@ def report(
         say(f"No pictures of the best model's cases: {undrawn}")
     # The two that take longest import scikit-learn and torch: seconds each, on cores that wait otherwise.
     with ProcessPoolExecutor(2, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        files = write_report(directory, price=price, results=results, pool=pool)
-    say(f"Report: {files.html}")
+        written = write_report(directory, price=price, results=results, pool=pool)
+    say(f"Report: {written.html}")
