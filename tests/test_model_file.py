@@ -236,6 +236,26 @@ def test_a_small_file_can_not_become_a_large_one(path: Path) -> None:
         load_model(packed)
 
 
+def test_lists_that_hold_one_another_many_times(path: Path) -> None:
+    save_model(path, make_model())
+    held: list[Any] = []
+    for _ in range(60):
+        held = [held, held]
+    torch.save(content_of(path) | {"modalities": held}, path)
+    with pytest.raises(ModelFileError, match=r"model\.pt: holds more than 1000000 values; not a voxtune model"):
+        load_model(path)
+
+
+def test_entries_that_are_the_same_bytes(path: Path) -> None:
+    save_model(path, make_model())
+    with zipfile.ZipFile(path, "a") as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        archive.filelist += [largest] * 9
+        archive._didModify = True  # type: ignore[attr-defined]
+    with pytest.raises(ModelFileError, match=r"has entries that overlap, which torch never writes"):
+        load_model(path)
+
+
 def test_endless_nesting(path: Path) -> None:
     save_model(path, make_model())
     nested: list[Any] = []

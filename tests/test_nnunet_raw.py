@@ -104,6 +104,11 @@ def test_nnunets_own_readers_of_nifti_are_as_good_as_ours(lay: Callable[..., Pat
     assert read_dataset(lay(overwrite_image_reader_writer=reader)).notes == ()
 
 
+def test_a_reader_that_is_no_name_is_a_note(lay: Callable[..., Path]) -> None:
+    (note,) = read_dataset(lay(overwrite_image_reader_writer={"a": 1})).notes
+    assert 'overwrite_image_reader_writer is {"a": 1}' in note
+
+
 LISTED = {"images": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"}
 
 

@@ -339,3 +339,13 @@ def test_data_sets_that_do_not_fit(
 def test_a_precision_that_the_device_lacks_becomes_fp32(model: Model, dataset: Dataset) -> None:
     half = replace(model, training={**model.training, "precision": "fp16"})
     assert evaluate_dataset([half], dataset, ["case_001"]) == evaluate_dataset([model], dataset, ["case_001"])
+
+
+def test_an_image_that_nibabel_does_not_know_by_its_size_is_labelled(
+    trained: tuple[Model, Evaluation], tmp_path: Path
+) -> None:
+    image = nib.Nifti2Image(blob_case(1)[0], np.eye(4))
+    content = bytes(4) + image.to_bytes()[4:]  # sizeof_hdr, which nothing needs
+    (tmp_path / "image.nii").write_bytes(content)
+    outcome = predict_files([trained[0]], [ImageFiles.of(tmp_path / "image.nii")], tmp_path / "labels", device="cpu")
+    assert [nib.load(file).shape for file in outcome.written] == [(20, 24, 18)]

@@ -27,6 +27,12 @@ def plan(spacing: tuple[float, float, float] = (1, 1, 1), **settings: object) ->
     return PreprocessingPlan(spacing=spacing, **{"normalisation": (ZSCORE,), **settings})  # type: ignore[arg-type]
 
 
+def test_voxels_of_metres_are_refused_before_memory_is_taken() -> None:
+    image, affine = np.ones((1, 20, 24, 18), np.float32), np.diag([5e4, 5e4, 5e4, 1])
+    with pytest.raises(MemoryError, match=r"1000000 x 1200000 x 900000 voxels take .* GiB of memory, and this machine"):
+        preprocess_image(image, affine, plan())
+
+
 def test_plan_of_an_mri_is_the_median_spacing_and_zscore(fingerprint: Fingerprint) -> None:
     planned = plan_preprocessing(fingerprint, ("MRI",))
     assert planned == PreprocessingPlan(spacing=(1, 1, 1), normalisation=(ZSCORE,), crop=True)

@@ -119,7 +119,7 @@ def test_a_small_file_can_not_fill_the_memory(tmp_path: Path) -> None:
         if path.suffix == ".nii":
             os.truncate(path, 2**40)  # takes no room on the disk
         assert re.fullmatch(
-            r".*: takes [\d,]+\.\d GiB of memory to be read, and this machine has [\d.]+", message(read_image, path)
+            r".*: to be read it takes [\d,]+\.\d GiB of memory, and this machine has [\d.]+", message(read_image, path)
         )
 
 
@@ -155,6 +155,8 @@ def test_headers_that_make_no_sense(tmp_path: Path, read: Callable[[Path], objec
     )
     assert with_bytes(70, "h", 32).startswith("voxels are of type complex64; they must be real numbers")
     assert with_bytes(70, "h", 7777).startswith("not a readable NIfTI file: ")
+    path.write_bytes(good[:4] + b"n+2\0" + good[8:344])  # says NIfTI-2, and ends within its header
+    assert message(read, path) == f"{path}: not a readable NIfTI file: Binary block is wrong size"
     for row in ((0.0, 0.0, 0.0, 9.0), (float("nan"), 0.0, 0.0, 9.0), (0.0, 1.0, 0.0, 0.0)):  # of y: (0, 1, 0, 0)
         found = with_bytes(280, "4f", *row)
         assert found == f"its affine {[list(row), [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]} gives the voxels no size"

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from make_data import blob_case, write_dataset, write_nifti
 
 from trainables import volumes as volumes_module
 from trainables.dataset import Dataset
-from trainables.errors import DatasetError, SettingError
+from trainables.errors import DamagedVolumesError, DatasetError, SettingError
 from trainables.fingerprint import Fingerprint, take_fingerprint
 from trainables.half_precision import compact
 from trainables.layouts import read_dataset
@@ -220,6 +221,21 @@ def test_disk_need_is_close_above_what_is_written(
     assert voxels * 3 < written < disk_need(fingerprint, plan, targets)
 
 
+def test_what_memory_does_not_hold_is_refused_before_anything_is_written(
+    prepare: Prepare, fingerprint: Fingerprint, plan: PreprocessingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = replace(fingerprint.cases[1], spacing=(200.0, 1.0, 1.0))
+    odd = replace(fingerprint, cases=(fingerprint.cases[0], wide, *fingerprint.cases[2:]))
+    monkeypatch.setattr("trainables.machine_memory.machine_memory", lambda: 30 * 2**20)
+    with pytest.raises(DatasetError) as refused:
+        prepare(fingerprint=odd)
+    assert str(refused.value) == (
+        "case_002: to be prepared it takes 0.0 GiB of memory, and this machine has 0.0: its 20 x 24 x 18 voxels are "
+        "200 x 1 x 1 mm wide, and would become 1 x 1 x 1 mm"
+    )
+    assert {file.suffix for file in (tmp_path / "cache").iterdir()} == {".lock"}
+
+
 def test_memory_need_bounds_the_workers(
     prepare: Prepare, fingerprint: Fingerprint, plan: PreprocessingPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +295,32 @@ def test_a_cache_that_is_a_file(prepare: Prepare, tmp_path: Path) -> None:
         prepare()
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (["plan"], None, "'NoneType' object is not subscriptable"),
+        (["modalities"], ["MRI", "MRI"], "modalities: names of 1 channels are needed"),
+        (["bytes"], "many", "bytes: a whole number is needed, received 'many'"),
+        (["cases", 0, "image", "offset"], 2**62, "no place of an array"),
+        (["cases", 0, "image", "shape"], [1, -20, 24, 18], "no place of an array"),
+        (["cases", 0, "label", "shape"], [20, 24, 9], "'case_001': the shapes of its arrays do not fit one another"),
+        (["cases", 0, "foreground"], [], "'case_001': the shapes of its arrays do not fit one another"),
+        (["cases", 0, "name"], {}, "a case's name is needed"),
+    ],
+)
+def test_nothing_of_a_broken_index_is_believed(prepare: Prepare, place: list, value: object, told: str) -> None:
+    index = prepare().folder / "index.json"
+    content = json.loads(index.read_text())
+    *above, key = place
+    part = content
+    for step in above:
+        part = part[step]
+    part[key] = value
+    index.write_text(json.dumps(content))
+    with pytest.raises(DamagedVolumesError, match=re.escape(told)):
+        Volumes(index.parent).check()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "no index", "torn index", "older format"])
 def test_a_damaged_folder_is_made_again(prepare: Prepare, damage: str) -> None:
     volumes = prepare()
@@ -304,7 +346,7 @@ def test_an_index_names_arrays_of_numbers_alone(prepare: Prepare) -> None:
     content = json.loads(index.read_text())
     content["cases"][0]["label"]["dtype"] = "|O"  # pointers
     index.write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"index\.json: holds no array of type '\|O'"):
+    with pytest.raises(DatasetError, match=r"index\.json: no index of .* .holds no array of type '\|O'"):
         Volumes(volumes.folder)[content["cases"][0]["name"]]
 
 

@@ -12,6 +12,10 @@ import torch
 
 from trainables.errors import ModelFileError
 
+MOST_VALUES = 10**6
+"""In a file's lists and mappings, each counted as often as it is met. A pickle writes a list once that stands in many
+places: 60 lists, each of them twice in the next, would be read for ever by whoever compares, copies or prints them."""
+
 
 def read_archive(path: Path) -> Any:
     """What `torch.save` put into `path`, tensors on the CPU. Raises ModelFileError naming file and fault."""
@@ -27,10 +31,16 @@ def read_archive(path: Path) -> Any:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 # torch would inflate them: a small file could fill the memory
                 raise ModelFileError(f"{path}: has compressed entries, which torch never writes; not a voxtune model")
+            if sum(entry.compress_size for entry in archive.infolist()) > path.stat().st_size:
+                # each of many entries may be the same bytes, which would be read as often
+                raise ModelFileError(f"{path}: has entries that overlap, which torch never writes; not a voxtune model")
             damaged = archive.testzip()  # torch itself does not compare checksums
         if damaged is not None:
             raise ModelFileError(f"{path}: damaged: the checksum of {damaged!r} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if _has_more_values(content, MOST_VALUES):
+            raise ModelFileError(f"{path}: holds more than {MOST_VALUES} values; not a voxtune model")
+        return content
     except UnpicklingError:
         raise ModelFileError(
             f"{path}: holds Python objects, which could run code when loaded; a voxtune model holds tensors and plain "
@@ -41,3 +51,21 @@ def read_archive(path: Path) -> Any:
     except Exception as error:  # torch's reader has no error of its own for what torch never wrote
         line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelFileError(f"{path}: not a voxtune model: {line}") from None
+
+
+def _has_more_values(content: Any, most: int) -> bool:
+    left = [content]
+    met = 1
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            inner = [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            inner = list(value)
+        else:
+            continue
+        met += len(inner)
+        if met > most:
+            return True
+        left += inner
+    return False

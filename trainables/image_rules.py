@@ -10,6 +10,7 @@ import numpy as np
 from trainables.errors import DatasetError
 from trainables.grid import Grid
 from trainables.resampling import Shape
+from trainables.volume_file import read_header
 
 SPACING_TOLERANCE = 0.01
 """The share by which voxel sizes may differ between sform and qform: the latter's are rounded otherwise."""
@@ -50,7 +51,7 @@ def check_order(place: Path, given: Sequence[str], trained: Sequence[str]) -> No
 
 
 def _check_affines(path: Path, shape: Shape) -> list[str]:
-    header = _header(path)
+    header = read_header(path)
     sform, qform = header.get_sform(coded=True)[0], _qform(header)
     if sform is None and qform is None:
         codes = "".join(nib.aff2axcodes(header.get_best_affine()))
@@ -65,11 +66,6 @@ def _check_affines(path: Path, shape: Shape) -> list[str]:
             "code of the wrong one to 0"
         )
     return []
-
-
-def _header(path: Path) -> Any:
-    file: Any = nib.load(path)
-    return file.header
 
 
 def _qform(header: Any) -> np.ndarray | None:

@@ -7,20 +7,24 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from trainables.volume_file import read_header
+
 
 def write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
     """Write `label` (X, Y, Z) with the header of the image `like`: its sform, qform, units and description.
 
-    Raises OSError where it can't be written. Whatever happens, `path` is whole or as it was.
+    Raises DatasetError where the image can't be read, OSError where the label can't be written. Whatever happens,
+    `path` is whole or as it was.
     """
-    image: Any = nib.load(like)
-    header = image.header.copy()
+    header: Any = read_header(like)
+    affine = header.get_best_affine()
     header.set_data_shape(label.shape)
     header.set_data_dtype(label.dtype)
     header["cal_min"] = header["cal_max"] = 0  # the image's brightness window would hide the labels
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        nib.save(type(image)(label, image.affine, header), partial)
+        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+        nib.save(kind(label, affine, header), partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

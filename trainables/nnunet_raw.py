@@ -32,7 +32,7 @@ from trainables.problems import is_file, name_problem, raise_problems
 IGNORE = "ignore"
 """The label of voxels that nobody annotated."""
 
-NIFTI_READERS = frozenset({"SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"})
+NIFTI_READERS = ("SimpleITKIO", "NibabelIO", "NibabelIOWithReorient")
 """nnU-Net's own readers of such files."""
 
 _NUMBERED = re.compile(r"Dataset\d{3}_(?=.)")

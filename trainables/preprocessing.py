@@ -14,6 +14,7 @@ import numpy as np
 from trainables.errors import SettingError
 from trainables.fingerprint import Fingerprint
 from trainables.grid import Grid
+from trainables.machine_memory import past_memory
 from trainables.normalisation import (
     NORMALISATION_KINDS,
     ChannelNormalisation,
@@ -107,8 +108,9 @@ def plan_preprocessing(
 def preprocess_image(image: np.ndarray, affine: np.ndarray, plan: PreprocessingPlan) -> tuple[np.ndarray, Grid]:
     """`image` (C, X, Y, Z) as its file has it, with its `affine` (4, 4), as the network sees it.
 
-    Returns a new float32 array (C, X', Y', Z') and the grid that it lies on. Raises AssertionError when the channels
-    are not the plan's: whoever reads a user's file checks that first.
+    Returns a new float32 array (C, X', Y', Z') and the grid that it lies on. Raises MemoryError where this machine has
+    no room for that, as for voxels that the file says to be metres wide; AssertionError when the channels are not the
+    plan's: whoever reads a user's file checks that first.
     """
     assert len(image) == plan.channels, f"{len(image)} channels, the plan has {plan.channels}"
     _, x, y, z = image.shape
@@ -116,6 +118,8 @@ def preprocess_image(image: np.ndarray, affine: np.ndarray, plan: PreprocessingP
     oriented = grid.orient(image)
     if plan.crop:
         grid = grid.cropped_to_content(oriented)
+    if too_much := past_memory(4 * len(image) * math.prod(grid.shape)):
+        raise MemoryError(f"{' x '.join(map(str, grid.shape))} voxels take {too_much}")
     cropped = np.array(grid.crop(oriented), np.float32, order="C")
     normalise(cropped, plan.normalisation, cut_out_background(cropped))
     return grid.resample_image(cropped), grid

@@ -5,6 +5,7 @@ verified, and zlib works outside Python's global lock, so that threads read side
 that would not fit into memory is refused by its header, before it is inflated (`gzip_file.py`).
 """
 
+import gzip
 import hashlib
 import math
 import os
@@ -24,12 +25,16 @@ from nibabel.wrapstruct import WrapStructError
 from trainables.dataset import LARGEST_LABEL
 from trainables.errors import DatasetError
 from trainables.gzip_file import inflate
+from trainables.machine_memory import past_memory
 
 HEADER_BYTES = 540
 """Of the longer one, NIfTI-2's."""
 
 TRAILING_BYTES = 2**20
 """That may follow the voxels: some programs pad."""
+
+_BROKEN_HEADER = (ImageFileError, HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError)
+"""What nibabel raises for a header that makes no sense."""
 
 
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -52,9 +57,25 @@ def read_label(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def header_of(path: Path) -> nib.Nifti1Header | None:
     """What a file says of its voxels; None if it can't be read, of which reading it will say what is wrong."""
     try:
-        return cast(nib.Nifti1Image, nib.load(path)).header
-    except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError):
+        return read_header(path)
+    except DatasetError:
         return None
+
+
+def read_header(path: Path) -> nib.Nifti1Header:
+    """The header alone, by the rules of `read_image`: not by nibabel's guess at what kind of file it is.
+
+    Raises DatasetError where it can't be read.
+    """
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            kind = _kind_of(path, file.read(HEADER_BYTES))
+            file.seek(0)
+            header = kind.header_class.from_fileobj(file)
+            image_memory(header)  # its shape and type can be told
+            return header
+    except (OSError, EOFError, zlib.error, *_BROKEN_HEADER) as error:
+        raise DatasetError(f"{path}: can't be read: {error}") from None
 
 
 def image_memory(header: nib.Nifti1Header) -> int:
@@ -98,7 +119,7 @@ def _inflated(path: Path, content: bytes) -> bytes:
         header = kind.header_class(head[: kind.header_class.template_dtype.itemsize], check=False)
         voxels = header.get_data_dtype().itemsize * math.prod(header.get_data_shape())
         offset, memory = header.get_data_offset(), image_memory(header)
-    except (WrapStructError, HeaderDataError, KeyError, ValueError, OverflowError):
+    except _BROKEN_HEADER:
         return head  # parsing it will say what is wrong
     _check_memory(path, offset + memory)
     most = max(0, offset + voxels) + TRAILING_BYTES
@@ -110,11 +131,8 @@ def _inflated(path: Path, content: bytes) -> bytes:
 
 def _check_memory(path: Path, needed: int) -> None:
     """Raises DatasetError where reading a file takes more than this machine has."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise DatasetError(
-            f"{path}: takes {needed / 2**30:,.1f} GiB of memory to be read, and this machine has {there / 2**30:.1f}"
-        )
+    if too_much := past_memory(needed):
+        raise DatasetError(f"{path}: to be read it takes {too_much}")
 
 
 def _kind_of(path: Path, data: bytes) -> type[nib.Nifti1Image]:
@@ -131,7 +149,7 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
     kind = _kind_of(path, data)
     try:
         image = kind.from_bytes(data)
-    except (ImageFileError, HeaderDataError, ValueError, OverflowError) as error:
+    except _BROKEN_HEADER as error:
         raise DatasetError(f"{path}: not a readable NIfTI file: {error}") from None
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":

@@ -11,9 +11,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 
@@ -22,14 +21,9 @@ from trainables.intensity_range import IntensityRange
 from trainables.preprocessing import PreprocessingPlan
 from trainables.resampling import Shape
 from trainables.targets import Targets
+from trainables.volume_index import DATA, FORMAT, INDEX, ArrayPlace, CasePlaces, VolumeIndex
 
-FORMAT = 2
-"""Counts up when what is written, or how it is computed, changes: an older folder is then not taken for a new one."""
-
-_DATA = "volumes.bin"
-_INDEX = "index.json"
 _ALIGNMENT = 64
-_DTYPES = ("<f2", "<f4", "|u1", "<i4")
 
 
 @dataclass(frozen=True)
@@ -55,23 +49,23 @@ class Volumes:
     def __reduce__(self) -> tuple[Any, ...]:
         return Volumes, (self.folder,)
 
-    @cached_property
+    @property
     def plan(self) -> PreprocessingPlan:
-        return PreprocessingPlan.from_mapping(self._index["plan"])
+        return self._index.plan
 
-    @cached_property
+    @property
     def targets(self) -> Targets:
-        return Targets.from_mapping(self._index["targets"])
+        return self._index.targets
 
-    @cached_property
+    @property
     def modalities(self) -> tuple[str, ...]:
         """The names of the channels."""
-        return tuple(self._index["modalities"])
+        return self._index.modalities
 
-    @cached_property
+    @property
     def intensities(self) -> tuple[IntensityRange, ...]:
         """Between which values the files' images lay, one a channel; none where that was not said."""
-        return tuple(IntensityRange.from_mapping(channel) for channel in self._index["intensities"])
+        return self._index.intensities
 
     @property
     def channels(self) -> int:
@@ -85,56 +79,41 @@ class Volumes:
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
         """Voxels of each case along the RAS axes."""
-        return {name: tuple(case["label"]["shape"]) for name, case in self._cases.items()}
+        return {name: cast(Shape, places.label.shape) for name, places in self._cases.items()}
 
     def size_of(self, names: Iterable[str]) -> int:
         """Bytes of the images and labels of `names`."""
-        entries = [self._cases[name][part] for name in names for part in ("image", "label")]
-        return sum(prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize for entry in entries)
+        return sum(self._cases[name].image.bytes + self._cases[name].label.bytes for name in names)
 
     def __getitem__(self, name: str) -> Volume:
         """The case `name`; raises KeyError where there is none."""
-        case = self._cases[name]
+        places = self._cases[name]
         return Volume(
-            self._array(case["image"]), self._array(case["label"]), tuple(self._array(f) for f in case["foreground"])
+            self._array(places.image), self._array(places.label), tuple(self._array(f) for f in places.foreground)
         )
 
     def check(self) -> None:
         """Raises DamagedVolumesError unless the folder holds a whole set of volumes in this version's format."""
-        if self._index.get("format") != FORMAT:
-            raise DamagedVolumesError(
-                f"{self.folder}: volumes of format {self._index.get('format')!r}, {FORMAT} is needed"
-            )
-        size = (self.folder / _DATA).stat().st_size if (self.folder / _DATA).is_file() else 0
-        if size != self._index["bytes"]:
-            raise DamagedVolumesError(f"{self.folder / _DATA}: {size} bytes, its index says {self._index['bytes']}")
+        data = self.folder / DATA
+        size = data.stat().st_size if data.is_file() else 0
+        if size != self._index.bytes:
+            raise DamagedVolumesError(f"{data}: {size} bytes, its index says {self._index.bytes}")
 
     @cached_property
-    def _index(self) -> dict[str, Any]:
-        path = self.folder / _INDEX
-        try:
-            index = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DamagedVolumesError(f"{path}: no index of preprocessed volumes ({error})") from error
-        if not isinstance(index, dict):
-            raise DamagedVolumesError(f"{path}: no index of preprocessed volumes")
-        return index
+    def _index(self) -> VolumeIndex:
+        return VolumeIndex.read(self.folder)
 
     @cached_property
-    def _cases(self) -> dict[str, dict[str, Any]]:
+    def _cases(self) -> Mapping[str, CasePlaces]:
         self.check()
-        return {case["name"]: case for case in self._index["cases"]}
+        return self._index.cases
 
     @cached_property
     def _bytes(self) -> np.ndarray:
-        return np.memmap(self.folder / _DATA, mode="r")
+        return np.memmap(self.folder / DATA, mode="r")
 
-    def _array(self, entry: Mapping[str, Any]) -> np.ndarray:
-        if entry["dtype"] not in _DTYPES:
-            raise DamagedVolumesError(f"{self.folder / _INDEX}: holds no array of type {entry['dtype']!r}")
-        start, dtype, shape = entry["offset"], np.dtype(entry["dtype"]), entry["shape"]
-        count = int(np.prod(shape)) * dtype.itemsize
-        return self._bytes[start : start + count].view(dtype).reshape(shape)
+    def _array(self, place: ArrayPlace) -> np.ndarray:
+        return self._bytes[place.offset : place.offset + place.bytes].view(place.dtype).reshape(place.shape)
 
 
 class VolumeWriter:
@@ -143,7 +122,7 @@ class VolumeWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cases: list[dict[str, Any]] = []
-        self._file: BinaryIO = (folder / _DATA).open("wb")
+        self._file: BinaryIO = (folder / DATA).open("wb")
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +155,7 @@ class VolumeWriter:
             "intensities": [channel.to_mapping() for channel in intensities],
             "cases": self._cases,
         }
-        with (self._folder / _INDEX).open("w", encoding="utf-8") as file:
+        with (self._folder / INDEX).open("w", encoding="utf-8") as file:
             json.dump(index, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())

@@ -55,7 +55,7 @@ def evaluate_model(
     """
     check_output(output)
     data = read_dataset(dataset)
-    names = _wanted(data, cases, part)
+    names = cases_to_score(data, cases, part)
 
     from trainables.model_file import load_models  # torch takes seconds to import
     from trainables.predictor import doubtful_flips
@@ -166,7 +166,7 @@ def _style(row: Mapping[Hashable, Any]) -> str:
     return "bold" if row["class"] == MEAN else ""
 
 
-def _wanted(data: Dataset, file: Path | None, part: SplitPart | None) -> list[str]:
+def cases_to_score(data: Dataset, file: Path | None, part: SplitPart | None) -> list[str]:
     """The cases to score. Raises DatasetError where `file` can't be read so, or names a case that `data` lacks."""
     known = data.case_names
     if part is not None and (file is None or file.suffix != ".json"):
