@@ -29,8 +29,6 @@ COMMANDS: Any = typer.main.get_command(app)
 
 VALUES = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}
 
-ROW = "| `{name}` | {default} | {meaning} |"
-
 
 def leaves(command: Any = None, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command with the words that name it, groups left out."""
@@ -58,12 +56,11 @@ def _section(names: tuple[str, ...], command: Any) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
     usage = " ".join(["voxtune", *names, *map(_argument, arguments), *["[OPTIONS]"] * bool(options)])
-    rows = [
-        ROW.format(name=_argument(one).strip("[]"), meaning=_cell(one.help), default=_default(one)) for one in arguments
-    ]
-    rows += [ROW.format(name=_option(one), meaning=_meaning(one), default=_default(one)) for one in options]
-    table = "\n".join(["| | default | |", "|---|---|---|", *rows, ""]) if rows else ""
-    return f"### voxtune {' '.join(names)}\n\n```text\n{usage}\n```\n\n{_help(command.help)}\n{table}"
+    rows = [(_argument(one).strip("[]"), _default(one), one.help) for one in arguments]
+    rows += [(_option(one), _default(one), _meaning(one)) for one in options]
+    lines = [f"| `{_cell(name)}` | {default} | {_cell(meaning)} |" for name, default, meaning in rows]
+    table = "\n".join(["", "| | default | |", "|---|---|---|", *lines, ""]) if rows else ""
+    return f"### voxtune {' '.join(names)}\n\n```text\n{usage}\n```\n\n{_help(command.help)}{table}"
 
 
 def examples(text: str) -> list[str]:
@@ -109,18 +106,18 @@ def _meaning(one: Any) -> str:
     notes = [" ".join(bounds)] if bounds else []
     notes += ["may be given several times"] * bool(one.multiple)
     notes += ["or the variable " + " or ".join(f"`{name}`" for name in one.envvar)] if one.envvar else []
-    return _cell(one.help) + (f" ({'; '.join(notes)})" if notes else "")
+    return one.help + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _default(one: Any) -> str:
     if one.required:
         return "*needed*"
-    if one.default in (None, False, [], ()):
+    if one.default is None or one.default is False or one.default == "":
         return ""
     if one.default is True:
         return f"`{one.opts[0]}`"
     return f"`{one.default}`"
 
 
-def _cell(text: str | None) -> str:
-    return (text or "").replace("|", "\\|")
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,10 +1,14 @@
-"""Runs `voxtune` in the test's own process, as typed at a prompt."""
+"""Runs `voxtune` in the test's own process, as typed at a prompt; or reads a command without running it."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from tuner import cli
 
@@ -38,3 +42,23 @@ def run_voxtune(*arguments: object, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         code = ending.code
     captured = capsys.readouterr()
     return Ended(code=code, out=captured.out, err=captured.err)
+
+
+@cache
+def _commands() -> Any:
+    return typer.main.get_command(cli.app)
+
+
+def find_command(words: Sequence[str]) -> tuple[Any, list[str]]:
+    """The command that the first words name, and the rest of them. Raises KeyError."""
+    command: Any = _commands()
+    rest = list(words)
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
+def parse_command(words: Sequence[str]) -> None:
+    """Read a command's words as the command does. Raises KeyError, or what Typer raises for wrong options."""
+    command, rest = find_command(words)
+    command.make_context("voxtune", rest)

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 import typer
+from command_line import find_command, parse_command
 from make_sweep import open_study, play, sweep_directory
 from markdown_pages import GENERATED, PAGES, ROOT, Block, anchors, blocks, code, commands, links
 
@@ -21,7 +22,6 @@ import tuner.api
 from search_spaces.presets import load_preset, preset_names
 from search_spaces.yaml_file import parse_yaml
 from trainables.segmentation_config import SegmentationConfig
-from tuner.cli import app
 from tuner.config import SEGMENTATION, DatasetConfig, Section, SweepConfig
 from tuner.results import read_results
 from tuner.sampler import sampler_factory
@@ -48,8 +48,6 @@ SECTIONS = {
     for key, form in SweepConfig.model_fields.items()
     if isinstance(form.annotation, type) and issubclass(form.annotation, Section)
 } | {"dataset": DatasetConfig.model_fields}
-
-COMMANDS = typer.main.get_command(app)
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -86,6 +84,18 @@ def test_pages_of_the_site_link_to_files(page: Path) -> None:
 def test_each_block_says_its_language(page: Path) -> None:
     """So that none is left out below."""
     assert {block.language for block in blocks(page)} <= LANGUAGES
+
+
+@each_page
+def test_rows_of_tables_have_as_many_cells_as_their_heads(page: Path) -> None:
+    """A bar ends a cell in code too, unless a backslash stands before it."""
+    lines = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE).splitlines()
+    bars = [len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0 for line in lines]
+    assert [
+        line
+        for line, before, count in zip(lines[1:], bars, bars[1:], strict=False)
+        if before and count not in (0, before)
+    ] == []
 
 
 @each_block("yaml")
@@ -125,14 +135,14 @@ def test_examples_in_python_run(block: Block, tmp_path: Path, monkeypatch: pytes
 def test_commands_are_such(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://localhost:8265")
     for words in commands(block.text):
-        parse(words)
+        parse_command(words)
 
 
 @each_page
 def test_commands_in_the_text_are_such(page: Path) -> None:
     """Their values may be placeholders, so that the names of commands and options are looked at alone."""
     for words in (words for text in code(page) if "voxtune " in text for words in commands(text)):
-        command, rest = find(words)
+        command, rest = find_command(words)
         known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
         assert {word for word in rest if word.startswith("-") and word != "-"} <= known, words
 
@@ -150,7 +160,7 @@ def test_the_words_of_a_command() -> None:
 @pytest.mark.parametrize("wrong", [["rum", "sweep.yaml"], ["run", "sweep.yaml", "--trails", "3"], ["run"]])
 def test_a_wrong_command_is_found(wrong: list[str]) -> None:
     with pytest.raises((KeyError, typer._click.exceptions.UsageError)):
-        parse(wrong)
+        parse_command(wrong)
 
 
 def test_each_setting_and_key_of_a_preset_is_in_the_reference() -> None:
@@ -189,7 +199,7 @@ def test_each_command_has_an_example_that_is_one(names: tuple[str, ...], command
     assert shown
     for words in shown:
         assert tuple(words[: len(names)]) == names
-        parse(words)
+        parse_command(words)
 
 
 @pytest.mark.slow
@@ -209,18 +219,3 @@ def read(told: dict[str, Any]) -> dict[str, Any]:
     if config.trainable == SEGMENTATION:
         SegmentationConfig.from_mapping(config.search_space.first(config.default))
     return whole
-
-
-def find(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the first words name, and the rest of them. Raises KeyError."""
-    command: Any = COMMANDS
-    rest = list(words)
-    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
-        command = command.commands[rest.pop(0)]
-    return command, rest
-
-
-def parse(words: list[str]) -> None:
-    """Read a command's words as the command does, without running it."""
-    command, rest = find(words)
-    command.make_context("voxtune", rest)
