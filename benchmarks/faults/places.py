@@ -26,6 +26,9 @@ QUICK_TO_MISS_A_HOST = {
     "RAY_health_check_period_ms": "2000",
     "RAY_health_check_timeout_ms": "4000",
     "RAY_health_check_failure_threshold": "5",
+    # A host that is cut off notices by these, of minutes by default, that its head is gone, and ends its trial.
+    "RAY_grpc_client_keepalive_time_ms": "10000",
+    "RAY_grpc_client_keepalive_timeout_ms": "10000",
 }
 TOKEN = "4c1d0e9ab27f5836" * 4
 PATH = os.pathsep.join(map(str, (Path(__file__).parents[2], Path(__file__).parents[1])))
