@@ -69,11 +69,14 @@ def toy_sweep(name: str, **changes: Any) -> SweepConfig:
 def study(folder: Path, trials: int) -> dict[str, Any]:
     """A toy sweep that is nearly over, and what it takes to look at it and to go on."""
     config = toy_sweep("many", search={"trials": trials})
-    directory = SweepDirectory.create(folder / config.name)
-    directory.sweep_file.write_text(config.to_yaml())
-    began = time.perf_counter()
-    play(config, directory, trials)
-    made = time.perf_counter() - began
+    root, made = folder / config.name, None
+    if not root.exists():
+        began = time.perf_counter()
+        directory = SweepDirectory.create(root)
+        directory.sweep_file.write_text(config.to_yaml())
+        play(config, directory, trials)
+        made = round(time.perf_counter() - began, 1)
+    directory = SweepDirectory(root)
     commands = {
         "status": ["status", str(directory.root)],
         "report": ["report", str(directory.root)],
@@ -86,7 +89,7 @@ def study(folder: Path, trials: int) -> dict[str, Any]:
     resumed = measured["resume, 8 trials more"]
     resumed["seconds to the first trial"] = round(first.timestamp() - resumed["began"], 1)
     sizes = {path.name: path.stat().st_size for path in (directory.journal, directory.report / "report.html")}
-    return {"trials": trials, "seconds to play it": round(made, 1), "bytes": sizes, "commands": measured}
+    return {"trials": trials, "seconds to play it": made, "bytes": sizes, "commands": measured}
 
 
 def play(config: SweepConfig, directory: SweepDirectory, trials: int) -> None:
@@ -146,13 +149,17 @@ def slots(folder: Path, count: int) -> dict[str, Any]:
 
 def cases(folder: Path, count: int) -> dict[str, Any]:
     """A data set of many small cases."""
-    data = write_phantom(folder / "Many", cases=count, size=0.25)
+    data = folder / "Many"
+    if not data.exists():
+        write_many(data, count)
     return {"cases": count, "voxels a case": voxels_of(data), "commands": new_and_run(folder, data, again=True)}
 
 
 def large(folder: Path, count: int) -> dict[str, Any]:
     """Volumes as a whole-body CT has them: smooth shapes with noise, 16 bits, one organ."""
-    data = write_large(folder / "Large", count)
+    data = folder / "Large"
+    if not data.exists():
+        write_large(data, count)
     return {"cases": count, "voxels a case": voxels_of(data), "commands": new_and_run(folder, data, again=False)}
 
 
@@ -173,7 +180,23 @@ def new_and_run(folder: Path, data: Path, *, again: bool) -> dict[str, Any]:
     return measured
 
 
-def write_large(folder: Path, count: int) -> Path:
+def write_many(folder: Path, count: int) -> None:
+    """So many cases, by generated ones under several names each."""
+    generated = min(count, 500)
+    write_phantom(folder, cases=generated, size=0.25)
+    manifest = json.loads((folder / "dataset.json").read_text())
+    first = list(manifest["training"])
+    for turn in range(1, -(-count // generated)):
+        for entry in first[: count - turn * generated]:
+            again = {part: file.replace(".nii.gz", f"_{turn}.nii.gz") for part, file in entry.items()}
+            for part, file in again.items():
+                (folder / file).hardlink_to(folder / entry[part])
+            manifest["training"].append(again)
+    manifest["numTraining"] = len(manifest["training"])
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+
+
+def write_large(folder: Path, count: int) -> None:
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)
     affine = np.diag([*LARGE_SPACING, 1.0])
@@ -191,7 +214,6 @@ def write_large(folder: Path, count: int) -> Path:
         entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
     manifest = {"name": "Large", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "organ"}}
     (folder / "dataset.json").write_text(json.dumps({**manifest, "numTraining": count, "training": entries}))
-    return folder
 
 
 def voxels_of(data: Path) -> str:
@@ -261,7 +283,9 @@ def main() -> None:
     for name, (_, option, count) in MEASURES.items():
         one = commands.add_parser(name)
         one.add_argument(option, dest="count", type=int, default=count)
-        one.add_argument("--keep", type=Path, help="an empty folder for all that is made")
+        one.add_argument(
+            "--keep", type=Path, help="folder for all that is made; what an earlier call made there is used"
+        )
     given = parser.parse_args()
     measure, option, _ = MEASURES[given.what]
     with tempfile.TemporaryDirectory() as temporary:

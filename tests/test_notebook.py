@@ -138,3 +138,22 @@ def test_a_sweep_of_toys_shows_its_search_and_its_confirm_stage(tmp_path: Path, 
         trial = results.trials.set_index("number").loc[int(row[0])]
         assert row[1:4] == [trial["stop_reason"], f"{trial['step'] / 1000:.0%}", f"{trial['score']:.4f}"]
         assert row[4] == f"{trial['learning_rate']:.3g}"
+
+
+@pytest.mark.ray
+def test_the_notebook_of_the_pages_runs(tmp_path: Path) -> None:
+    """As it stands, but for a shorter search."""
+    notebook = nbformat.read(TESTS.parent / "docs" / "first_sweep.ipynb", as_version=4)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    asked = "trials=6, minutes=0.5)"
+    (draft,) = (place for place, cell in enumerate(cells) if asked in cell)
+    cells[draft] = cells[draft].replace(asked, 'trials=3, minutes=0.4).replace("top: 3", "top: 0")')
+    outputs, _ = run_cells(*cells, folder=tmp_path)
+    (search,) = (place for place, cell in enumerate(cells) if "run_sweep(config" in cell)
+    shown = [Table(table["data"]["text/html"]) for table in tables(outputs[search])]
+    assert any("notebook: 0 running, 3 ended, 0 to go" in text for table in shown for text in table.around)
+    (trials,) = tables(outputs[search + 1])
+    assert len(Table(trials["data"]["text/html"]).rows) == 1 + 3
+    kinds = {kind for output in outputs[search + 1 :] for one in output for kind in one.get("data", {})}
+    assert {"image/png", "image/jpeg"} <= kinds
+    assert (tmp_path / "runs" / "notebook" / "report" / "report.html").is_file()

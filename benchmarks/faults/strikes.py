@@ -279,10 +279,13 @@ def _truncate_checkpoint(struck: Struck) -> None:
         raise NotStruckError("no trial that trained had a state to go on from")
     entry = struck.draw.choice(with_state)
     process = sweep.place.process(entry["node"], entry["pid"])
-    states = _states(sweep, entry["trial"])
-    if process is None or not states:
+    if process is None:
         raise NotStruckError("the trial was gone")
     process.suspend()  # it must not write the next one meanwhile
+    states = _states(sweep, entry["trial"])
+    if not states:
+        process.resume()
+        raise NotStruckError("the trial had ended")
     for state in states:
         os.truncate(state, struck.draw.randrange(0, state.stat().st_size))
     process.kill()
