@@ -101,7 +101,8 @@ def test_a_sweep_that_ended_but_for_its_confirm_stage(tmp_path: Path) -> None:
     storage = open_storage(None, directory.journal, owner=True)
     play(open_study(storage), 4)
     confirm = open_study(storage, name="confirm")
-    confirm.plan(3)
+    for seed in (1, 2, 3):
+        confirm.enqueue({}, seed=seed, of=0)
     confirm.report(confirm.ask().number, 1000, evaluation(0.8, 1000), {})
     confirm.finish(0, "full budget")
     status = read_status(directory, now=datetime.now() + timedelta(minutes=61))

@@ -8,7 +8,6 @@ known in the end only. So they are attached to the study, and the study's attrib
 optuna-dashboard looks for that. What was best before keeps its own.
 """
 
-import json
 import logging
 import re
 import shutil
@@ -27,6 +26,7 @@ from tuner.directory import SweepDirectory, trial_name
 from tuner.journal import written_together
 from tuner.report_best import write_best
 from tuner.results import read_results
+from tuner.sweep_files import read_best_cases
 
 OF_TRIAL = "dashboard:artifacts:{trial}:{artifact}"
 """The study's system attribute by which optuna-dashboard finds an artifact of a trial, by Optuna's ids."""
@@ -70,7 +70,7 @@ def _pictures(directory: SweepDirectory, best: Best) -> Iterator[tuple[str, Path
     """Pictures of the worst three cases, the middle one and the best one, by names in that order."""
     if not are_pictured(directory, best.run):
         return
-    cases: list[dict[str, Any]] = json.loads(directory.best_cases.read_text(encoding="utf-8"))["cases"]
+    cases: list[dict[str, Any]] = read_best_cases(directory)["cases"]
     pictured = [place for place, case in enumerate(cases) if "picture" in case]
     middle = sorted(pictured, key=lambda place: abs(place - len(cases) // 2))[:1]
     for place in sorted({*pictured[:3], *middle, *pictured[-1:]}):

@@ -18,8 +18,10 @@ import numpy as np
 from trainables.picture import COLOUR_NAMES
 from tuner.best import Run
 from tuner.directory import SweepDirectory
+from tuner.errors import SweepDirectoryError
 from tuner.files import replace_file, write_text
 from tuner.results import Results
+from tuner.sweep_files import read_best_cases
 
 MOST = 60
 """Pictures that are made, some 1.5 MB."""
@@ -62,9 +64,8 @@ def worth_a_picture(cases: Sequence[str]) -> list[str]:
 def are_pictured(directory: SweepDirectory, run: Run) -> bool:
     """Whether the pictures in the directory are this run's."""
     try:
-        content = json.loads(directory.best_cases.read_text(encoding="utf-8"))
-        return bool(content["run"] == run_name(run))
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_best_cases(directory).get("run") == run_name(run)
+    except SweepDirectoryError:
         return False
 
 
@@ -96,11 +97,18 @@ def write_cases(directory: SweepDirectory, run: Run, scores: Scores, pictures: M
 
 
 def picture_of(case: Mapping[str, Any], directory: SweepDirectory) -> Path:
-    """The picture that an entry of `best/cases.json` names. Raises ValueError for what is no picture in its folder."""
+    """The picture that an entry of `best/cases.json` names.
+
+    Raises SweepDirectoryError for what is no picture in its folder.
+    """
     folder = directory.best_cases.parent.resolve()
-    file = (folder / case["picture"]).resolve()
+    try:
+        file = (folder / case["picture"]).resolve()
+        file.is_file()  # a name that the file system takes
+    except (OSError, ValueError, RuntimeError):
+        file = folder
     if not file.is_relative_to(folder) or file.suffix.lower() not in FORMATS:
-        raise ValueError(f"{folder}: {case['picture']!r} is no picture in it")
+        raise SweepDirectoryError(f"{directory.best_cases}: {case['picture']!r:.80} is no picture in its folder")
     return file
 
 

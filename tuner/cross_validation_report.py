@@ -17,6 +17,7 @@ from tuner.fold_plan import FoldPlan
 from tuner.markdown import dice
 from tuner.report_best import best_config
 from tuner.report_json import as_json
+from tuner.sweep_files import read_environment
 
 PAGE, TABLE, FIGURES = "cross_validation.md", "cross_validation.csv", "cross_validation.json"
 
@@ -62,7 +63,7 @@ def _config(number: int, plan: FoldPlan) -> str:
         basis="full budget",
         found=Run.of("sweep", trial),
     )
-    environment = json.loads(plan.directory.environment_file.read_text(encoding="utf-8"))
+    environment = read_environment(plan.directory)
     return best_config(plan.config, results, best, environment=environment)
 
 

@@ -1,6 +1,5 @@
 """What a user may ask of `voxtune train --folds`, made a plan: all is right and ready before a driver starts."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tuner.machine import cuda_devices
 from tuner.preparation import Prepared, check_trainable, groups_of, naming, prepare_sweep
 from tuner.results import Results, read_results
 from tuner.rungs import FULL_BUDGET
+from tuner.sweep_files import read_environment, read_split
 from tuner.train import TrainConfig, prepare_config
 from tuner.view import View
 
@@ -49,7 +49,7 @@ def plan_of_run(directory: SweepDirectory, *, folds: int | None, top: int, view:
     prepared = prepare_sweep(config.changed({"dataset": _first_of(len(splits))}), view)
     assert prepared is not None  # there is a data set
     _check_data(prepared, directory)
-    chosen_on = json.loads(directory.split_file.read_text())["validation"]
+    chosen_on = read_split(directory)["validation"]
     return FoldPlan(
         config=config,
         directory=directory,
@@ -143,7 +143,7 @@ def top_configurations(results: Results, top: int, directory: SweepDirectory) ->
 
 def _check_data(prepared: Prepared, directory: SweepDirectory) -> None:
     """Raises StudyError where the data set is no longer what the sweep searched on."""
-    environment = json.loads(directory.environment_file.read_text(encoding="utf-8"))
+    environment = read_environment(directory)
     before, now = environment.get("dataset", {}).get("content_hash"), prepared.fingerprint.content_hash
     if before not in (None, now):
         raise StudyError(

@@ -36,6 +36,11 @@ LOCK_PATIENCE = 2.0
 _RECORD_START = b'{"op_code":'
 """How Optuna begins each record; inside a record's strings the quotes would be escaped."""
 
+_NOT_REPLAYED = (
+    *(KeyError, IndexError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError),
+    optuna.exceptions.OptunaError,
+)
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = logging.getLogger("voxtune")
@@ -58,7 +63,9 @@ def open_journal(path: Path, *, owner: bool) -> JournalStorage:
             return JournalStorage(backend)
     except OSError as error:
         raise StudyError(f"study journal {path} can't be opened: {error.strerror}") from error
-    except (KeyError, AssertionError, TypeError) as error:  # a record that is JSON, but none that Optuna can replay
+    except StudyError:
+        raise
+    except _NOT_REPLAYED as error:  # a record that is JSON, but none that Optuna can replay
         raise StudyError(
             f"study journal {path} is not one that Optuna {optuna.__version__} can read: {error!r}"
         ) from error
@@ -90,7 +97,7 @@ class _ReadOnlyJournal(JournalFileBackend):
             return
         try:
             yield from super().read_logs(log_number_from)
-        except ValueError as error:  # json's and UTF-8's errors are ValueErrors
+        except (ValueError, RecursionError) as error:  # json's and UTF-8's errors are ValueErrors
             damaged = [number for number, line in enumerate(_lines(self.path), 1) if not _is_record(line)]
             raise StudyError(
                 f"study journal {self.path} is damaged: {_lines_named(damaged)} no record; "
@@ -238,7 +245,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _is_record(line: bytes) -> bool:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(record, dict) and "op_code" in record
 

@@ -29,6 +29,7 @@ from tuner.directory import SweepDirectory
 from tuner.environment import PRECISION_CHECKS
 from tuner.files import write_text
 from tuner.preparation import Prepared
+from tuner.sweep_files import read_environment
 
 log = logging.getLogger("voxtune")
 
@@ -193,11 +194,11 @@ def _asked(config: SweepConfig, prepared: Prepared) -> dict[str, Any]:
 
 
 def _read(directory: SweepDirectory) -> list[PrecisionCheck]:
-    environment = json.loads(directory.environment_file.read_text())
+    environment = read_environment(directory)
     return [PrecisionCheck.from_mapping(found) for found in environment.get(PRECISION_CHECKS, [])]
 
 
 def _write(directory: SweepDirectory, checks: Sequence[PrecisionCheck]) -> None:
-    environment = json.loads(directory.environment_file.read_text())
+    environment = read_environment(directory)
     text = json.dumps({**environment, PRECISION_CHECKS: [check.to_mapping() for check in checks]}, indent=1)
     write_text(directory.environment_file, text)

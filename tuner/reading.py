@@ -6,7 +6,8 @@ from optuna.storages import BaseStorage
 from search_spaces.space import parse_space
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.storage import open_storage, stored_name
+from tuner.storage import open_storage, storage_place, stored_name
+from tuner.stored_study import load_study
 from tuner.study import SweepStudy
 
 
@@ -18,6 +19,7 @@ class StudyReader:
         self.config = SweepConfig.read(directory.sweep_file)
         self._journal = directory.journal
         self._storage: BaseStorage | None = None
+        self._checked: set[str] = set()
 
     def study(self, name: str) -> SweepStudy | None:
         """The study `sweep` or `confirm`; None where there is none yet. Raises StudyError if it can't be read."""
@@ -26,9 +28,17 @@ class StudyReader:
             if config.storage is None and not self._journal.is_file():
                 return None
             self._storage = open_storage(config.storage, self._journal)
-        stored = stored_name(name, config.name, config.storage)
-        if stored not in optuna.get_all_study_names(self._storage):
+        study = self._load(stored_name(name, config.name, config.storage), self._storage)
+        if study is None:
             return None
-        study = optuna.load_study(study_name=stored, storage=self._storage)
         space = study.user_attrs.get("space")  # written a moment after the study was made
         return None if space is None else SweepStudy(study, parse_space(space))
+
+    def _load(self, stored: str, storage: BaseStorage) -> optuna.Study | None:
+        """All of the study is checked when it is first read: what comes later is of the driver that is watched."""
+        if stored in self._checked:
+            return optuna.load_study(study_name=stored, storage=storage)
+        study = load_study(storage, stored, where=storage_place(self.config.storage, self._journal))
+        if study is not None:
+            self._checked.add(stored)
+        return study

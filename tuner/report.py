@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pandas as pd
 
@@ -29,6 +29,7 @@ from tuner.report_json import report_data
 from tuner.report_page import Page
 from tuner.results import Results, read_results
 from tuner.rungs import rung_steps
+from tuner.sweep_files import read_environment, read_split
 from tuner.terminator import expected_gain
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ def _write(
         results=results,
         importance=importance,
         gain=gain,
-        environment=part("environment", lambda: _read_json(directory.environment_file)) or {},
-        split=part("split", lambda: _read_json(directory.split_file)) or {},
+        environment=part("environment", lambda: read_environment(directory)) or {},
+        split=part("split", lambda: read_split(directory)) or {},
         cases=part("pictures of cases", lambda: read_cases(directory)),
         folder=_short(directory.root),
         has_model=best_model is not None,
@@ -210,10 +211,6 @@ def _write_picture(path: Path, figure: "Figure") -> Path:
 
 def _write_table(path: Path, frame: pd.DataFrame) -> Path:
     return replace_file(path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n"))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _short(path: Path) -> str:

@@ -1,6 +1,5 @@
 """The best configuration as a file for `voxtune train`, and its model beside it."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,11 @@ from tuner.commented_yaml import commented_yaml
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.environment import PRECISION_CHECKS
+from tuner.errors import SweepDirectoryError
 from tuner.files import replace_file, write_text
 from tuner.provenance import comments_on_best, how_settled
 from tuner.results import Results
+from tuner.sweep_files import read_environment
 
 
 def write_best(directory: SweepDirectory, config: SweepConfig, results: Results) -> tuple[Path | None, Path | None]:
@@ -98,7 +99,6 @@ def for_one_worker(parameters: Mapping[str, Any], workers: int) -> Mapping[str, 
 def _environment(directory: SweepDirectory) -> dict[str, Any]:
     """Nothing where it can't be read: comments alone depend on it."""
     try:
-        environment: dict[str, Any] = json.loads(directory.environment_file.read_text(encoding="utf-8"))
-        return environment
-    except (OSError, ValueError):
+        return read_environment(directory)
+    except SweepDirectoryError:
         return {}

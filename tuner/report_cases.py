@@ -4,7 +4,6 @@ The pictures are made where the data set is at hand (`tuner.case_pictures`) and 
 (`tuner.best_cases`).
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from tuner.chapters import Block, Cell, Gallery, Picture, SortedTable
 from tuner.directory import SweepDirectory
 from tuner.markdown import count, dice, escape
 from tuner.results import Results
+from tuner.sweep_files import read_best_cases
 
 SHOWN = 10
 """Cases, from the worst, that are shown first."""
@@ -37,14 +37,13 @@ class Cases:
 def read_cases(directory: SweepDirectory) -> Cases | None:
     """What `best/cases.json` lists; None where there is none.
 
-    Raises ValueError, KeyError or TypeError for a file of another form, or one that names files outside its folder.
+    Raises SweepDirectoryError for a file of another form, or one that names files outside its folder.
     """
-    file = directory.best_cases
-    if not file.is_file():
+    content = read_best_cases(directory)
+    if not content:
         return None
-    content = json.loads(file.read_text(encoding="utf-8"))
     pictures = [_picture(case, directory) for case in content["cases"] if "picture" in case]
-    return Cases(run=str(content["run"]), part=str(content["part"]), rows=str(content["rows"]), pictures=pictures)
+    return Cases(run=content["run"], part=content["part"], rows=content["rows"], pictures=pictures)
 
 
 def _picture(case: Mapping[str, Any], directory: SweepDirectory) -> Picture:

@@ -1,13 +1,11 @@
 """Writes the comparison of several sweeps: a page for a browser, and the same as Markdown."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from tuner.chapters import to_markdown
 from tuner.comparison import Compared, Comparison
@@ -17,6 +15,7 @@ from tuner.directory import SweepDirectory
 from tuner.errors import OutputError, StudyError, UserError
 from tuner.files import check_output, write_text
 from tuner.results import read_results
+from tuner.sweep_files import read_environment, read_split
 
 TITLE = "Comparison of sweeps"
 
@@ -84,10 +83,6 @@ def _read(directory: SweepDirectory, all_: Sequence[SweepDirectory]) -> Compared
         label=directory.name if len(namesakes) == 1 else os.path.relpath(directory.root),
         config=SweepConfig.read(directory.sweep_file),
         results=results,
-        environment=_json(directory.environment_file),
-        split=_json(directory.split_file),
+        environment=read_environment(directory),
+        split=read_split(directory),
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

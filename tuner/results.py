@@ -25,7 +25,8 @@ from tuner.best import Best, Run, choose_best, repeats_of, standings
 from tuner.config import Objective, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
-from tuner.storage import CONFIRM, FOLDS, SWEEP, open_storage, stored_name
+from tuner.storage import CONFIRM, FOLDS, SWEEP, open_storage, storage_place, stored_name
+from tuner.stored_study import load_study
 from tuner.study import DEFAULT_ORIGIN, DEVICES, OVER, is_planned, was_turned_away
 from tuner.trial_table import AMOUNTS, evaluations_of, frame_of, trial_table
 
@@ -249,13 +250,15 @@ def read_results(directory: SweepDirectory) -> Results:
     if config.storage is None and not directory.journal.is_file():
         raise unbegun  # opening the storage would make the file
     storage = open_storage(config.storage, directory.journal)
-    known = optuna.get_all_study_names(storage)
-
-    def load(study: str) -> optuna.Study | None:
-        stored = stored_name(study, config.name, config.storage)
-        return optuna.load_study(study_name=stored, storage=storage) if stored in known else None
-
-    sweep = load(SWEEP)
+    where = storage_place(config.storage, directory.journal)
+    sweep, confirm, folds = (
+        load_study(storage, stored_name(study, config.name, config.storage), where=where)
+        for study in (SWEEP, CONFIRM, FOLDS)
+    )
     if sweep is None:
         raise unbegun
-    return Results.from_studies(sweep, load(CONFIRM), load(FOLDS))
+    results = Results.from_studies(sweep, confirm, folds)
+    for trial in results.confirm_trials:
+        if trial.user_attrs.get("of", len(results.sweep_trials)) >= len(results.sweep_trials):
+            raise StudyError(f"{where}: trial {trial.number} of confirm: names no trial of the sweep that it repeats")
+    return results

@@ -42,6 +42,11 @@ def stored_name(study: str, sweep: str, url: str | None) -> str:
     return study if url is None else f"{sweep}/{study}"
 
 
+def storage_place(url: str | None, journal: Path) -> str:
+    """What errors call the storage: its URL without a password, or the journal."""
+    return f"study journal {journal}" if url is None else f"storage: {shown_url(url)}"
+
+
 def open_storage(url: str | None, journal: Path, *, owner: bool = False) -> BaseStorage:
     """Open the storage at `url`, or the journal file if there is none.
 

@@ -34,6 +34,7 @@ from tuner.distributions import distributions_of
 from tuner.journal import written_together
 from tuner.rungs import FULL_BUDGET
 from tuner.seeded import SeededByNumber
+from tuner.stored_study import check_study, readable
 from tuner.study_terms import open_on_terms
 
 StopReason = Literal["full budget", "stopped at rung", "out of memory", "turned away", "timed out", "error"]
@@ -129,7 +130,9 @@ class SweepStudy:
         Raises StudyError if it was made over another space or on other terms.
         """
         terms = {**(terms or {}), "space": space.to_mapping()}
-        study = open_on_terms(storage, name, terms, objectives, instead=instead)
+        with readable(f"study {name!r}"):
+            study = open_on_terms(storage, name, terms, objectives, instead=instead)
+            check_study(study, where="storage")
         return cls(study, space, seed=seed, sampler=sampler, driver=driver)
 
     def plan(self, trials: int) -> None:
