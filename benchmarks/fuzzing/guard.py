@@ -25,7 +25,10 @@ REFUSED = (*USER_ERRORS, SweepFailed, TrainingError, PredictionError)
 """What the command line prints without a traceback."""
 
 SECONDS = 10.0
-"""For one input."""
+"""Of the processor's time for one input: a busy machine is no finding."""
+
+WAITING = 12 * SECONDS
+"""For one input, by the clock on the wall."""
 
 MEMORY = 2**30
 """Bytes that one input may take; all inputs are small."""
@@ -92,7 +95,7 @@ def tried(subject: Subject, given: Any, base: Path) -> bool:
             raise Finding(f"{subject.name}: refused by a {type(error).__name__} that says nothing") from error
         taken = False
     except _TooLongError as error:
-        raise Finding(f"{subject.name}: takes more than {SECONDS:g} s") from error
+        raise Finding(f"{subject.name}: takes more than {SECONDS:g} s, or waits for more than {WAITING:g}") from error
     except _OutsideError as error:
         raise Finding(f"{subject.name}: {error}") from error
     except Exception as error:
@@ -134,18 +137,24 @@ def _bounded(folder: Path) -> Iterator[None]:
     _hook_once()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    handler = signal.signal(signal.SIGALRM, _over)
+    timers = {
+        signal.SIGPROF: (signal.ITIMER_PROF, SECONDS),
+        signal.SIGALRM: (signal.ITIMER_REAL, WAITING),
+    }
+    handlers = {number: signal.signal(number, _over) for number in timers}
     told = trainables.machine_memory.machine_memory
     trainables.machine_memory.machine_memory = lambda: MEMORY  # as on a machine that has no more
     resource.setrlimit(resource.RLIMIT_AS, (mapped + 2 * MEMORY, hard))
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     _watched = os.path.realpath(folder)
     try:
         yield
     finally:
         _watched = None
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, handlers[number])
         trainables.machine_memory.machine_memory = told
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
