@@ -19,6 +19,12 @@ Scalar = str | int | float | bool
 STEP_TOLERANCE = 1e-8
 """Part of a step by which a float may miss the grid: 0.1 + 0.2 is still 0.3."""
 
+MOST_CHOICES = 1000
+"""Each is compared with all others, and tried before a sweep starts."""
+
+MOST_STEPS = 10**15
+"""Values of a float's grid: a float has no more digits than that."""
+
 SIZE_LABEL = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){2}")
 
 
@@ -119,6 +125,8 @@ class Choice:
         if not isinstance(self.values, Sequence) or isinstance(self.values, str):
             raise SpaceError(f"choice needs a list of values, got {self.values!r}")
         object.__setattr__(self, "values", tuple(as_scalar(value) for value in self.values))
+        if len(self.values) > MOST_CHOICES:
+            raise SpaceError(f"choice holds {len(self.values)} values; at most {MOST_CHOICES} can be searched")
         if len(self.values) < 2:
             raise SpaceError(f"choice needs at least two values, got {list(self.values)}; a value alone fixes it")
         for index, value in enumerate(self.values):
@@ -231,6 +239,8 @@ def _check_range(low: float, high: float, *, log: bool, step: float | None) -> N
         return
     if step <= 0:
         raise SpaceError(f"step must be above 0, got {step!r}")
+    if isinstance(step, float) and (high - low) / step > MOST_STEPS:
+        raise SpaceError(f"step {step!r} makes more than {MOST_STEPS:.0e} values from low {low!r} to high {high!r}")
     # Decimals of the numbers as written: in binary (0.3 - 0.1) / 0.1 falls short of 2.
     first, last, distance = (Decimal(repr(number)) for number in (low, high, step))
     if (last - first) % distance:

@@ -139,6 +139,11 @@ def test_bad_keys_and_values_are_named(read, line, message):
         ("maximum: 900", "maximum: -1", "budget.maximum: must be a number above 0; got -1"),
         ("maximum: 900", "maximum: .inf", "budget.maximum: must be finite; got Infinity"),
         ("maximum: 900", "maximum: 900, first_rung: 1000", "first_rung 1000 is above maximum 900"),
+        (
+            "maximum: 900",
+            "maximum: 900, first_rung: 1, reduction: 1.0000001",  # a hundred million rungs
+            r"budget.reduction: must be a number of at least 1.01; got 1.0000001",
+        ),
         ("name: toy", "name: a/b", 'name: must be up to 100 letters, digits, .*; got "a/b"'),
         ("name: toy", "", "name: is missing"),
         ("[1e-5, 1e-1]", "[1e-1, 1e-5]", r"space\.learning_rate: .*0\.1"),
@@ -209,6 +214,9 @@ def test_several_objectives_and_limits_in_place_of_trials(read):
 def test_a_grid_takes_what_has_an_end(read):
     stepped = TOY.replace("float: [1e-5, 1e-1], log: true", "float: [0.1, 0.5], step: 0.1")
     assert read(stepped + "search: {sampler: grid}\n").search_space.size() == 5 * 4
+    endless = stepped.replace("space:", "space:\n  width: {int: [1, 1000000000000]}")
+    with pytest.raises(SweepConfigError, match="grid tries every value, and space has 20,000,000,000,000 "):
+        read(endless + "search: {sampler: grid}\n")
 
 
 @pytest.mark.parametrize("spelling", ["[40, 56, 40]", "40x56x40", "'40x56x40'"])

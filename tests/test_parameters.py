@@ -1,4 +1,5 @@
 import math
+import re
 
 import optuna
 import pytest
@@ -134,3 +135,19 @@ def test_another_size_is_another_choice(other):
 def test_a_size_given_twice_in_other_spellings_is_refused():
     with pytest.raises(SpaceError, match="choice holds '32x32x32' twice"):
         Choice(values=(32, [32, 32, 32]))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: Float(low=0, high=1e300, step=1e-300),
+            "step 1e-300 makes more than 1e+15 values from low 0.0 to high",
+        ),
+        (lambda: Float(low=-1e308, high=1e308, step=0.1), "step 0.1 makes more than 1e+15 values"),
+        (lambda: Choice(values=tuple(range(1001))), "choice holds 1001 values; at most 1000 can be searched"),
+    ],
+)
+def test_what_would_take_for_ever_is_refused(make, told):
+    with pytest.raises(SpaceError, match=re.escape(told)):
+        make()

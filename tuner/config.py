@@ -34,6 +34,9 @@ __all__ = [
     "validated",
 ]
 
+MOST_IN_GRID = 100_000
+"""Combinations, which are all laid out before the first is trained."""
+
 SEGMENTATION = "trainables.segmentation:SegmentationRun"
 
 
@@ -107,6 +110,11 @@ class SweepConfig(Section):
             raise ValueError(
                 "budget.unit: seconds differ from worker to worker (resources.workers_per_trial), which must all make "
                 "the same steps; take voxels, flops or steps"
+            )
+        if self.search.sampler == "grid" and (size := space.size() or 0) > MOST_IN_GRID:
+            raise ValueError(
+                f"search.sampler: grid tries every value, and space has {size:,} combinations, more than "
+                f"{MOST_IN_GRID:,}; give larger steps or fewer values, or take another sampler"
             )
         endless = [name for name, parameter in space.searched.items() if parameter.size() is None]
         if self.search.sampler == "grid" and endless:

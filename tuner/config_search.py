@@ -18,7 +18,7 @@ class BudgetConfig(Section):
     first_rung: float | None = Field(None, gt=0)
     """The lowest budget at which trials are compared; two reductions below the maximum by default."""
 
-    reduction: float = Field(3.0, gt=1)
+    reduction: float = Field(3.0, ge=1.01)
     """Each rung's budget is this many times the one below, and this share of the trials reaches it."""
 
     @model_validator(mode="after")

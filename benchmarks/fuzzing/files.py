@@ -264,7 +264,7 @@ SUBJECTS = (
         inputs=lambda: yaml_files(SEGMENTATION_SWEEP, SEGMENTATION_SWEEP, TOY_SWEEP, GRID_SWEEP),
         use=_use_sweep,
         good=lambda: _as_yaml(SEGMENTATION_SWEEP),
-        examples=40,
+        examples=15,
     ),
     Subject(
         name="configuration to train",

@@ -306,14 +306,14 @@ SUBJECTS = (
         inputs=lambda: _read_by_some_way(_databases()),
         use=_use_database,
         good=lambda: ("tables", _database()),
-        examples=25,
+        examples=8,
     ),
-    Subject(name="study in a report", inputs=_journals, use=_use_in_report, good=_good_journal, examples=2),
+    Subject(name="study in a report", inputs=_journals, use=_use_in_report, good=_good_journal, examples=1),
     Subject(
         name="small files of a sweep",
         inputs=_with_journal,
         use=_use_small_file,
         good=lambda: ("split.json", json.dumps(SPLIT).encode()),
-        examples=2,
+        examples=1,
     ),
 )

@@ -17,6 +17,7 @@ NUMBERS = (
     1,
     2,
     1.5,
+    1.0000001,
     -0.0,
     1e-300,
     1e300,
@@ -48,6 +49,7 @@ FOREIGN: SearchStrategy[Any] = st.one_of(
     SCALARS,
     st.lists(SCALARS, max_size=4),
     st.dictionaries(st.one_of(st.text(max_size=8), st.sampled_from(TEXTS)), SCALARS, max_size=3),
+    st.just(list(range(3000))),
     st.integers(2, 60).map(lambda depth: _nested(depth)),
 )
 """What stands where something else was expected."""
