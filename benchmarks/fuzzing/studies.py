@@ -93,6 +93,8 @@ def _journals(draw: DrawFn) -> bytes:
     """Records changed, left out or repeated; then their text."""
     records: list[Any] = list(_journal())
     for _ in range(draw(st.integers(0, 3))):
+        if not records:
+            break
         index = draw(st.integers(0, len(records) - 1))
         match draw(st.sampled_from(("value", "value", "value", "change", "leave out", "repeat", "cut off"))):
             case "change":
