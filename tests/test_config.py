@@ -50,6 +50,7 @@ def test_paths_count_from_the_sweep_file(read, tmp_path):
     assert config.dataset.path == tmp_path.parent / "data" / "Task04"
     assert config.dataset.groups_file == tmp_path / "groups.csv"
     assert cache_folder(config.cache) == tmp_path / "cache"
+    assert read(TOY + "dataset: {path: ~nobody-here/data}\n").dataset.path == tmp_path / "~nobody-here" / "data"
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ def _row(place: str, line: int, cells: Sequence[str], header: Sequence[str], col
         text = cell(index)
         if not text.endswith(SUFFIXES) or "\0" in text:
             raise DatasetError(f"{place}: {header[index]}: {text!r} is not a NIfTI file (.nii or .nii.gz)")
-        return Path(os.path.normpath(folder / _at_home(Path(text))))
+        home = os.path.expanduser(text)  # noqa: PTH111 (`~name` of nobody stays as it is, where Path's raises)
+        return Path(os.path.normpath(folder / home))
 
     images = tuple(file(index) for index in columns.images.values())
     others = columns.others
@@ -200,14 +201,6 @@ def _row(place: str, line: int, cells: Sequence[str], header: Sequence[str], col
         label=file(others[LABEL]) if LABEL in others else None,
         group=cell(others[GROUP]) if GROUP in others else None,
     )
-
-
-def _at_home(path: Path) -> Path:
-    """With `~` in front as its user means it, where there is such a user."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
 
 
 def _channels(columns: _Columns, rows: Sequence[_Row]) -> tuple[str, ...]:

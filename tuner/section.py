@@ -58,4 +58,5 @@ def validated(model: type[SectionT], content: Mapping[str, Any], *, source: Path
 
 def absolute_path(path: Path, base: Path) -> Path:
     """`path` without `~` and `..`; a relative one counts from `base`."""
-    return Path(os.path.normpath(base.absolute() / path.expanduser()))
+    home = os.path.expanduser(path)  # noqa: PTH111 (`~name` of nobody stays as it is, where Path's raises)
+    return Path(os.path.normpath(base.absolute() / home))
