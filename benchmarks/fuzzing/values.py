@@ -90,24 +90,29 @@ def _changed(draw: DrawFn, value: Any, foreign: SearchStrategy[Any]) -> Any:
     place = draw(st.sampled_from(places))
     if not place:
         # All of it at once says little: rarely.
-        return draw(foreign) if draw(st.integers(0, 9)) == 0 else value
+        return _own(draw(foreign)) if draw(st.integers(0, 9)) == 0 else value
     parent = _at(value, place[:-1])
     key = place[-1]
     match draw(st.sampled_from(("replace", "replace", "replace", "remove", "rename", "add", "swap", "repeat"))):
         case "replace":
-            parent[key] = draw(foreign)
+            parent[key] = _own(draw(foreign))
         case "remove":
             del parent[key]
         case "rename" if isinstance(parent, dict):
             parent[draw(st.one_of(st.text(max_size=8), st.sampled_from(TEXTS)))] = parent.pop(key)
         case "add" if isinstance(parent, dict):
-            parent[draw(st.one_of(st.text(max_size=8), st.sampled_from(TEXTS)))] = draw(foreign)
+            parent[draw(st.one_of(st.text(max_size=8), st.sampled_from(TEXTS)))] = _own(draw(foreign))
         case "repeat" if isinstance(parent, list):
             parent[key:key] = copy.deepcopy(parent[key : key + 1]) * draw(st.integers(1, 5))
         case _:
             other = draw(st.sampled_from(places))
             parent[key] = copy.deepcopy(_at(value, other))
     return value
+
+
+def _own(value: Any) -> Any:
+    """A copy of lists and mappings: the strategy may give the very same ones again, and they are changed here."""
+    return copy.deepcopy(value) if isinstance(value, list | dict) else value
 
 
 def _places(value: Any, place: Place = ()) -> Iterator[Place]:
