@@ -131,7 +131,8 @@ def connect(
         if not isinstance(error, ConnectionError | RuntimeError | ValueError) and type(error) is not Exception:
             raise
         what = f"the cluster at {address} can't be joined" if address else "Ray can't be started on this machine"
-        raise ClusterError(f"{what}: {error}") from error
+        advice = "" if address else "; if the machine was busy, try again, else `voxtune doctor` looks for the cause"
+        raise ClusterError(f"{what}: {error}{advice}") from error
     keep_private()  # the token that Ray makes where there is none yet
     try:
         url = context.dashboard_url

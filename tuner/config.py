@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -168,10 +169,13 @@ def _first_trial(default: Mapping[str, Any], space: SearchSpace) -> dict[str, An
     """`default` in the spelling of the space's own values. Raises ValueError naming the key."""
     for name in default:
         if name not in space:
-            known = did_you_mean(name, space)
+            # The slip may be in `space`: who mistypes a name there may have it right here.
+            near = get_close_matches(name, space, n=1)
+            known = f"; they have {near[0]!r}: is one of the two misspelt?" if near else did_you_mean(name, space)
             raise ValueError(f"default.{name}: neither space nor training has a parameter of this name{known}")
     if missing := space.searched.keys() - default.keys():
-        raise ValueError(f"default gives no value for {', '.join(sorted(missing))}")
+        names = ", ".join(f"default.{name}" for name in sorted(missing))
+        raise ValueError(f"{names}: is missing; each parameter of space needs the value of the first trial there")
     try:
         point = space.canonical({**space.fixed, **default})
     except SpaceError as error:

@@ -49,7 +49,8 @@ preprocessing:
 training:
 {training}
 
-# What is searched{source}: move a setting from here to `training` to fix it, and the other way round.
+# What is searched{source}: move a setting from here to `training` to fix it; one from there to here needs a
+# first value under `default`.
 space:
 {space}
 """

@@ -48,7 +48,7 @@ class Utilisation:
     """Where the time of a sweep's slots went. Seconds are summed over the slots."""
 
     slots: int
-    """Processes that ran a trial."""
+    """Processes that were there to run trials at once, at most: one that takes another's place is no further slot."""
 
     seconds: float
     """From each slot's first trial to its last one's end."""
@@ -103,13 +103,18 @@ def utilisation(trials: Sequence[FrozenTrial]) -> Utilisation | None:
     at_work = float((frame[["start", "advance", "checkpoint"]].sum(axis=1)).sum())
     turnaround = frame["turnaround"].median()
     return Utilisation(
-        slots=len(slots),
+        slots=_most_at_once(slots),
         seconds=seconds,
         tail_seconds=_tail(slots),
         waiting=(seconds - at_work) / seconds,
         turnaround_seconds=None if pd.isna(turnaround) else float(turnaround),
         **{name: amount / seconds for name, amount in spent.items()},
     )
+
+
+def _most_at_once(slots: pd.DataFrame) -> int:
+    changes = pd.concat([pd.Series(-1, slots["ended"]), pd.Series(1, slots["began"])])
+    return int(changes.sort_index(kind="stable").cumsum().max())
 
 
 def _tail(slots: pd.DataFrame) -> float:
