@@ -33,6 +33,9 @@ HEADER_BYTES = 540
 TRAILING_BYTES = 2**20
 """That may follow the voxels: some programs pad."""
 
+SMALLEST_VOXEL = 1e-6
+"""mm; an affine of smaller ones may have no inverse."""
+
 _BROKEN_HEADER = (ImageFileError, HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError)
 """What nibabel raises for a header that makes no sense."""
 
@@ -161,7 +164,9 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
         raise DatasetError(f"{path}: ends too early: its header promises {needed} bytes, there are {len(data)}")
     # axes of no length, or (nearly) in one plane: no place in space, and no way back from it
     axes = image.affine[:3, :3]
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(axes)) <= 1e-3 * np.prod(np.linalg.norm(axes, axis=0)):
+    sizes = np.linalg.norm(axes, axis=0)
+    sized = np.isfinite(image.affine).all() and sizes.min() > SMALLEST_VOXEL
+    if not sized or abs(np.linalg.det(axes)) <= 1e-3 * np.prod(sizes):
         raise DatasetError(f"{path}: its affine {image.affine[:3].round(4).tolist()} gives the voxels no size")
     return image
 
