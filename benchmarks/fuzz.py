@@ -13,6 +13,7 @@ anything was found.
 import argparse
 import faulthandler
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -131,6 +132,8 @@ def main() -> None:
     asked = parser.parse_args()
     start = random.SystemRandom().randrange(10_000) if asked.seed is None else asked.seed
     print(f"seed {start}", flush=True)
+    for library in ("voxtune", "optuna", "nibabel"):  # they tell each oddity of what they read
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     chosen = [SUBJECTS[name] for name in asked.only or SUBJECTS]
     tallies = []
     for subject in chosen:

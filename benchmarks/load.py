@@ -293,14 +293,16 @@ def main() -> None:
     path = RESULTS / f"load-{date.today()}.json"
     known = json.loads(path.read_text()) if path.is_file() else {}
     command = f"python benchmarks/load.py {given.what} {option} {given.count}"
-    known[given.what] = {**found, "environment": {**describe_environment(), "command": command}}
+    known[given.what] = {**found, "command": command}
+    said = [known[what]["command"] for what in MEASURES if what in known]
+    known["environment"] = {**describe_environment(), "command": "; ".join(said)}
     path.write_text(json.dumps(known, indent=1) + "\n")
     print(table(known))
 
 
 def table(known: Mapping[str, Any]) -> str:
     rows = ["| what | command | seconds | driver GiB | all processes GiB |", "| --- | --- | --- | --- | --- |"]
-    for what, found in known.items():
+    for what, found in ((what, known[what]) for what in MEASURES if what in known):
         size = next(iter(found.values()))
         for name, one in found["commands"].items():
             rows.append(

@@ -155,3 +155,33 @@ def orientation(found: Any) -> str:
     same = [one for one in found["summary"] if one["kind"] in ("axes", "oblique")]
     files, least = sum(one["files"] for one in same), min(one["least_same"] for one in same)
     return f"{files} files with other axes or oblique ones: {least:.0%} of the voxels the same"
+
+
+def load(found: Any) -> str:
+    """Of what was measured: a result may hold some of the four."""
+    told = []
+    if many := found.get("study"):
+        commands = many["commands"]
+        resumed = commands["resume, 8 trials more"]
+        told.append(
+            f"a study of {many['trials']:,} trials: status {commands['status']['seconds']:.1f} s, report "
+            f"{commands['report']['seconds']:.0f} s, resume {resumed['seconds to the first trial']:.0f} s to the next "
+            f"trial, at most {max(one[DRIVER] for one in commands.values()):.1f} GiB"
+        )
+    if wide := found.get("slots"):
+        told.append(
+            f"{wide['most at once']} trials at once on two cores: all slots up after "
+            f"{wide['seconds until all slots were up']:.0f} s, the driver at {wide['commands']['run'][DRIVER]:.1f} GiB"
+        )
+    for what in ("cases", "large"):
+        if data := found.get(what):
+            commands = data["commands"]
+            told.append(
+                f"{data['cases']:,} cases of {data['voxels a case']} voxels: new {commands['new']['seconds']:.0f} s, "
+                f"run {commands['run']['seconds']:.0f} s, all processes at most "
+                f"{max(one[ALL] for one in commands.values()):.1f} GiB"
+            )
+    return "; ".join(told)
+
+
+DRIVER, ALL = "driver's GiB", "all processes' GiB"

@@ -150,6 +150,12 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, ...]] = {
             page="{stem}.md",
         ),
         Benchmark(
+            "Much of everything",
+            "load-*.json",
+            "Many trials, many slots, many cases, large cases: how long, with how much memory?",
+            figures.load,
+        ),
+        Benchmark(
             "A bundle labels as its model",
             "bundle-*.json",
             "`python -m monai.bundle run` beside `voxtune predict`?",

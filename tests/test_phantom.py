@@ -22,7 +22,7 @@ def phantom(request, tmp_path_factory):
 def load(folder):
     """Images (C, X, Y, Z) and labels (X, Y, Z) as they lie in the files."""
     dataset = read_dataset(folder)
-    images = [np.asanyarray(nib.load(case.image).dataobj) for case in dataset.cases]
+    images = [np.asanyarray(nib.load(*case.image.files).dataobj) for case in dataset.cases]
     images = [image[None] if image.ndim == 3 else np.moveaxis(image, -1, 0) for image in images]
     return images, [np.asanyarray(nib.load(case.label).dataobj) for case in dataset.cases]
 
@@ -51,7 +51,7 @@ def test_a_phantom_is_a_decathlon_data_set(phantom):
 
 def test_files_differ_in_axes_and_spacing_as_real_ones_do(phantom):
     task, folder = phantom
-    files = [nib.load(case.image) for case in read_dataset(folder).cases]
+    files = [nib.load(*case.image.files) for case in read_dataset(folder).cases]
     axes = {"heart": "RAS", "spleen": "LAS", "brain": "LPS"}[task]
     assert {"".join(nib.aff2axcodes(file.affine)) for file in files} == {axes}
     assert len({file.shape for file in files}) > 1

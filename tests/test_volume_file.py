@@ -160,6 +160,7 @@ def test_headers_that_make_no_sense(tmp_path: Path, read: Callable[[Path], objec
     for row in ((0.0, 0.0, 0.0, 9.0), (float("nan"), 0.0, 0.0, 9.0), (0.0, 1.0, 0.0, 0.0)):  # of y: (0, 1, 0, 0)
         found = with_bytes(280, "4f", *row)
         assert found == f"its affine {[list(row), [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]} gives the voxels no size"
+    assert with_bytes(280, "4f", 1e-9, 0.0, 0.0, 9.0).endswith("gives the voxels no size")  # it has no inverse
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ class StudyAttributes(_Record):
 
     space: dict[str, Any] = {}
     objectives: Annotated[list[Objective], Field(min_length=1)] = ["dice"]
-    test: dict[str, Scores] = {}
+    test: dict[str, Scores | dict[str, Scores]] = {}
+    """By trial; of folds also by model, the ensemble among them."""
+
     over: str | None = None
     devices_per_trial: dict[Literal["GPU", "core"], Finite] = {}
     searched_seconds: Seconds = 0.0

@@ -63,7 +63,7 @@ class _PrecisionCheck(_Content):
     patch_size: list[int]
     batch_size: int
     rows: list[_Format]
-    fault: str | None
+    fault: str | None = None
 
 
 class Environment(_Content):

@@ -1,6 +1,5 @@
 """Tries one input and judges what came of it: taken, or refused with an error made for users; all else is a finding."""
 
-import logging
 import os
 import resource
 import shutil
@@ -42,9 +41,6 @@ _CHANGING = {
 
 _FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "pickle.find_class"}
 _OF_PYTHON = ("__pycache__", "/dev/null")
-
-
-logging.getLogger("nibabel").setLevel(logging.CRITICAL + 1)  # it tells each oddity of a header
 
 
 class Finding(AssertionError):  # noqa: N818 (what a fuzzer looks for)

@@ -1,7 +1,6 @@
 """Studies: a journal of records, an SQLite file, and the small files that lie beside them in a sweep's directory."""
 
 import json
-import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -10,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import optuna
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from make_sweep import DEFAULT, SPACE, evaluation, open_study, play, stint_on, sweep_directory
@@ -128,8 +126,6 @@ def _good_journal() -> bytes:
 
 
 _IN_STUDY = st.one_of(FOREIGN, st.sampled_from([float("nan"), float("inf"), "NaN", {"a": {"b": float("nan")}}, [[]]]))
-logging.getLogger("voxtune").setLevel(logging.CRITICAL + 1)
-optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 
 _IN_JOURNAL = (b"\n", b"NaN", b'{"op_code":', b"[" * 3000, b"\0" * 30, b"\xff", b"9" * 5000, b'"', b"null", b"1e999")
 
