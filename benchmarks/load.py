@@ -1,7 +1,8 @@
 """What does much of everything cost: many trials, many slots, many cases, large cases?
 
     python benchmarks/load.py study [--trials 10000]    a study of so many toy trials: status, report, resume
-    python benchmarks/load.py slots [--slots 128]       so many toy trials at once on a local Ray
+    python benchmarks/load.py slots [--slots 128]       so many toy trials at once on a local Ray; each process holds
+                                                        0.25 GiB, so 128 of them want a machine of 40 GiB
     python benchmarks/load.py cases [--cases 2000]      a data set of so many small cases: new, run, run again
     python benchmarks/load.py large [--cases 8]         cases of 512 x 512 x 400 voxels: new, run
 
@@ -13,6 +14,7 @@ whether it showed progress. Adds what it found to benchmarks/results/load-DATE.j
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -125,7 +127,9 @@ def slots(folder: Path, count: int) -> dict[str, Any]:
     trials = 4 * count
     config = toy_sweep(
         "wide",
-        training={"seconds_per_rung": 2.0},
+        space={"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
+        default={"learning_rate": 1e-2},
+        training={"seconds_per_rung": 2.0, "batch_size": 1, "patch_size": 32},  # that pretends to take no memory
         search={"trials": trials},
         resources={"cpus_per_trial": 2 / count, "trials_at_once": count},
     )
@@ -165,6 +169,9 @@ def large(folder: Path, count: int) -> dict[str, Any]:
 
 def new_and_run(folder: Path, data: Path, *, again: bool) -> dict[str, Any]:
     """The draft, and the shortest of its sweeps: two trials that see few patches, each evaluated once."""
+    (folder / "sweep.yaml").unlink(missing_ok=True)
+    for made in ("runs", "cache"):
+        shutil.rmtree(folder / made, ignore_errors=True)
     measured = {"new": timed(["new", str(data), "-o", "sweep.yaml", "--trials", "2"], folder)}
     content = yaml.safe_load((folder / "sweep.yaml").read_text())
     content["budget"] = {"unit": "steps", "maximum": 10}
@@ -237,7 +244,7 @@ def timed(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
     code = os.waitstatus_to_exitcode(status)
     lines = text.splitlines()
     if code:
-        print(text[-3000:])
+        sys.exit(f"voxtune {' '.join(arguments)} ended with {code}: {text[-3000:]}")
     gib = usage.ru_maxrss / 2**20, watch.most / 2**30
     print(f"{arguments[0]:>8}: {seconds:8.1f} s  driver {gib[0]:5.2f} GiB  all {gib[1]:5.2f} GiB", flush=True)
     return {

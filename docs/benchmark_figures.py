@@ -130,9 +130,11 @@ def monitoring(found: Any) -> str:
 
 def report_page(found: Any) -> str:
     told = [
-        f"{one['trials']} trials {one['median_cpu_seconds']:.1f} s, {one['page_mb']:.1f} MB" for one in found["reports"]
+        f"{one['trials']} trials {one['median_seconds']:.1f} s ({one['median_cpu_seconds']:.1f} s of CPU time), "
+        f"{one['page_mb']:.1f} MB"
+        for one in found["reports"]
     ]
-    return f"CPU time and size of the page: {'; '.join(told)}"
+    return "; ".join(told)
 
 
 def chaos(found: Any) -> str:
