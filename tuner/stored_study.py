@@ -88,8 +88,8 @@ class StudyAttributes(_Record):
 
     space: dict[str, Any] = {}
     objectives: Annotated[list[Objective], Field(min_length=1)] = ["dice"]
-    test: dict[str, Scores | dict[str, Scores]] = {}
-    """By trial; of folds also by model, the ensemble among them."""
+    test: dict[str, dict[str, dict[str, float | dict[str, float]]]] = {}
+    """By trial, case and class; of folds by configuration, model (`ensemble`, `fold 0`...), case and class."""
 
     over: str | None = None
     devices_per_trial: dict[Literal["GPU", "core"], Finite] = {}
