@@ -21,13 +21,14 @@ from trainables.manifest import (
     check_values,
     inner_path,
     numbered_names,
+    raise_missing,
     read_channels,
     read_name,
     required,
     shown,
     training_note,
 )
-from trainables.problems import is_file, raise_problems
+from trainables.problems import is_file
 
 
 def read_decathlon(root: Path, content: Mapping[str, Any]) -> Dataset:
@@ -54,12 +55,7 @@ def read_decathlon(root: Path, content: Mapping[str, Any]) -> Dataset:
         )
     except BrokenRuleError as error:
         raise DatasetError(f"{manifest}: {error}") from None
-    raise_problems(
-        f"{file}: listed in {MANIFEST}, but no such file{_first_version(file)}"
-        for case in cases
-        for file in case.files
-        if not is_file(file)
-    )
+    raise_missing(cases, advice=_first_version)
     return dataset
 
 

@@ -22,7 +22,7 @@ def read_dataset(place: Path) -> Dataset:
     or line, the rule and the value.
     """
     place = Path(place)
-    if _is_table(place):
+    if is_table(place):
         return read_case_table(place.absolute())
     if place.name == MANIFEST and place.is_file():
         place = place.parent
@@ -38,7 +38,7 @@ def read_dataset(place: Path) -> Dataset:
 
 def is_dataset(place: Path) -> bool:
     """Whether `place` is meant as a data set, not as an image or a folder of images."""
-    return _is_table(place) or place.name == MANIFEST or (place / MANIFEST).exists()
+    return is_table(place) or place.name == MANIFEST or (place / MANIFEST).exists()
 
 
 def listed_images(place: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
@@ -46,11 +46,12 @@ def listed_images(place: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
 
     Raises DatasetError as `read_dataset` does.
     """
-    if _is_table(place):
+    if is_table(place):
         return images_in_table(place.absolute())
     dataset = read_dataset(place)
     return dataset.modalities, [case.image for case in dataset.cases]
 
 
-def _is_table(place: Path) -> bool:
+def is_table(place: Path) -> bool:
+    """Whether `place` is named as a table of cases is."""
     return place.name.endswith(TABLE_SUFFIXES) and not place.is_dir()

@@ -1,12 +1,13 @@
 """A `dataset.json`, whatever its layout: read, and the rules that all layouts share."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trainables.dataset import LARGEST_LABEL, SUFFIXES
+from trainables.dataset import LARGEST_LABEL, SUFFIXES, Case
 from trainables.errors import DatasetError
+from trainables.problems import is_file, raise_problems
 
 MANIFEST = "dataset.json"
 
@@ -90,6 +91,16 @@ def inner_path(value: object, key: str) -> PurePosixPath:
     if not path.name.endswith(SUFFIXES):
         raise BrokenRuleError(f"{key}: {shown(value)} is not a NIfTI file (.nii or .nii.gz)")
     return path
+
+
+def raise_missing(cases: Iterable[Case], *, advice: Callable[[Path], str] = lambda missing: "") -> None:
+    """Raise DatasetError where files that the manifest lists are not there; `advice` ends what is said of each."""
+    raise_problems(
+        f"{file}: listed in {MANIFEST}, but no such file{advice(file)}"
+        for case in cases
+        for file in case.files
+        if not is_file(file)
+    )
 
 
 def training_note(manifest: Path, content: Mapping[str, Any], *counted: int) -> tuple[str, ...]:

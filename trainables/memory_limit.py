@@ -1,12 +1,12 @@
 """How much memory there is for a run, how much it took, and an end with torch's own error where that is too much."""
 
 import ctypes
-import os
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from trainables.machine_memory import machine_memory
 from trainables.memory_live import HEAP_UP_TO
 
 _GIB = 2**30
@@ -88,4 +88,4 @@ def memory_limit_gib(device: str, share: float = 1.0) -> float:
     """What a run may take of `device` if it has a `share` of it: GPU memory, or the machine's."""
     if torch.device(device).type == "cuda":
         return share * torch.cuda.mem_get_info(device)[1] / _GIB
-    return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+    return share * machine_memory() / _GIB

@@ -21,6 +21,7 @@ from trainables.manifest import (
     BrokenRuleError,
     check_values,
     inner_path,
+    raise_missing,
     read_channels,
     read_name,
     required,
@@ -54,12 +55,7 @@ def read_nnunet_raw(root: Path, content: Mapping[str, Any]) -> Dataset:
         labels, regions = _labels(content)
         if "dataset" in content:
             cases = _listed_cases(root, content, len(channels))
-            raise_problems(
-                f"{file}: listed in {MANIFEST}, but no such file"
-                for case in cases
-                for file in case.files
-                if not is_file(file)
-            )
+            raise_missing(cases)
             notes: tuple[str, ...] = ()
         else:
             cases, notes = _found_cases(root, channels, ending)

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -204,6 +204,6 @@ def to_label(file: NiftiFile) -> tuple[np.ndarray, np.ndarray]:
     return array.astype(np.uint8 if high < 256 else np.uint16, copy=False), file.image.affine
 
 
-def by(shape: Sequence[int]) -> str:
+def by(shape: Iterable[object]) -> str:
     """`20 x 24 x 18`."""
     return " x ".join(map(str, shape))

@@ -33,6 +33,7 @@ from trainables.machine_memory import past_memory
 from trainables.preprocessing import PreprocessingPlan, preprocess_image, preprocess_label
 from trainables.resampling import resampled_shape
 from trainables.targets import Targets
+from trainables.volume_file import by
 from trainables.volume_index import FORMAT
 from trainables.volume_store import Volume, Volumes, VolumeWriter
 from trainables.whole_file import sync
@@ -169,13 +170,13 @@ def _check_memory(fingerprint: Fingerprint, plan: PreprocessingPlan) -> None:
     for case in fingerprint.cases:
         if too_much := past_memory(_case_memory(case, plan)):
             raise DatasetError(
-                f"{case.name}: to be prepared it takes {too_much}: its {_by(case.shape, 'd')} voxels are "
-                f"{_by(case.spacing, '.3g')} mm wide, and would become {_by(plan.spacing, '.3g')} mm"
+                f"{case.name}: to be prepared it takes {too_much}: its {by(case.shape)} voxels are "
+                f"{_mm(case.spacing)} mm wide, and would become {_mm(plan.spacing)} mm"
             )
 
 
-def _by(sizes: Iterable[float], form: str) -> str:
-    return " x ".join(f"{size:{form}}" for size in sizes)
+def _mm(spacing: Iterable[float]) -> str:
+    return by(f"{size:.3g}" for size in spacing)
 
 
 def _amount(size: int) -> str:

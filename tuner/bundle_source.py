@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainables.case_table import TABLE_SUFFIXES
 from trainables.errors import DatasetError
-from trainables.layouts import is_dataset
+from trainables.layouts import is_dataset, is_table
 from trainables.manifest import MANIFEST
 from trainables.model_file import Model, load_model
 from tuner.best import Basis
 from tuner.directory import SweepDirectory
 from tuner.errors import SweepDirectoryError
+from tuner.sweep_files import read_environment, read_split
 
 _NOTES = {
     "name": ("name",),
@@ -98,7 +98,7 @@ def find_source(name: str, *, runs: Path, dataset: Path | None = None) -> Bundle
 def read_notes(place: Path) -> DataNotes:
     """What `place/dataset.json` says of its data set; a table of cases has but its name. Raises DatasetError where it
     can't be read."""
-    if place.name.endswith(TABLE_SUFFIXES) and place.is_file():
+    if is_table(place) and place.is_file():
         return DataNotes(name=place.stem)
     manifest = place / MANIFEST
     try:
@@ -156,15 +156,14 @@ def _of_sweep(directory: SweepDirectory, dataset: Path | None) -> BundleSource:
 def _name_then(directory: SweepDirectory) -> str | None:
     """What the data set was called when the sweep began; nnU-Net's layout has a name in the folder's alone."""
     try:
-        name = json.loads(directory.environment_file.read_text(encoding="utf-8"))["dataset"]["name"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return read_environment(directory).get("dataset", {}).get("name")
+    except SweepDirectoryError:
         return None
-    return name if isinstance(name, str) else None
 
 
 def _split(directory: SweepDirectory) -> dict[str, int]:
     try:
-        content = json.loads(directory.split_file.read_text())
-        return {part: len(content[part]) for part in ("train", "validation", "test") if content.get(part)}
-    except (OSError, ValueError, TypeError, AttributeError):
+        split = read_split(directory)
+    except SweepDirectoryError:
         return {}
+    return {part: len(split[part]) for part in ("train", "validation", "test") if split.get(part)}

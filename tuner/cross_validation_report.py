@@ -11,6 +11,7 @@ from rich.table import Table
 from tuner.best import Best, Run
 from tuner.cross_validation import CrossValidation
 from tuner.cross_validation_page import CrossValidationPage, Gathered
+from tuner.directory import CROSS_VALIDATION
 from tuner.environment import describe_environment
 from tuner.files import replace_file, write_text
 from tuner.fold_plan import FoldPlan
@@ -19,7 +20,7 @@ from tuner.report_best import best_config
 from tuner.report_json import as_json
 from tuner.sweep_files import read_environment
 
-PAGE, TABLE, FIGURES = "cross_validation.md", "cross_validation.csv", "cross_validation.json"
+PAGE, TABLE, FIGURES = CROSS_VALIDATION, "cross_validation.csv", "cross_validation.json"
 
 
 def write_cross_validation(

@@ -8,6 +8,8 @@ from tempfile import TemporaryFile
 from tuner.errors import SweepDirectoryError
 from tuner.files import TEMPORARY
 
+CROSS_VALIDATION = "cross_validation.md"
+
 
 @dataclass(frozen=True)
 class SweepDirectory:
@@ -161,6 +163,11 @@ class SweepDirectory:
     def folds(self) -> Path:
         """What `voxtune train --folds` found of the sweep's best, and the ensemble."""
         return self.root / "folds"
+
+    @property
+    def folds_page(self) -> Path:
+        """What it says for people."""
+        return self.folds / CROSS_VALIDATION
 
 
 def trial_name(study: str, number: int) -> str:

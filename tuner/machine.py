@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.machine_memory import machine_memory
+
 GIB = 2**30
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -47,8 +49,7 @@ def usable_cores() -> int:
 
 def memory_gib() -> float:
     """The machine's memory, or the control groups' limit where that is lower."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([machine, *(limit for limit, _ in _memory_groups())]) / GIB
+    return min([machine_memory(), *(limit for limit, _ in _memory_groups())]) / GIB
 
 
 def available_memory_gib() -> float:

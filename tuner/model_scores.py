@@ -32,7 +32,8 @@ def score_models(
         resources: Ray's, of one task.
     """
     scores: dict[str, Scores] = {}
-    needed = [file for case in dataset.cases if case.name in set(cases) for file in case.files]
+    wanted = set(cases)
+    needed = [file for case in dataset.cases if case.name in wanted for file in case.files]
     if cluster.local or not nodes_lacking(needed, cluster.nodes):
         task = ray.remote(num_cpus=resources["cpu"], num_gpus=resources["gpu"])(_score)
         keys = {task.remote(files, list(names), dataset, list(cases)): key for key, names in models.items()}

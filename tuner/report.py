@@ -150,7 +150,7 @@ def _write(
         cases=part("pictures of cases", lambda: read_cases(directory)),
         folder=_short(directory.root),
         has_model=best_model is not None,
-        has_folds=(directory.folds / "cross_validation.md").is_file(),
+        has_folds=directory.folds_page.is_file(),
         pictures={name for name, path in drawn.items() if path},
         price=price,
     )

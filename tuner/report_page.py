@@ -7,6 +7,7 @@ from typing import Any
 from tuner.best import Best
 from tuner.chapters import Block, Chapter, Chart
 from tuner.config import SweepConfig
+from tuner.directory import CROSS_VALIDATION
 from tuner.environment import libraries_text
 from tuner.importance import FEWEST_TRIALS, Importance
 from tuner.markdown import amount, dice, escape
@@ -106,7 +107,7 @@ class Page:
             text += f", its model [best/model.pt](../best/model.pt) (seed {best.run.seed}{self._about_model(best)})"
         yield text + "."
         if self.has_folds:
-            yield "Trained on every fold: [folds/cross_validation.md](../folds/cross_validation.md)."
+            yield f"Trained on every fold: [folds/{CROSS_VALIDATION}](../folds/{CROSS_VALIDATION})."
 
     def _about_model(self, best: Best) -> str:
         """The model's own Dice, where there were several to choose from."""

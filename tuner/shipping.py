@@ -94,13 +94,17 @@ def nodes_without(folder: Path, nodes: Sequence[Node]) -> list[str]:
     """The names of those nodes on which `folder` is not, or not as it is here."""
     here = folder.iterdir() if folder.is_dir() else ()
     sizes = {file.name: file.stat().st_size for file in here if file.is_file()}
-    return [node.name for node, found in on_each_node(nodes, is_whole, folder, sizes) if not found]
+    return _nodes_not_whole(folder, sizes, nodes)
 
 
 def nodes_lacking(files: Iterable[Path], nodes: Sequence[Node]) -> list[str]:
     """The names of those nodes on which one of `files`, absolute, is not, or not of the size that it has here."""
     sizes = {str(file): file.stat().st_size for file in files}
-    return [node.name for node, found in on_each_node(nodes, is_whole, Path("/"), sizes) if not found]
+    return _nodes_not_whole(Path("/"), sizes, nodes)
+
+
+def _nodes_not_whole(folder: Path, sizes: Mapping[str, int], nodes: Sequence[Node]) -> list[str]:
+    return [node.name for node, found in on_each_node(nodes, is_whole, folder, sizes) if not found]
 
 
 def is_whole(folder: Path, sizes: Mapping[str, int]) -> bool:

@@ -20,6 +20,7 @@ from search_spaces.space import SearchSpace, parse_space
 from tuner.config import Objective
 from tuner.errors import StudyError, SweepInterrupted, UserError
 from tuner.rungs import FULL_BUDGET
+from tuner.storage import FOLDS
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[Finite, Field(ge=0)]
@@ -88,9 +89,7 @@ class StudyAttributes(_Record):
 
     space: dict[str, Any] = {}
     objectives: Annotated[list[Objective], Field(min_length=1)] = ["dice"]
-    test: dict[str, dict[str, dict[str, float | dict[str, float]]]] = {}
-    """By trial, case and class; of folds by configuration, model (`ensemble`, `fold 0`...), case and class."""
-
+    test: dict[str, Scores] = {}
     over: str | None = None
     devices_per_trial: dict[Literal["GPU", "core"], Finite] = {}
     searched_seconds: Seconds = 0.0
@@ -98,6 +97,13 @@ class StudyAttributes(_Record):
     trainable: str = ""
     budget: dict[str, Any] = {}
     dataset: dict[str, Any] | None = None
+
+
+class FoldsAttributes(StudyAttributes):
+    """The same of `voxtune train --folds`, whose models are scored together and apart."""
+
+    test: dict[str, dict[str, Scores]] = {}  # type: ignore[assignment]
+    """By configuration and model: `ensemble`, `fold 0`..."""
 
 
 def load_study(storage: BaseStorage, name: str, *, where: object) -> optuna.Study | None:
@@ -132,7 +138,8 @@ def check_study(study: optuna.Study, *, where: object) -> None:
     """Raises StudyError unless the study's attributes and all its trials are as voxtune writes them."""
     place = f"{where}: study {study.study_name!r}"
     attributes = study.user_attrs
-    _check_attributes(StudyAttributes, attributes, place)
+    is_of_folds = study.study_name.rpartition("/")[2] == FOLDS
+    _check_attributes(FoldsAttributes if is_of_folds else StudyAttributes, attributes, place)
     objectives = attributes.get("objectives", ["dice"])
     if len(set(objectives)) < len(objectives) or len(objectives) != len(study.directions):
         raise StudyError(f"{place}: objectives {objectives} do not fit its {len(study.directions)} directions")
