@@ -29,6 +29,12 @@ def test_cluster_does_not_know_ray_tune():
         assert not {name for name in imported(file) if name.startswith("ray.tune")}, file
 
 
+def test_slot_loads_torch_only_for_a_trainable_that_does():
+    code = "import sys, tuner.actor, trainables.toy; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "heavy", "said"),
     [

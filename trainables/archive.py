@@ -8,8 +8,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import torch
-
 from trainables.errors import ModelFileError
 
 MOST_VALUES = 10**6
@@ -37,6 +35,8 @@ def read_archive(path: Path) -> Any:
             damaged = archive.testzip()  # torch itself does not compare checksums
         if damaged is not None:
             raise ModelFileError(f"{path}: damaged: the checksum of {damaged!r} is wrong")
+        import torch  # which takes seconds
+
         content = torch.load(path, map_location="cpu", weights_only=True)
         if _has_more_values(content, MOST_VALUES):
             raise ModelFileError(f"{path}: holds more than {MOST_VALUES} values; not a voxtune model")

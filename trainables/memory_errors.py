@@ -1,9 +1,8 @@
 """What an error says of the device: that a training run did not fit in its memory, or that the device is lost."""
 
 import errno
+import sys
 from collections.abc import Iterator
-
-import torch
 
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -47,8 +46,9 @@ def is_device_lost(error: BaseException) -> bool:
 
 
 def _means_no_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")  # a process that has not imported it has none of its errors
     return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        isinstance(error, (MemoryError, torch.OutOfMemoryError) if torch else MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or _says(error, _NO_MEMORY)
     )

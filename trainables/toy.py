@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from trainables.errors import NonFiniteLossError, SettingError
 from trainables.protocol import Budget, Evaluation
@@ -50,6 +49,8 @@ class ToyRun:
 
     def advance(self, budget: float) -> Evaluation:
         if self._memory_gib > self._memory_limit_gib:
+            import torch
+
             raise torch.OutOfMemoryError(
                 f"the toy run takes {self._memory_gib:.2f} GiB, memory_limit_gib is {self._memory_limit_gib:g}"
             )

@@ -8,20 +8,19 @@ actor, unless it left the device unusable.
 import gc
 import math
 import socket
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ray import tune
 from ray.exceptions import RayActorError
 
 from trainables.errors import DamagedVolumesError, TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Evaluation, TrainingRun
-from trainables.workers import Workers
 from tuner.assignment import ASSIGNMENT, Assignment, build_run, places
 from tuner.cells import short
 from tuner.checkpoint_writer import CheckpointWriter
@@ -31,8 +30,10 @@ from tuner.gate import pass_gate
 from tuner.pulse import Pulse
 from tuner.silence import Sign
 from tuner.stint import StintClock
-from tuner.team import Team
 from tuner.trial_log import SlotLog
+
+if TYPE_CHECKING:
+    from tuner.team import Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class TrialActor(tune.Trainable):
     """Runs the trial that its config's Assignment describes, one evaluation a step."""
 
     _run: TrainingRun | None = None
-    _team: Team | None = None
+    _team: "Team | None" = None
     """Where several processes train a trial together: the others."""
 
     _pulse: Pulse | None = None
@@ -84,7 +85,7 @@ class TrialActor(tune.Trainable):
             self._pulse = Pulse(assignment.pulse, self._sign, self._log.kept)
         _warm_up(assignment)
         if assignment.workers > 1:
-            self._team = Team(assignment)
+            self._team = _team_for(assignment)
         number = pass_gate(assignment.gate) if assignment.gate else 1
         self._slot = f"slot {number or '?'} of {assignment.sweep}"
         self._begin(assignment)
@@ -126,9 +127,7 @@ class TrialActor(tune.Trainable):
         self._last_state: str | None = None
         self._writer.wait()
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        _empty_device()
 
     def step(self) -> dict[str, Any]:
         with self._at_work():
@@ -164,20 +163,20 @@ class TrialActor(tune.Trainable):
             facts={"checkpoint": assignment.folder, "not_saved": not_saved},
         )
 
-    def _advance_here(self, budget: float, workers: Workers | None = None) -> Evaluation:
+    def _advance_here(self, budget: float, *, rank: int | None = None) -> Evaluation:
         if self._run is None:
             with self._clock.measured("start"):
-                self._run = build_run(self._assignment, workers)
+                self._run = build_run(self._assignment, rank=rank)
         with self._clock.measured("advance"):
             return self._run.advance(budget)
 
     def _advance_together(self, budget: float) -> Evaluation:
         if self._team is None:  # it failed in the trial before
             with self._clock.measured("start"):
-                self._team = Team(self._assignment)
+                self._team = _team_for(self._assignment)
         self._team.start(self._assignment, budget)
         try:
-            evaluation = self._advance_here(budget, Workers(count=self._assignment.workers))
+            evaluation = self._advance_here(budget, rank=0)
             self._team.finish()
         except Exception as error:
             team, self._team = self._team, None
@@ -232,6 +231,20 @@ class TrialActor(tune.Trainable):
         if self._pulse:
             self._pulse.end()
         self._log.close()
+
+
+def _team_for(assignment: Assignment) -> "Team":
+    from tuner.team import Team
+
+    return Team(assignment)
+
+
+def _empty_device() -> None:
+    """Give back what the trial before left, if it used torch at all: a process that only waits for another program, or
+    computes otherwise, is spared torch's 0.1 GiB and 2 seconds."""
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _warm_up(assignment: Assignment) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from trainables.archive import read_archive
 from trainables.errors import ModelFileError
 from trainables.protocol import Budget, TrainingRun
-from trainables.workers import Workers
 from tuner.importing import import_named
 from tuner.pulse import PulseAt
 from tuner.shipping import ShippedFolder
@@ -70,11 +69,12 @@ def places(resources: Mapping[str, float], workers: int) -> list[dict[str, float
     return [{ray_names.get(kind, kind): amount for kind, amount in resources.items() if amount}] * workers
 
 
-def build_run(assignment: Assignment, workers: Workers | None = None) -> TrainingRun:
-    """The assignment's training run, as one of `workers` has it, at the state where it was left before."""
+def build_run(assignment: Assignment, *, rank: int | None = None) -> TrainingRun:
+    """The assignment's training run at the state where it was left before: as the worker of this rank has it, or, with
+    None, as a process has it that trains alone."""
     data = {key: value.here() if isinstance(value, ShippedFolder) else value for key, value in assignment.data.items()}
-    if workers:
-        data["workers"] = {"rank": workers.rank, "count": workers.count}
+    if rank is not None:
+        data["workers"] = {"rank": rank, "count": assignment.workers}
     run: TrainingRun = import_named(assignment.trainable, key="trainable", kind=TrainingRun)(
         assignment.parameters,
         data=data,

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import torch
-
 from tuner.trial_files import TrialFiles
 
 
@@ -34,6 +32,8 @@ class CheckpointWriter:
 
 
 def _write(state: Mapping[str, Any], files: TrialFiles, name: str, instead_of: str | None) -> None:
+    import torch
+
     files.put(name, lambda path: torch.save(state, path))
     if instead_of:
         files.remove(instead_of)

@@ -41,7 +41,7 @@ class _Member:
     def advance(self, assignment: Assignment, budget: float) -> None:
         try:
             if self._run is None:
-                self._run = build_run(assignment, self._workers)
+                self._run = build_run(assignment, rank=self._workers.rank)
             self._run.advance(budget)
         except BaseException:
             part()  # the others wait for us
