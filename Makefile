@@ -20,6 +20,7 @@ demo: $(READY)  ## a sweep of 8 trials on a generated data set
 	$(BIN)/voxtune phantom demo/heart --task heart --cases 12
 	$(BIN)/voxtune new demo/heart -o demo/sweep.yaml --trials 8 --minutes 3
 	$(BIN)/voxtune run demo/sweep.yaml --name demo --runs demo/runs --no-confirm
+	@echo "Your own data next: $(BIN)/voxtune new FOLDER, then $(BIN)/voxtune run sweep.yaml"
 
 test: $(READY)  ## all tests
 	.ci/services

@@ -44,12 +44,16 @@ def names(table: Path) -> list[tuple[str, list[str], str, str | None]]:
 
 def test_the_smallest_table(table: Callable[..., Path], tmp_path: Path) -> None:
     dataset = read_dataset(table(ROWS))
-    assert (dataset.name, dataset.source, dataset.modalities) == ("cases", tmp_path / "cases.csv", ("channel_0",))
+    assert (dataset.name, dataset.source, dataset.modalities) == (tmp_path.name, tmp_path / "cases.csv", ("channel_0",))
     assert [(case.name, *case.files, case.group) for case in dataset.cases] == [
         ("a", tmp_path / "a.nii.gz", tmp_path / "la.nii.gz", None),
         ("b", tmp_path / "b.nii", tmp_path / "lb.nii", None),
     ]
     assert (dict(dataset.labels), dataset.groups, dataset.notes) == ({}, {}, ())
+
+
+def test_a_table_with_a_name_of_its_own_gives_it_to_the_data_set(table: Callable[..., Path]) -> None:
+    assert read_dataset(table(ROWS, name="Tumours 2026.csv")).name == "Tumours 2026"
 
 
 @pytest.mark.parametrize(

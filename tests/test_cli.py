@@ -148,7 +148,7 @@ def test_an_interrupted_command(voxtune: Voxtune, tmp_path: Path, monkeypatch: p
 def test_predict(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path) -> None:
     image = small_dataset / "imagesTr" / "case_001.nii.gz"
     ended = voxtune("predict", model, image, "-o", "labels", "--device", "cpu")
-    assert ended == Ended(code=0, out="1 of 1 labels in labels\n", err="")
+    assert ended == Ended(code=0, out="1 of 1 images labelled: labels\n", err="")
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["case_001.nii.gz"]
 
 
@@ -170,7 +170,7 @@ def test_an_image_that_fails_is_the_works_failure(
     assert ended.code == 1
     assert ended.err.startswith("error: broken.nii.gz: ")
     assert ended.err.count("\n") == 1
-    assert ended.out == "1 of 2 labels in labels\n"
+    assert ended.out == "1 of 2 images labelled: labels\n"
 
 
 def test_predicting_folders_with_an_ensemble(
@@ -179,7 +179,7 @@ def test_predicting_folders_with_an_ensemble(
     for seed in (0, 1):
         save_model(tmp_path / "models" / f"{seed}.pt", make_model(seed, training={"flips": "xyz"}))
     ended = voxtune("predict", "models", small_dataset, "-o", "labels", "--flips", "yz", "--device", "cpu")
-    assert ended == Ended(code=0, out="6 of 6 labels in labels\n", err="")
+    assert ended == Ended(code=0, out="6 of 6 images labelled: labels\n", err="")
     assert len(list((tmp_path / "labels").iterdir())) == 6
 
 
@@ -205,7 +205,7 @@ def test_what_makes_a_label_doubtful_is_told(voxtune: Voxtune, small_dataset: Pa
     ended = voxtune("predict", "model.pt", image, "-o", "labels", "--device", "cpu")
     assert (ended.code, ended.err) == (0, "")
     assert f"warning: {image}: its MRI goes from " in ended.out
-    assert ended.out.endswith("1 of 1 labels in labels\n")
+    assert ended.out.endswith("1 of 1 images labelled: labels\n")
 
 
 def test_an_interrupted_prediction_keeps_what_is_written(
@@ -221,7 +221,7 @@ def test_an_interrupted_prediction_keeps_what_is_written(
 
     monkeypatch.setattr(Predictor, "segment", interrupted)
     ended = voxtune("predict", model, small_dataset, "-o", "labels", "--device", "cpu")
-    assert ended == Ended(code=130, out="2 of 6 labels in labels\n", err="error: interrupted\n")
+    assert ended == Ended(code=130, out="2 of 6 images labelled: labels\n", err="error: interrupted\n")
     assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["case_001.nii.gz", "case_002.nii.gz"]
 
 
@@ -260,6 +260,27 @@ def test_evaluate(voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: 
     assert again == Ended(
         code=2, out="", err="error: scores.csv exists already: nothing was written; choose another --output\n"
     )
+
+
+def test_evaluating_a_sweeps_model_on_cases_that_trained_it_is_told(
+    voxtune: Voxtune, model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    best = tmp_path / "runs" / "heart" / "best"
+    best.mkdir(parents=True)
+    shutil.copy(model, best)
+    (best.parent / "sweep.yaml").write_text("")
+    split = best.parent / "split.json"
+    split.write_text('{"train": ["case_001", "case_003"], "validation": ["case_002"], "test": []}')
+    (tmp_path / "cases.txt").write_text("case_001\ncase_002\n")
+    given = ("evaluate", best / model.name, small_dataset, "--no-surface", "--device", "cpu")
+    told = voxtune(*given, "--cases", "cases.txt")
+    assert told.code == 0
+    warning = "warning: the model was trained on 1 of the 2 cases, and what it finds there says little of others"
+    assert f"{warning}; those that it never saw: --cases {split}" in " ".join((told.out + told.err).split())
+    (tmp_path / "scores.csv").unlink()
+    fair = voxtune(*given, "--cases", split)
+    assert (fair.code, fair.err) == (0, "")
+    assert "warning" not in fair.out
 
 
 def test_evaluating_on_labels_of_another_name_is_told(

@@ -59,7 +59,7 @@ def test_a_data_set_is_the_same_in_every_layout(places: dict[str, Path], layout:
     assert [len(case.image.files) for case in other.cases] == [4] * 4
     assert other.notes == ()
     assert (other.name, dict(other.labels)) == (
-        ("cases", {}) if layout == "table" else ("PhantomBrain", dict(decathlon.labels))
+        ("table", {}) if layout == "table" else ("PhantomBrain", dict(decathlon.labels))
     )
 
 

@@ -48,6 +48,7 @@ def folder(tmp_path_factory) -> Path:
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     output = voxtune("run", "sweep.yaml", folder=folder)
     assert "12 cases; preprocessed they take 1 MiB in" in output
+    assert "Confirming the best by training with other seeds, numbered from 0 again: trial " in output
     assert "Leaderboard" in output
     assert "runs/blobs/report/report.html" in output
     return folder

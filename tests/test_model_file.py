@@ -323,6 +323,19 @@ def test_members_that_do_not_fit_each_other(tmp_path: Path, changes: dict[str, A
         load_models(tmp_path)
 
 
+def test_what_lies_beside_a_model_or_above_it_leads_to_it(tmp_path: Path) -> None:
+    best = tmp_path / "best"
+    best.mkdir()
+    save_model(best / "model.pt", make_model())
+    (best / "config.yaml").write_text("{}")
+    with pytest.raises(ModelFileError) as error:
+        load_models(best / "config.yaml")
+    assert str(error.value) == f"{best / 'config.yaml'}: is no model; the model beside it is {best / 'model.pt'}"
+    with pytest.raises(ModelFileError) as error:
+        load_models(tmp_path)
+    assert str(error.value) == f"{tmp_path}: holds no model, no file *.pt; there is {best / 'model.pt'}"
+
+
 def test_a_folder_without_models(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"holds no model, no file \*\.pt"):
         load_models(tmp_path)

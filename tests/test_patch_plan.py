@@ -6,7 +6,7 @@ from math import prod
 import pytest
 
 from trainables.networks import check_patch, level_strides
-from tuner.patch_plan import fitting_levels, fitting_voxels, plan_batches, plan_patches
+from tuner.patch_plan import fitting_levels, fitting_voxels, padded_patches, plan_batches, plan_patches
 
 HIPPOCAMPUS = ((35, 50, 36), (1.0, 1.0, 1.0))
 SPLEEN = ((512, 512, 90), (0.79, 0.79, 5.0))
@@ -61,6 +61,14 @@ def test_every_network_takes_its_patches(
 )
 def test_small_volumes_have_room_for_fewer_levels(shape: tuple[int, int, int], levels: int) -> None:
     assert fitting_levels(shape, (1.0, 1.0, 1.0), most=5) == levels
+
+
+def test_patches_that_no_case_fills() -> None:
+    # 36 x 50 x 36 voxels are 64,800; four times as many, 259,200
+    assert padded_patches([(36, 50, 36), (64, 64, 63), (64, 64, 64), (320, 320, 240)], (36, 50, 36)) == [
+        (64, 64, 64),
+        (320, 320, 240),
+    ]
 
 
 def test_memory_of_the_original_unet() -> None:

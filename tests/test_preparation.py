@@ -1,18 +1,21 @@
 """What is found wrong before Ray starts: the space's names and values, the split, the targets."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from make_data import write_dataset
+from rich.console import Console
 
 from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import Targets
 from tuner.config import DatasetConfig, PreprocessingConfig, SweepConfig
 from tuner.errors import SweepConfigError
-from tuner.preparation import check_space, check_trainable, prepare
+from tuner.preparation import check_space, check_trainable, prepare, prepare_sweep
+from tuner.view import View
 
 PLAN = PreprocessingPlan(spacing=(1.0, 1.0, 1.0), normalisation=(ChannelNormalisation(kind="zscore"),))
 TARGETS = Targets(names=("organ",), members=((1,),), regions=False)
@@ -129,6 +132,20 @@ def test_what_does_not_fit_the_data_set_is_told_with_file_and_key(tmp_path, chan
         prepared(tmp_path, **changes)
     assert str(error.value).startswith(message)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_patch_that_no_case_fills_is_told(tmp_path):
+    write_dataset(tmp_path / "Blobs")
+    patch = {"patch_size": {"choice": [16, "128x64x64"]}}
+    changes = {"dataset": {"path": str(tmp_path / "Blobs"), "folds": 3}, "cache": str(tmp_path / "cache")}
+    config = read(tmp_path, {**changes, "space": patch, "default": {}})
+    console = Console(file=io.StringIO(), width=1000)
+    assert prepare_sweep(config, View(console)) is not None
+    assert (
+        f"warning: {tmp_path}/sweep.yaml: space.patch_size: 128x64x64 is mostly padding: the largest case has 20x24x18 "
+        "voxels once preprocessed\n"
+    ) in console.file.getvalue()
+    assert console.file.getvalue().count("padding") == 1
 
 
 def test_what_is_odd_about_the_data_set_is_told(tmp_path):

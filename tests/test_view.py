@@ -112,9 +112,9 @@ def test_lines_tell_what_happened_once(monkeypatch):
         study.finish(number, "stopped at rung")
         study.report(study.ask().number, 111, evaluation(0.3, 111), {})
     assert console.file.getvalue().splitlines() == [
-        "heart 0 s: trial 0 stopped at rung, 33% of budget, Dice 0.8000; best 0.8000 (trial 0); "
+        "heart 0 s: trial 0 stopped at rung, 33% of budget, Dice 0.8000; best Dice 0.8000 at 33% of budget (trial 0); "
         "1 running, 1 ended, 0 to go",
-        "heart 0 s: trial 1 running, 11% of budget, Dice 0.3000; best 0.8000 (trial 0)",
+        "heart 0 s: trial 1 running, 11% of budget, Dice 0.3000; best Dice 0.8000 at 33% of budget (trial 0)",
     ]
 
 

@@ -124,7 +124,7 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_folds(
     assert lines[1] == "heart: 1 running, 0 ended, 3 to go"
     assert any(re.match(r"heart.*: .*trial 3 .*; 0 running, 4 ended, 0 to go", line) for line in lines)
     assert any(line.startswith("confirm: 1 running, ") for line in lines)
-    ended = "trial 1 full budget, 100% of budget, Dice 0.9000; best 0.9000 (trial 1); 0 running, 2 ended"
+    ended = "trial 1 full budget, 100% of budget, Dice 0.9000; best Dice 0.9000 (trial 1); 0 running, 2 ended"
     assert any(ended in line for line in lines)
     assert lines[-1].startswith("folds")
     assert "trial 0 full budget, 100% of budget, Dice 0.8000" in lines[-1]

@@ -26,6 +26,7 @@ DELIMITERS = ",;\t"
 
 IMAGE, LABEL, GROUP, CASE = "image", "label", "group", "case"
 _CHANNEL = "image_"
+_SAYS_NOTHING = ("cases", "data", "dataset")
 _KNOWN = f"{IMAGE} or {_CHANNEL}NAME, {LABEL}, {GROUP} and {CASE}"
 _NEEDED = f"needed are {LABEL}, and {IMAGE} or an {_CHANNEL}NAME for each channel"
 
@@ -73,12 +74,18 @@ def read_case_table(table: Path) -> Dataset:
     return Dataset(
         source=table,
         manifest=table,
-        name=table.stem,
+        name=_name(table),
         modalities=_channels(columns, rows),
         labels={},
         cases=tuple(cases),
         notes=(unused,) if columns.unused else (),
     )
+
+
+def _name(table: Path) -> str:
+    """The table's, or its folder's where that of the table says nothing."""
+    folder = table.absolute().parent.name
+    return folder if folder and table.stem.lower() in _SAYS_NOTHING else table.stem
 
 
 def images_in_table(table: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:

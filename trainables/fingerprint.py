@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Self
@@ -59,6 +60,10 @@ class Fingerprint:
         shapes = [resampled_shape(case.cropped_shape, case.spacing, target) for case in self.cases]
         x, y, z = np.median(shapes, axis=0)
         return round(float(x)), round(float(y)), round(float(z))
+
+    def most_voxels(self, spacing: Spacing) -> Shape:
+        """The case with the most voxels once cropped and resampled to `spacing`, mm: how many along each RAS axis."""
+        return max((resampled_shape(case.cropped_shape, case.spacing, spacing) for case in self.cases), key=prod)
 
     @property
     def class_frequencies(self) -> dict[int, float]:

@@ -189,11 +189,15 @@ def load_models(path: Path) -> tuple[Model, ...]:
     Members may differ in network and preprocessing. Raises ModelFileError as `load_model` does, for a folder without
     models, and where members have not the same targets and channels.
     """
+    beside = path.with_name("model.pt")
+    if path.suffix in (".yaml", ".json") and beside.is_file():
+        raise ModelFileError(f"{path}: is no model; the model beside it is {beside}")
     if not path.is_dir():
         return (load_model(path),)
     files = sorted(file for file in path.glob("*.pt") if not file.name.startswith("."))
     if not files:
-        raise ModelFileError(f"{path}: holds no model, no file *.pt")
+        best = path / "best" / "model.pt"
+        raise ModelFileError(f"{path}: holds no model, no file *.pt{f'; there is {best}' if best.is_file() else ''}")
     models = tuple(load_model(file) for file in files)
     first = models[0]
     for file, model in zip(files, models, strict=True):

@@ -141,7 +141,7 @@ def predict(
         )
     for image, problem in outcome.failed.items():
         complain(f"{image}: {problem}")
-    say(f"{len(outcome.written)} of {len(images)} labels in {output}")
+    say(f"{len(outcome.written)} of {len(images)} images labelled: {output}")
     if outcome.interrupted:
         raise typer.Exit(130)
     if outcome.failed:

@@ -39,6 +39,12 @@ def confirming_work(work: Work, confirm: SweepStudy, config: ConfirmConfig) -> W
     )
 
 
+def repeats_line(confirm: SweepStudy) -> str:
+    """What the stage trains, for people who watch it begin."""
+    repeated = ", ".join(dict.fromkeys(str(trial.user_attrs["of"]) for trial in confirm.trials()))
+    return f"Confirming the best by training with other seeds, numbered from 0 again: trial {repeated}"
+
+
 def score_on_test_cases(
     sweep: Work,
     confirmed: Work | None,

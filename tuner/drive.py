@@ -14,7 +14,7 @@ from tuner.artifacts import attach_best
 from tuner.case_pictures import draw_at_end
 from tuner.checkpoints import Checkpoints, checkpoints_of
 from tuner.config import SweepConfig
-from tuner.confirm import confirming_work, score_on_test_cases
+from tuner.confirm import confirming_work, repeats_line, score_on_test_cases
 from tuner.directory import SweepDirectory
 from tuner.drivers import Abandoned, registered
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
@@ -171,6 +171,7 @@ class Drive:
         name = stored_name(CONFIRM, self.config.name, self.config.storage)
         study = SweepStudy.open(self._storage(), name, work.study.space)
         repeats = confirming_work(work, study, self.config.confirm)
+        self.view.note(repeats_line(study))
         with (
             publishing(repeats, sweep=f"{self.config.name}/confirm"),
             self.view.watching(study, title="confirm"),

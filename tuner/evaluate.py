@@ -1,7 +1,7 @@
 """Scores a model on cases with labels: a CSV by case and class, and a summary."""
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +62,8 @@ def evaluate_model(
     from trainables.scoring import evaluate_dataset
 
     trained = load_models(model)
+    if note := _trained_on(model, data, names):
+        tell(note)
     targets = trained[0].targets
     for target, values in zip(targets.names, targets.members, strict=True):
         called = [data.labels[value] for value in values if value in data.labels]
@@ -164,6 +166,28 @@ def _spread(row: Mapping[Hashable, Any], digits: int) -> str:
 
 def _style(row: Mapping[Hashable, Any]) -> str:
     return "bold" if row["class"] == MEAN else ""
+
+
+def _trained_on(model: Path, data: Dataset, names: Sequence[str]) -> str | None:
+    """A warning, if the model lies in a sweep's directory and cases are scored that its split names for training.
+
+    A model's own file names no cases: who is given it need not know them.
+    """
+    folders = [folder for folder in model.absolute().parents if (folder / "sweep.yaml").is_file()]
+    if not model.is_file() or not folders:
+        return None
+    split = folders[0] / "split.json"
+    try:
+        trained = set(cases_to_score(data, split, "train")).intersection(names)
+    except DatasetError:
+        return None  # of another data set
+    if not trained:
+        return None
+    which = f"all {len(names)}" if len(trained) == len(names) else f"{len(trained)} of the {len(names)}"
+    return (
+        f"warning: the model was trained on {which} cases, and what it finds there says little of others; those that "
+        f"it never saw: --cases {split}"
+    )
 
 
 def cases_to_score(data: Dataset, file: Path | None, part: SplitPart | None) -> list[str]:

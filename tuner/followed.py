@@ -76,7 +76,7 @@ class Followed:
         """Lines of parts: `heart: 2 running, 5 ended, 9 to go`; `best Dice 0.8731 (trial 3)`, `elapsed 8 s`, ..."""
         standing = self.standing()
         title = self.title if len(self.title) <= longest_title else f"{self.title[:longest_title]}…"
-        times = [_best(standing), f"elapsed {self.elapsed()}", *filter(None, [self.left(standing), self._slots()])]
+        times = [best_of(standing), f"elapsed {self.elapsed()}", *filter(None, [self.left(standing), self._slots()])]
         failures = standing.failures()
         return [f"{title}: {standing.counts()}".split("; "), times, *([[failures]] if failures else [])]
 
@@ -89,7 +89,7 @@ class Followed:
         return self._busy
 
 
-def _best(standing: Standing) -> str:
+def best_of(standing: Standing) -> str:
     """`best Dice 0.8731 (trial 3)`, with the share of the budget where no trial has reached all of it."""
     best = standing.best
     if best is None:

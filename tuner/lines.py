@@ -5,7 +5,7 @@ from rich.console import Console
 
 from tuner.board import status_of
 from tuner.cells import short
-from tuner.followed import Followed
+from tuner.followed import Followed, best_of
 from tuner.rungs import FULL_BUDGET
 from tuner.standing import Standing, failure
 from tuner.time_left import last_step
@@ -15,9 +15,9 @@ class Lines:
     """Tells what is new since the last update:
 
     heart 4 s: trial 3 running (learning_rate 0.001, batch_size 2)
-    heart 1 min 7 s: trial 3 running, 11% of budget, Dice 0.7120; best 0.8100 (trial 1)
-    heart 2 min 3 s: trial 3 stopped at rung, 33% of budget, Dice 0.7320; best 0.8100 (trial 1); 1 running, 5 ended,
-        10 to go; about 4 minutes left
+    heart 1 min 7 s: trial 3 running, 11% of budget, Dice 0.7120; best Dice 0.8100 at 33% of budget (trial 1)
+    heart 2 min 3 s: trial 3 stopped at rung, 33% of budget, Dice 0.7320; best Dice 0.8340 (trial 2); 1 running, 5
+        ended, 10 to go; about 4 minutes left
     """
 
     def __init__(self, console: Console, followed: Followed) -> None:
@@ -50,7 +50,7 @@ class Lines:
         if step:
             line += f", {step / FULL_BUDGET:.0%} of budget, Dice {trial.intermediate_values[step]:.4f}"
             if standing.best:
-                line += f"; best {standing.best.score:.4f} (trial {standing.best.number})"
+                line += f"; {best_of(standing)}"
         elif trial.state == TrialState.RUNNING:
             searched = [name for name in self._followed.searched if name in trial.params]
             line += f" ({', '.join(f'{name} {short(trial.params[name])}' for name in searched)})"

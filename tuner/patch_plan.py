@@ -1,6 +1,6 @@
 """Which patch and batch sizes suit a data set, a network and a memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil, prod
 
 from trainables.networks import level_strides, patch_divisors
@@ -9,6 +9,9 @@ PatchSize = tuple[int, int, int]
 
 PADDING = 2.0
 """The patch that covers the median volume may have this many times its voxels; more would be mostly padding."""
+
+MOSTLY_PADDING = 4.0
+"""A patch of so many times the voxels of the largest case is a slip, or wastes most of its time."""
 
 SMALLER = 0.6
 """Each patch size that is offered has at most this share of the next larger one's voxels."""
@@ -54,6 +57,11 @@ def plan_patches(
         patches.append((patch[0], patch[1], patch[2]))
         limit = SMALLER * prod(patch)
     return patches
+
+
+def padded_patches(patches: Iterable[PatchSize], largest: Sequence[int]) -> list[PatchSize]:
+    """Those that are mostly padding on every case, the largest of which has so many voxels along each axis."""
+    return [patch for patch in patches if prod(patch) > MOSTLY_PADDING * prod(largest)]
 
 
 def fitting_voxels(memory_gib: float, *, width: int, half: bool) -> float:

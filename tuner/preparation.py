@@ -20,6 +20,7 @@ from trainables.volumes import Volumes, disk_need, memory_need, prepare_volumes
 from tuner.config import SEGMENTATION, DatasetConfig, PreprocessingConfig, SweepConfig, cache_folder
 from tuner.errors import SweepConfigError
 from tuner.importing import import_named
+from tuner.patch_plan import padded_patches
 from tuner.view import View
 
 Progress = Callable[[str, int, int], None]
@@ -160,7 +161,7 @@ def prepare_sweep(config: SweepConfig, view: View) -> Prepared | None:
     if config.dataset is None:
         return None
     with view.preparing():
-        return prepare(
+        prepared = prepare(
             config.dataset,
             config.preprocessing,
             cache=cache_folder(config.cache),
@@ -169,6 +170,27 @@ def prepare_sweep(config: SweepConfig, view: View) -> Prepared | None:
             tell=view.note,
             source=config.source,
         )
+    for note in _padding_notes(config, prepared):
+        view.note(note)
+    return prepared
+
+
+def _padding_notes(config: SweepConfig, prepared: Prepared) -> list[str]:
+    """A warning for each patch size, searched or set, that no case comes near to filling."""
+    if config.trainable != SEGMENTATION:
+        return []
+    from trainables.segmentation_config import parse_patch_size, patch_text
+
+    largest = prepared.fingerprint.most_voxels(prepared.volumes.plan.spacing)
+    given = {f"space.{name}": values for name, values in _probes(config.search_space).items()}
+    given |= {f"training.{name}": [value] for name, value in config.training.items()}
+    return [
+        f"warning: {config.source}: {key}: {patch_text(patch)} is mostly padding: the largest case has "
+        f"{patch_text(largest)} voxels once preprocessed"
+        for key, values in given.items()
+        if key.endswith(".patch_size")
+        for patch in padded_patches(map(parse_patch_size, values), largest)
+    ]
 
 
 def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:
