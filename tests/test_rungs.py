@@ -26,6 +26,12 @@ def test_rungs_never_reach_zero():
     assert rung_steps(1e-9, 10) == (1, 10, 100, 1000)
 
 
+@pytest.mark.parametrize(("first", "reduction"), [(0, 3), (1.5, 3), (0.5, 1)])
+def test_rungs_that_can_not_be_are_a_bug(first, reduction):
+    with pytest.raises(AssertionError):
+        rung_steps(first, reduction)
+
+
 HALVING = SuccessiveHalving((111, 333, 1000), 3)
 
 

@@ -78,6 +78,17 @@ def test_a_share_takes_the_nearest_whole_groups_and_one_at_least() -> None:
     assert len(split_cases(groups, folds=None, held_out=0.3).validation) == 10  # 12 wanted: 10 is nearer than 20
     assert len(split_cases(groups, folds=None, held_out=0.01).validation) == 10
     assert len(split_cases(groups, folds=2, test_fraction=0.4).test) == 20  # 16 wanted
+    assert len(split_cases(groups, folds=None, held_out=0.375).validation) == 10  # 15 wanted: 20 is no nearer
+
+
+def test_where_no_group_is_near_the_share_the_smallest_is_taken() -> None:
+    groups = {f"{group}{number}": group for group, size in {"a": 10, "b": 10, "c": 2}.items() for number in range(size)}
+    assert split_cases(groups, folds=None, held_out=0.01).validation == ("c0", "c1")
+
+
+def test_two_groups_are_enough_to_hold_one_out() -> None:
+    split = split_cases({"a": "a", "b": "b"}, folds=None, held_out=0.5)
+    assert (len(split.train), len(split.validation)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +132,11 @@ def test_groups_from_a_file(groups_file: Path) -> None:
     assert group_cases(["c", "a", "b"], file=groups_file) == {"c": "bert", "a": "anna", "b": "anna"}
 
 
+def test_a_quoted_group_may_hold_a_line_break(groups_file: Path) -> None:
+    groups_file.write_bytes(b'case,group\r\na,"anna\r\nmaria"\r\n')
+    assert group_cases(["a"], file=groups_file) == {"a": "anna\r\nmaria"}
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -131,6 +147,7 @@ def test_groups_from_a_file(groups_file: Path) -> None:
         (b"case,group\na,\n", 'line 2 must hold a case and its group, got "a,"'),
         (b"case,group\na,1\na,2\n", 'line 3 lists case "a" again'),
         (b"case,group\na,1\n", "has no line for b, c, d, e, f and 1 more; every case needs a group"),
+        (b"case,group\na,1\nb,1\n", "has no line for c, d, e, f, g; every case needs a group"),
         (b"case,group\n\xff,1\n", "can't be read as CSV: 'utf-8' codec can't decode"),
     ],
 )

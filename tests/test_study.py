@@ -13,7 +13,7 @@ from tuner.config import SearchConfig
 from tuner.errors import StudyError
 from tuner.sampler import sampler_factory
 from tuner.storage import open_storage
-from tuner.study import SweepStudy, is_planned
+from tuner.study import LOST, OVER, TIMED_OUT, SweepStudy, is_planned
 
 SPACE = parse_space(
     {
@@ -284,3 +284,93 @@ def test_several_objectives_have_a_value_each_and_curves_too(storage):
     assert trial.intermediate_values == {111: 0.2, 1000: 0.6}
     assert [direction.name for direction in study.optuna.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
     assert study.ranking() == [trial]
+
+
+def test_a_lost_trial_waits_again_and_its_losses_are_counted(study):
+    study.plan(1)
+    number = study.claim().number
+    assert (study.times(LOST, number), study.times(TIMED_OUT, number)) == (0, 0)
+    study.lose(number)
+    assert study.trials()[0].state == TrialState.WAITING
+    assert study.claim().attempt == 2
+    study.lose(number, timed_out=True)
+    assert study.claim().attempt == 3
+    assert (study.times(LOST, number), study.times(TIMED_OUT, number)) == (2, 1)
+
+
+def test_a_trial_that_was_silent_too_often_is_fail(study):
+    number = study.ask().number
+    study.finish(number, "timed out", error="silent for 30 minutes", facts={"node": "a"})
+    (trial,) = study.trials()
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["stop_reason"] == "timed out"
+    assert trial.user_attrs["feasible"] is True
+    assert trial.user_attrs["node"] == "a"
+    assert trial.constraints == {"memory": 0.0}
+
+
+def test_a_trial_is_not_ours_once_it_ended_was_released_or_was_given_up(study):
+    for end in (lambda number: study.finish(number, "error"), lambda number: study.release([number]), study.give_up):
+        number = study.ask().number
+        assert list(study.asked) == [number]
+        end(number)
+        assert study.asked == {}
+
+
+def test_an_evaluation_is_kept_with_its_metrics_amounts_and_facts(study):
+    number = study.ask().number
+    study.report(number, 111, evaluation(0.25), {"node": "a"})
+    (trial,) = study.trials()
+    assert trial.user_attrs["evaluations"] == [
+        {
+            "step": 111,
+            "score": 0.25,
+            "budget_used": 10.0,
+            "steps": 5,
+            "training_seconds": 2.0,
+            "evaluation_seconds": 0.5,
+            "loss": 0.75,
+        }
+    ]
+    assert (trial.user_attrs["device"], trial.user_attrs["node"]) == ("cpu", "a")
+
+
+def test_a_stint_is_kept_once_as_it_was_last_told(study):
+    number = study.ask().number
+    first, second = {"began": 100.0, "ended": 110.0}, {"began": 200.0, "ended": 210.0}
+    study.report(number, 111, evaluation(0.2), stint=first)
+    study.report(number, 333, evaluation(0.3), stint={**first, "ended": 130.0})
+    study.finish(number, "error", stint=second)
+    assert study.trials()[0].user_attrs["stints"] == [{"began": 100.0, "ended": 130.0}, second]
+
+
+def test_the_first_error_is_of_the_first_failed_trial_that_tells_one(study):
+    assert study.first_error() is None
+    for error in (None, "a bug", "another"):
+        study.finish(study.ask().number, "error", error=error)
+    assert study.first_error() == "a bug"
+
+
+def test_equal_trials_rank_by_number(study):
+    for _ in range(3):
+        number = study.ask().number
+        study.report(number, 1000, evaluation(0.5), {})
+        study.finish(number, "full budget")
+    assert [trial.number for trial in study.ranking()] == [0, 1, 2]
+
+
+def test_why_a_search_is_over_is_said_and_taken_back(study):
+    assert OVER not in study.optuna.user_attrs
+    study.say_over(None)
+    assert OVER not in study.optuna.user_attrs
+    study.say_over("10 minutes are over")
+    assert study.optuna.user_attrs[OVER] == "10 minutes are over"
+    study.say_over(None)
+    assert study.optuna.user_attrs[OVER] is None
+
+
+def test_how_a_trial_truly_ended_is_told_back(storage, study):
+    number = study.ask().number
+    study.report(number, 1000, evaluation(0.6))
+    assert study.finish(number, "full budget") == ("full budget", None)
+    assert study.finish(study.ask().number, "error", error="a bug") == ("error", "a bug")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainables.networks import NetworkConfig, level_strides
-from trainables.work import training_step_flops
+from trainables.work import step_cost, training_step_flops
 
 
 def _config(architecture: str, **settings: object) -> NetworkConfig:
@@ -34,6 +34,14 @@ def test_work_grows_with_batch_and_patch(architecture: str, normalisation: str) 
     assert training_step_flops(config, (16, 16, 16), 3) == 3 * one
     # Not quite eight times: torch counts nothing of what padding adds, so by voxels it is.
     assert training_step_flops(config, (32, 32, 32), 1) == 8 * one
+
+
+def test_a_step_costs_what_its_budget_counts() -> None:
+    config = _config("unet3d")
+    assert step_cost("steps", config, (8, 8, 16), 3) == 1
+    assert step_cost("voxels", config, (8, 8, 16), 3) == 3 * 8 * 8 * 16
+    assert step_cost("flops", config, (8, 8, 16), 3) == training_step_flops(config, (8, 8, 16), 3)
+    assert step_cost("seconds", config, (8, 8, 16), 3) is None  # only a clock can tell
 
 
 def test_deep_supervision_costs_its_outputs() -> None:
