@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TEST_FILES_AT_ONCE ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_FILES_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test quick check format docs package clean
+.PHONY: setup demo test quick check format mutants docs package clean
 
 setup: $(READY)  ## .venv, with all that tests, checks and pages need
 
@@ -39,6 +39,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+mutants: $(READY)  ## which changes of a line do the tests of dice, split, rungs and study not notice? ([tool.mutmut])
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 docs: $(READY)  ## the site, in build/docs; its references are written anew from the code
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
@@ -48,7 +52,7 @@ package: $(READY)  ## wheel and source distribution in dist/, the wheel tried in
 	.ci/package
 
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist demo mutants .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "voxtune needs Python 3.11.4 or newer; say which: make PYTHON=/path/to/python"; exit 1; }
