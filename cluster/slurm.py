@@ -141,11 +141,18 @@ def check_slurm() -> None:
 
 
 def submit(script: Path) -> int:
-    """Hand a batch script to Slurm; returns the job's number. Raises ClusterError if Slurm refuses, in its words."""
+    """Hand a batch script to Slurm; returns the job's number.
+
+    Raises ClusterError if Slurm refuses, in its words, or does not tell a number.
+    """
     done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True)
     if done.returncode:
         raise ClusterError(f"sbatch refuses {script}: {done.stderr.strip()}")
-    return int(done.stdout.split(";")[0])  # JOB or, where there are several clusters, JOB;CLUSTER
+    # JOB or, where there are several clusters, JOB;CLUSTER, in the last line: a site's sbatch may greet first.
+    told = re.search(r"^(\d+)(;\S*)?\s*\Z", done.stdout, re.MULTILINE)
+    if told is None:
+        raise ClusterError(f"sbatch took {script}, but tells no job's number: {done.stdout.strip()!r}; see `squeue`")
+    return int(told[1])
 
 
 def _seconds(text: str) -> int:

@@ -177,6 +177,15 @@ def test_a_copy_that_holds_a_webhook_is_its_owners(tmp_path, monkeypatch, capsys
     assert "hunter2" not in (tmp_path / "runs" / "toy.sbatch").read_text()
 
 
+def test_a_site_s_sbatch_may_greet_before_it_tells_the_number(voxtune, tmp_path):
+    fake_sbatch(tmp_path, "echo 'Welcome to 2 clusters'; echo 23")
+    assert f"Output: {tmp_path / 'runs' / 'toy-23.out'}" in voxtune().stdout.splitlines()
+    fake_sbatch(tmp_path, "echo 'Submitted'")
+    done = voxtune()
+    assert done.returncode == 2
+    assert "toy.sbatch, but tells no job's number: 'Submitted'; see `squeue`" in done.stderr
+
+
 def test_refusal_is_told_in_slurms_words(voxtune, tmp_path):
     fake_sbatch(tmp_path, "echo 'sbatch: error: invalid partition specified: gpus' >&2; exit 1")
     done = voxtune("--partition", "gpus")
