@@ -1,7 +1,8 @@
 """What a Slurm job asks about its nodes while it starts Ray on them: `python -m cluster.allocation`.
 
 place OTHER         where the head is to be: its address as the node OTHER sees it, and a port for Ray's client server
-complete HEAD N     ends with 0 as soon as N nodes have joined the head at HEAD, with 1 if they don't for some seconds
+complete HEAD N     ends with 0 as soon as N nodes have joined the head at HEAD, with 1 if there is no head; waits as long
+                    as it takes: `templates/slurm.sh` ends it where a node's Ray ends
 """
 
 import logging
@@ -50,7 +51,7 @@ def without_client_server(parameters: Any, head: bool) -> None:
 
 
 def wait_until_complete(head: str, nodes: int) -> None:
-    """Returns once so many nodes have joined the Ray at `head`."""
+    """Returns once so many nodes have joined the Ray at `head`. Raises ConnectionError if none answers there."""
     import ray
 
     ray.init(address=head, log_to_driver=False, logging_level=logging.ERROR)

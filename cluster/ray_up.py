@@ -160,10 +160,10 @@ def _is_number(address: str) -> bool:
 def _token_file() -> str:
     """The file on this machine that holds the token. Raises ClusterError if there is none."""
     token = find_token()
-    if token is None or not token.source.startswith("/"):
+    if token is None or token.file is None:
         there = "RAY_AUTH_TOKEN alone holds one" if token else "there is none"
         raise ClusterError(
             f"the cluster's token must lie in the file ~/.ray/auth_token, and {there}; make one by "
             "`ray get-auth-token --generate`"
         )
-    return token.source
+    return str(token.file.absolute())

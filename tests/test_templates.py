@@ -323,6 +323,14 @@ def test_what_can_not_be(voxtune: Voxtune, arguments: tuple[object, ...], sweep:
     assert message in voxtune(*arguments, sweep=sweep, code=2)
 
 
+def test_a_token_s_file_may_be_named_from_here(
+    voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab_token").write_text("secret-of-the-cluster")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "lab_token")
+    assert prepared(voxtune(*AWS))["file_mounts"]["~/.ray/auth_token"] == str(tmp_path / "lab_token")
+
+
 def test_ray_up_needs_a_token_in_a_file(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".ray" / "auth_token").unlink()
     needs = "the cluster's token must lie in the file ~/.ray/auth_token, and"
