@@ -50,8 +50,8 @@ class Float:
             raise SpaceError(f"log and step {self.step:g} exclude one another; leave one out")
 
     def validate(self, name: str, value: Any) -> None:
-        if not _is_number(value) or not math.isfinite(value):
-            raise SpaceError(f"{name}: {value!r} is not a number")
+        if not _is_finite(value):
+            raise SpaceError(f"{name}: {value!r:.60} is not a number")
         _check_inside(name, value, self.low, self.high)
         if self.step is not None:
             steps = (value - self.low) / self.step
@@ -202,8 +202,12 @@ def _is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_finite(value: Any) -> TypeGuard[int | float]:
+    """Whether it is a number that a float can hold."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
 
 
 def _same(a: Any, b: Scalar) -> bool:
@@ -223,8 +227,8 @@ def _as_size(value: Any) -> tuple[int, ...] | None:
 
 
 def _number(name: str, value: Any) -> int | float:
-    if not _is_number(value) or not math.isfinite(value):
-        raise SpaceError(f"{name} {value!r} is not a finite number")
+    if not _is_finite(value):
+        raise SpaceError(f"{name} {value!r:.60} is not a finite number")
     return value
 
 
@@ -241,13 +245,17 @@ def _check_range(low: float, high: float, *, log: bool, step: float | None) -> N
         raise SpaceError(f"step must be above 0, got {step!r}")
     if isinstance(step, float) and (high - low) / step > MOST_STEPS:
         raise SpaceError(f"step {step!r} makes more than {MOST_STEPS:.0e} values from low {low!r} to high {high!r}")
-    # Decimals of the numbers as written: in binary (0.3 - 0.1) / 0.1 falls short of 2.
-    first, last, distance = (Decimal(repr(number)) for number in (low, high, step))
+    first, last, distance = map(_exact, (low, high, step))
     if (last - first) % distance:
         reached = first + (last - first) // distance * distance
         raise SpaceError(
             f"steps of {step!r} from low {low!r} do not meet high {high!r}; the last one below is {reached}"
         )
+
+
+def _exact(number: float) -> Any:
+    """A float as the decimal that is written: in binary (0.3 - 0.1) / 0.1 falls short of 2."""
+    return Decimal(repr(number)) if isinstance(number, float) else number
 
 
 def _check_inside(name: str, value: float, low: float, high: float) -> None:

@@ -22,6 +22,8 @@ from search_spaces.parameters import Choice, Fixed, Float, Int
         (lambda: Float(low=0.1, high=1, log=True, step=0.1), "log and step 0.1 exclude one another"),
         (lambda: Float(low="1e-4", high=1), "low '1e-4' is not a finite number"),
         (lambda: Float(low=0, high=math.inf), "high inf is not a finite number"),
+        (lambda: Float(low=0, high=10**400), "is not a finite number"),
+        (lambda: Int(low=0, high=10**400, step=3), "steps of 3 from low 0 do not meet high 1000"),
         (lambda: Float(low=False, high=1), "low False is not a finite number"),
         (lambda: Float(low=0, high=1, log="yes"), "log must be true or false, got 'yes'"),
         (lambda: Int(low=1.0, high=2), "low 1.0 is not a whole number"),
@@ -53,6 +55,7 @@ def test_a_parameter_that_breaks_a_rule_is_not_built(build, message):
         (Float(low=1e-4, high=1e-2), [0.005], 1e-5, "x: 1e-05 is below the lower bound 0.0001"),
         (Float(low=0, high=1), [0, 1, 0.5], math.nan, "x: nan is not a number"),
         (Float(low=0, high=1), [0], True, "x: True is not a number"),
+        (Float(low=0, high=1), [0], 10**400, f"x: 1{'0' * 59} is not a number"),
         (Float(low=0, high=1), [0], "0.5", "x: '0.5' is not a number"),
         (
             Float(low=0, high=0.5, step=0.1),
