@@ -1,8 +1,8 @@
 """What a Slurm job asks about its nodes while it starts Ray on them: `python -m cluster.allocation`.
 
 place OTHER         where the head is to be: its address as the node OTHER sees it, and a port for Ray's client server
-complete HEAD N     ends with 0 as soon as N nodes have joined the head at HEAD, with 1 if there is no head; waits as long
-                    as it takes: `templates/slurm.sh` ends it where a node's Ray ends
+complete HEAD N     ends with 0 as soon as N nodes have joined the head at HEAD, with 1 if there is no head; it waits
+                    until then, and `templates/slurm.sh` ends it where a node's Ray ends
 """
 
 import logging
