@@ -19,7 +19,7 @@ from trainables.image_files import find_images
 from trainables.layouts import read_dataset
 from trainables.model_file import Model, load_model
 from trainables.networks import build_network
-from trainables.prediction import predict_files
+from trainables.prediction import PredictionOutcome, predict_files
 from trainables.predictor import Predictor
 from trainables.preprocessing import plan_preprocessing
 from trainables.protocol import Budget, Evaluation
@@ -277,6 +277,10 @@ def test_a_bad_image_holds_up_no_other(model: Model, dataset: Dataset, tmp_path:
         ImageFiles.of(broken): "ends too early (truncated gzip); copy it again",
     }
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_no_images_are_no_labels(model: Model, tmp_path: Path) -> None:
+    assert predict_files([model], [], tmp_path / "out") == PredictionOutcome(written=(), failed={})
 
 
 def test_an_output_folder_that_is_a_file(model: Model, dataset: Dataset, tmp_path: Path) -> None:
