@@ -289,6 +289,21 @@ def test_a_disk_that_fills_up_is_a_clear_error(
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 
 
+def test_a_damaged_folder_that_is_somebody_elses(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (prepare().folder / "index.json").unlink()
+
+    def refuse(folder: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(volumes_module.shutil, "rmtree", refuse)
+    with pytest.raises(SettingError) as caught:
+        prepare()
+    assert str(caught.value) == f"cache: {tmp_path / 'cache'} can't be written: Permission denied"
+
+
 def test_a_cache_that_is_a_file(prepare: Prepare, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("mine")
     with pytest.raises(SettingError, match=r"cache: .*cache can't be used: "):

@@ -75,15 +75,15 @@ def prepare_volumes(
     with _locked(cache / f".{key}.lock"):
         if volumes := _complete(folder):  # by whom we waited for
             return volumes
-        partial = cache / f".{key}.partial"
-        for leftover in (partial, folder):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        _check_disk(cache, disk_need(fingerprint, plan, targets))
         _check_memory(fingerprint, plan)
         workers = _worker_count(workers, memory_need(fingerprint, plan))
-        partial.mkdir()
+        partial = cache / f".{key}.partial"
         try:
+            for leftover in (partial, folder):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+            _check_disk(cache, disk_need(fingerprint, plan, targets))
+            partial.mkdir()
             _write(partial, dataset, targets, plan, fingerprint, workers, progress)
             sync(partial)
             partial.rename(folder)
