@@ -141,7 +141,8 @@ LISTED = {"images": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"}
         ),
         ({"dataset": {"a": {"images": LISTED["images"]}}}, "dataset.a.label is missing"),
         ({"dataset": {"a/b": LISTED}}, "dataset: the case \"a/b\" must be a file's name: no '/'"),
-        ({"dataset": {"": LISTED}}, 'dataset: the case "" must have 1 to 200 characters'),
+        ({"dataset": {"": LISTED}}, 'dataset: the case "" must have 1 to 200 bytes (in UTF-8)'),
+        ({"dataset": {"ü" * 101: LISTED}}, 'dataset: the case "' + "\\u00fc" * 12 + "\\u00... must have 1 to 200"),
         (
             {"dataset": {"a": {**LISTED, "label": "a.nii.gz"}}},
             "dataset.a.label: a.nii.gz is already listed as dataset.a.images[0]",

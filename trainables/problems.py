@@ -8,7 +8,7 @@ from trainables.errors import DatasetError
 SHOWN_PROBLEMS = 10
 
 LONGEST_NAME = 200
-"""Characters of a case's name; file systems take 255 bytes, suffix included."""
+"""Bytes of a case's name in UTF-8; file systems take 255, suffix included."""
 
 
 def raise_problems(problems: Iterable[str]) -> None:
@@ -36,8 +36,8 @@ def is_file(path: Path) -> bool:
 
 def name_problem(name: str) -> str | None:
     """Why `name` can't be a case's, if it can't: its label will be a file of that name."""
-    if not name.strip() or len(name) > LONGEST_NAME:
-        return f"must have 1 to {LONGEST_NAME} characters"
     if "/" in name or name.startswith(".") or not name.isprintable():
         return "must be a file's name: no '/', no '.' in front, nothing that can't be printed"
+    if not name.strip() or len(name.encode()) > LONGEST_NAME:
+        return f"must have 1 to {LONGEST_NAME} bytes (in UTF-8)"
     return None
