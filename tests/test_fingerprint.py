@@ -203,7 +203,9 @@ def test_other_declared_labels_are_checked_again(dataset: Dataset, tmp_path: Pat
         cached_fingerprint(read_dataset(dataset.source), tmp_path / "cache")
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 0, "cases": []}', b'{"format": 1, "cases": [{}]}'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b"[]", b'{"format": 0, "cases": []}', b'{"format": 1, "cases": [{}]}', b"[" * 10**5]
+)
 def test_a_damaged_cache_is_taken_anew(dataset: Dataset, tmp_path: Path, damage: bytes) -> None:
     good = cached_fingerprint(dataset, tmp_path / "cache")
     (kept,) = (tmp_path / "cache").iterdir()

@@ -149,7 +149,7 @@ def cached_fingerprint(
     path = folder / f"fingerprint-{_listing_key(dataset)}.json"
     try:
         return Fingerprint.from_mapping(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass  # none there, or one that this version can't use
     with _writing(folder):
         TemporaryFile(dir=next(place for place in (folder, *folder.parents) if place.exists())).close()
