@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from trainables import control_groups
+from trainables.machine_memory import past_memory
 from tuner import machine
 
 Lay = Callable[[dict[str, str]], None]
@@ -16,8 +18,8 @@ Lay = Callable[[dict[str, str]], None]
 @pytest.fixture
 def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lay:
     """Puts files in the place of /proc/self/cgroup (`own`) and of those below /sys/fs/cgroup."""
-    monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "_OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(control_groups, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "_OWN_CGROUPS", tmp_path / "own")
 
     def write(files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -76,6 +78,8 @@ def test_memory_keeps_within_the_limit(lay: Lay) -> None:
     lay({"own": "0::/job", "job/memory.max": str(2**27), "job/memory.current": str(2**26)})
     assert machine.memory_gib() == 0.125
     assert machine.available_memory_gib() == 0.0625
+    assert past_memory(2**27) is None
+    assert past_memory(2**28) == "0.2 GiB of memory, and this machine has 0.1"
 
 
 def test_memory_limit_of_version_1_ignores_its_way_to_say_none(lay: Lay) -> None:
@@ -138,7 +142,7 @@ def test_cudnn_version(number: int, version: tuple[int, int, int], monkeypatch: 
 
 def test_nvidia_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: 12.3"
-    monkeypatch.setattr(machine, "_read", lambda path, default: text if "nvidia" in str(path) else default)
+    monkeypatch.setattr(machine, "kernel_file", lambda path, default: text if "nvidia" in str(path) else default)
     assert machine.nvidia_driver() == "550.54.15"
 
 

@@ -8,7 +8,7 @@ import torch
 
 from trainables.errors import SettingError
 from trainables.memory import MemoryEstimate, Shape, estimate_memory
-from trainables.memory_limit import MemoryMeter, memory_limit_gib, resident_gib, resident_peak_gib
+from trainables.memory_limit import MemoryMeter, resident_gib, resident_peak_gib
 from trainables.memory_trace import held_by_step
 from trainables.protocol import Budget
 from trainables.targets import Targets
@@ -108,10 +108,6 @@ def test_the_peak_is_of_the_run_and_not_of_earlier_ones() -> None:
     del filled
     meter = MemoryMeter(torch.device("cpu"), None)
     assert meter.peak_gib < high - 0.4
-
-
-def test_a_share_of_the_machine() -> None:
-    assert memory_limit_gib("cpu", 0.25) == memory_limit_gib("cpu") / 4
 
 
 def test_a_gpu_holds_the_next_batch_too_and_several_windows_in_an_evaluation() -> None:

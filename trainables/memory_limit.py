@@ -1,4 +1,4 @@
-"""How much memory there is for a run, how much it took, and an end with torch's own error where that is too much."""
+"""How much memory a run took, and an end with torch's own error where that is more than it may."""
 
 import ctypes
 from contextlib import suppress
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from trainables.machine_memory import machine_memory
 from trainables.memory_live import HEAP_UP_TO
 
 _GIB = 2**30
@@ -82,10 +81,3 @@ def _keep_what_is_freed() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, HEAP_UP_TO)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def memory_limit_gib(device: str, share: float = 1.0) -> float:
-    """What a run may take of `device` if it has a `share` of it: GPU memory, or the machine's."""
-    if torch.device(device).type == "cuda":
-        return share * torch.cuda.mem_get_info(device)[1] / _GIB
-    return share * machine_memory() / _GIB

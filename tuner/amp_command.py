@@ -9,7 +9,6 @@ import torch
 
 from trainables.device import choose_device, device_name
 from trainables.errors import DatasetError, SettingError
-from trainables.memory_limit import memory_limit_gib
 from trainables.phantom import LARGEST_SIZE, write_phantom
 from trainables.segmentation_config import parse_patch_size
 from tuner import machine
@@ -101,7 +100,7 @@ def _memory_gib(device: torch.device) -> float:
     """What a batch may fill: what is free of a GPU, or the machine's memory."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0]) / 2**30
-    return memory_limit_gib("cpu")
+    return machine.memory_gib()
 
 
 def _name(device: torch.device) -> str:

@@ -1,7 +1,6 @@
 """What this machine gives to a process: cores, memory, files and devices, as kernel and torch say it.
 
-Containers, batch systems and `systemd` limit a process by control groups, which neither the number of processors nor
-the size of the memory shows. Each probe here answers one question and judges nothing; `doctor` does.
+Each probe here answers one question and judges nothing; `doctor` does.
 """
 
 import fcntl
@@ -10,30 +9,28 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.control_groups import kernel_file, memory_groups, own_groups
 from trainables.machine_memory import machine_memory
 
 GIB = 2**30
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUPS = Path("/proc/self/cgroup")
 _GPU_FILES = tuple(map(Path, ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 """One of these is there where a driver of NVIDIA, Windows (for Linux inside it) or AMD is."""
-
-_UNLIMITED = 2**60
-"""Bytes; version 1 of control groups writes a number near 2**63 for `no limit`."""
 
 
 def core_limit() -> float | None:
     """Cores' worth of time that the control groups leave to this process; None without a limit."""
     limits = []
-    for group in _own_groups("cpu"):
-        quota, period = _read(group / "cpu.max", "max 1").split()
+    for group in own_groups("cpu"):
+        quota, period = kernel_file(group / "cpu.max", "max 1").split()
         if quota == "max":  # none, or version 1
-            quota, period = _read(group / "cpu.cfs_quota_us", "-1"), _read(group / "cpu.cfs_period_us", "100000")
+            quota, period = (
+                kernel_file(group / "cpu.cfs_quota_us", "-1"),
+                kernel_file(group / "cpu.cfs_period_us", "100000"),
+            )
         if quota.isdigit():
             limits.append(int(quota) / int(period))
     return min(limits, default=None)
@@ -49,14 +46,14 @@ def usable_cores() -> int:
 
 def memory_gib() -> float:
     """The machine's memory, or the control groups' limit where that is lower."""
-    return min([machine_memory(), *(limit for limit, _ in _memory_groups())]) / GIB
+    return machine_memory() / GIB
 
 
 def available_memory_gib() -> float:
     """Memory that a new process can have without any being swapped out."""
-    lines = _read(Path("/proc/meminfo"), "").splitlines()
+    lines = kernel_file(Path("/proc/meminfo"), "").splitlines()
     available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    return max(0, min([available, *(limit - used for limit, used in _memory_groups())])) / GIB
+    return max(0, min([available, *(limit - used for limit, used in memory_groups())])) / GIB
 
 
 def shared_memory_gib() -> float | None:
@@ -124,7 +121,7 @@ def cuda_devices() -> tuple[CudaDevice, ...]:
 
 def nvidia_driver() -> str | None:
     """Version of the loaded NVIDIA driver; None without one."""
-    text = _read(Path("/proc/driver/nvidia/version"), "")
+    text = kernel_file(Path("/proc/driver/nvidia/version"), "")
     return next((word for word in text.split() if word[:1].isdigit() and "." in word), None)
 
 
@@ -169,35 +166,6 @@ def bf16_slowdown() -> float:
     return seconds(bf16=True) / seconds(bf16=False)
 
 
-def _own_groups(controller: str) -> Iterator[Path]:
-    """Folders of the control groups that this process is in, the innermost first, for version 1 and 2."""
-    for line in _read(_OWN_CGROUPS, "").splitlines():
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            root = _CGROUPS
-        elif controller in controllers.split(","):
-            root = _CGROUPS / controller
-        else:
-            continue
-        inside = root / path.lstrip("/")
-        # A container may show a path of the host here, which it can't see: its own group is then the root.
-        yield from (folder for folder in (inside, *inside.parents) if folder.is_relative_to(root) and folder.is_dir())
-
-
-def _memory_groups() -> list[tuple[int, int]]:
-    """Limit and use in bytes of each control group that limits this process's memory."""
-    groups = []
-    for group in _own_groups("memory"):
-        for limit_file, use_file in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            limit = _read(group / limit_file, "max")
-            if limit.isdigit() and int(limit) < _UNLIMITED:
-                groups.append((int(limit), int(_read(group / use_file, "0"))))
-    return groups
-
-
 def _has_kernels(architectures: list[str], capability: tuple[int, int]) -> bool:
     """Whether code for `architectures` (`sm_90`, `compute_90`) runs on a device of this compute capability.
 
@@ -216,10 +184,3 @@ def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     folder = folder.absolute()
     return next(path for path in (folder, *folder.parents) if path.exists())
-
-
-def _read(path: Path, default: str) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return default
