@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from trainables.case_files import read_channels
@@ -100,7 +99,7 @@ def _read_ahead(
     """Each image with what `read_for` makes of it; the next one is read while the caller's device works on this one."""
     with ThreadPoolExecutor(1) as reader:
         coming = deque(reader.submit(read_for, predictor, image) for image in images[:1])
-        for image, following in pairwise([*images, None]):
+        for image, following in zip(images, [*images[1:], None], strict=False):
             if following is not None:
                 coming.append(reader.submit(read_for, predictor, following))
             yield image, coming.popleft()  # and is not held here
