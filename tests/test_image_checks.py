@@ -12,7 +12,8 @@ from make_model import make_model
 from trainables.dataset import ImageFiles
 from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import take_fingerprint
-from trainables.image_checks import check_image
+from trainables.grid import Grid
+from trainables.image_checks import check_image, check_size
 from trainables.intensity_range import IntensityRange, intensity_ranges
 from trainables.layouts import read_dataset
 from trainables.normalisation import ChannelNormalisation
@@ -129,6 +130,17 @@ def test_intensities_beside_those_of_the_training(
         assert note.startswith("its MRI goes from ")
         assert said in note
         assert note.endswith(": normalised already, or of another kind?")
+
+
+def test_voxel_sizes_that_make_a_small_image_huge() -> None:
+    def of_spacing(mm: float) -> list[str]:
+        grid = Grid.of((10, 10, 10), np.diag([mm, mm, 4, 1]), target_spacing=(1, 1, 1))
+        return check_size(np.zeros((1, *grid.shape), np.float32), grid)
+
+    assert of_spacing(4) == []
+    assert of_spacing(40) == [
+        "has voxels of 40 x 40 x 4 mm, and the model wants 1 x 1 x 1 mm: 6400 times as many; is its header right?"
+    ]
 
 
 def test_a_data_sets_own_images_are_not_odd(tmp_path: Path) -> None:

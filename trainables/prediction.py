@@ -10,7 +10,7 @@ from pathlib import Path
 from trainables.case_files import read_channels
 from trainables.dataset import ImageFiles
 from trainables.errors import TrainableError
-from trainables.image_checks import check_image
+from trainables.image_checks import check_image, check_size
 from trainables.image_files import label_files
 from trainables.label_file import write_label
 from trainables.memory_errors import is_out_of_memory
@@ -84,13 +84,14 @@ def predict_files(
 
 
 def read_for(predictor: Predictor, image: ImageFiles) -> tuple[Prepared, list[str]]:
-    """The files of `image`, ready for the networks of `predictor`, and what is odd about it (`check_image`).
+    """The files of `image`, ready for the networks of `predictor`, and sentences on what is odd about it.
 
     Raises DatasetError where it does not fit them, or can't be read.
     """
     array, affine = read_channels(image)
     notes = check_image(image, array, predictor.models)
-    return predictor.prepare(array, affine), notes
+    prepared = predictor.prepare(array, affine)
+    return prepared, notes + [note for volume, grid in prepared.values() for note in check_size(volume, grid)]
 
 
 def _read_ahead(

@@ -3,6 +3,7 @@
 import gzip
 import io
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from trainables.dataset import Case, ImageFiles
 from trainables.errors import DatasetError
 from trainables.image_files import find_images
 from trainables.model_file import Model
-from trainables.prediction import predict_files
+from trainables.prediction import predict_files, read_for
+from trainables.predictor import Predictor
 from trainables.volume_file import read_header
 
 DTYPES = ("u1", "i1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8", "<c8")
@@ -35,6 +37,9 @@ _FIELDS = (
     *("scl_inter", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_z"),
     *("srow_x", "srow_y", "srow_z", "magic", "xyzt_units", "intent_code", "cal_max", "dim_info", "slice_code"),
 )
+
+MOST_VOXELS = 10**6
+"""Of a prepared image that is labelled too: larger ones, of a few voxels that say to be metres, take long by rights."""
 
 File = tuple[str, bytes]
 """A suffix and the content."""
@@ -118,19 +123,34 @@ def _model() -> Model:
     return make_model(modalities=("MRI",))
 
 
+@cache
+def _predictor() -> Predictor:
+    return Predictor([_model()], device="cpu")
+
+
 def _use_image(given: File, folder: Path) -> None:
     """As `voxtune predict` does."""
     suffix, content = given
     image = folder / f"image{suffix}"
     image.write_bytes(content)
-    outcome = predict_files(
-        [_model()], find_images([image], modalities=_model().modalities), folder / "labels", device="cpu"
-    )
+    (files,) = images = find_images([image], modalities=_model().modalities)
+    if _voxels(files) > MOST_VOXELS:
+        return
+    outcome = predict_files([_model()], images, folder / "labels", device="cpu")
     for problem in outcome.failed.values():
         raise DatasetError(problem)
     (file,) = outcome.written
     label, whole = (read_header(path).get_data_shape() for path in (file, image))
     assert label == whole[:3], f"the label's shape is {label}, the image's {whole}"
+
+
+def _voxels(image: ImageFiles) -> int:
+    """Of an image as the network would see it; 0 where it is refused, as prediction then says."""
+    try:
+        prepared, _ = read_for(_predictor(), image)
+    except MemoryError:
+        return 0
+    return max(prod(volume.shape[1:]) for volume, _ in prepared.values())
 
 
 def _use_pair(given: tuple[File, bool], folder: Path) -> None:
