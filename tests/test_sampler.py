@@ -4,10 +4,11 @@ import optuna
 import pytest
 from optuna.samplers import CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
+from search_spaces.space import parse_space
 from tuner.config import SearchConfig
 from tuner.errors import SweepConfigError
 from tuner.rung_gp import RungGPSampler
-from tuner.sampler import sampler_factory
+from tuner.sampler import grid, sampler_factory
 
 
 def search(**settings) -> SearchConfig:
@@ -74,3 +75,19 @@ def test_trials_draw_differently_and_the_same_ones_alike():
 def test_what_can_not_be_made_is_told(settings, message):
     with pytest.raises(SweepConfigError, match=message):
         sampler_factory(search(**settings), slots=1)
+
+
+def test_a_grid_holds_every_combination_once_each_a_point_of_the_space():
+    space = parse_space({"beta": {"float": [0, 0.3], "step": 0.1}, "width": {"int": [8, 16], "step": 4}, "cut": 0.5})
+    points = list(grid(space, seed=0))
+    assert sorted((point["beta"], point["width"]) for point in points) == [
+        (beta, width) for beta in (0.0, 0.1, 0.2, 0.3) for width in (8, 12, 16)
+    ]
+    for point in points:
+        space.validate_part(point)
+
+
+def test_a_seed_gives_a_grid_its_order():
+    space = parse_space({"batch_size": {"choice": [2, 4, 8]}, "width": {"int": [8, 32], "step": 4}})
+    first, again, other = (list(grid(space, seed=seed)) for seed in (1, 1, 2))
+    assert first == again != other

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -81,5 +82,7 @@ def _grid_values(parameter: Any) -> list[Any]:
         case Int(low=low, high=high, step=step):
             return list(range(low, high + 1, step or 1))
         case Float(low=low, high=high, step=float(step)):
-            return [low + step * index for index in range(int((high - low) / step + 1e-9) + 1)]
+            # Decimals of the numbers as written: in binary 0 + 3 * 0.1 is above 0.3.
+            first, last, distance = (Decimal(repr(number)) for number in (low, high, step))
+            return [float(first + index * distance) for index in range(int((last - first) // distance) + 1)]
     raise AssertionError(f"the sweep file's check lets no {parameter} into a grid")
