@@ -66,9 +66,9 @@ def test_reader_of_an_empty_database_makes_no_tables(database):
 
 
 def test_studies_of_an_empty_database_are_none(database):
-    assert stored_studies(database, NO_JOURNAL) == []
+    assert stored_studies(database) == []
     study_of(database)
-    assert stored_studies(database, NO_JOURNAL) == ["s"]
+    assert stored_studies(database) == ["s"]
 
 
 def test_wrong_password_is_told_without_showing_it(postgresql):
@@ -107,7 +107,7 @@ def test_drivers_that_begin_together_on_an_empty_database(database):
         process.stdin.flush()
     ends = [process.communicate(timeout=60) for process in started]
     assert [out for out, _ in ends] == ["ready\n"] * 4, ends
-    assert stored_studies(database, NO_JOURNAL) == ["s"]
+    assert stored_studies(database) == ["s"]
 
 
 CLAIM = """

@@ -47,7 +47,7 @@ def test_two_drivers_share_a_study(postgresql, tmp_path):
     drivers = [drive(file, "first")]
     try:
         deadline = time.monotonic() + 240
-        while "shared/sweep" not in stored_studies(url, tmp_path):
+        while "shared/sweep" not in stored_studies(url):
             assert drivers[0].poll() is None, drivers[0].communicate()[0]
             assert time.monotonic() < deadline, "the first driver does not begin"
             time.sleep(0.2)

@@ -19,6 +19,14 @@ SPACE = {
     "optimizer": "adamw",
 }
 
+TOY = {
+    "name": "next",
+    "trainable": "trainables.toy:ToyRun",
+    "space": {"learning_rate": SPACE["learning_rate"], "batch_size": SPACE["batch_size"]},
+    "default": {"learning_rate": 1e-3, "batch_size": 1},
+    "budget": {"unit": "steps", "maximum": 900},
+}
+
 
 @pytest.fixture
 def earlier(tmp_path) -> SweepDirectory:
@@ -95,15 +103,14 @@ def test_a_sweep_without_scores_is_refused(tmp_path):
     ],
 )
 def test_refused_before_anything_is_made(tmp_path, earlier, changes, message):
-    toy = {
-        "name": "next",
-        "trainable": "trainables.toy:ToyRun",
-        "space": {"learning_rate": SPACE["learning_rate"], "batch_size": SPACE["batch_size"]},
-        "default": {"learning_rate": 1e-3, "batch_size": 1},
-        "budget": {"unit": "steps", "maximum": 900},
-    }
-    if "space" in changes:
-        toy["default"] = {"batch_size": 1}
+    toy = TOY | ({"default": {"batch_size": 1}} if "space" in changes else {})
     with pytest.raises(StudyError, match=message):
         run_sweep(SweepConfig.model_validate({**toy, **changes}), runs=tmp_path, earlier=[earlier])
+    assert not (tmp_path / "next").exists()
+
+
+def test_a_default_alone_is_no_search(tmp_path):
+    config = SweepConfig.model_validate({**TOY, "search": {"trials": 1}})
+    with pytest.raises(StudyError, match=r"^the default configuration \(default\) comes first, .* search.trials is 1$"):
+        run_sweep(config, runs=tmp_path)
     assert not (tmp_path / "next").exists()

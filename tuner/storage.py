@@ -55,10 +55,14 @@ def open_storage(url: str | None, journal: Path, *, owner: bool = False) -> Base
 
     Raises StudyError, within seconds, if it can't be opened, or if a reader finds nothing there.
     """
-    if url is None:
-        return open_journal(journal, owner=owner)
+    return open_journal(journal, owner=owner) if url is None else _open_url(url, owner=owner)
+
+
+def _open_url(url: str, *, owner: bool) -> _CachedStorage:
     parsed = _parsed(url)
     file = sqlite_file(url)
+    if file is None and parsed.get_backend_name() == "sqlite":
+        raise StudyError(f"storage: {shown_url(url)} names no file, so nothing is kept; say sqlite:////FOLDER/FILE")
     if file is not None and not file.parent.is_dir():
         raise StudyError(f"storage: {shown_url(url)}: the folder {file.parent} does not exist; make it first")
     if file is not None and not owner and not file.is_file():
@@ -69,19 +73,21 @@ def open_storage(url: str | None, journal: Path, *, owner: bool = False) -> Base
         raise StudyError(f"storage: {shown_url(url)} {_problem(parsed, error)}") from error
 
 
-def stored_studies(url: str | None, journal: Path) -> list[str]:
-    """The names of the studies in a storage, which is not made where there is none yet."""
-    file = journal if url is None else sqlite_file(url)
+def stored_studies(url: str) -> list[str]:
+    """The names of the studies in a database; an SQLite file is not made where there is none yet.
+
+    Raises StudyError if it can't be opened.
+    """
+    file = sqlite_file(url)
     if file is not None and not file.is_file() and file.parent.is_dir():
         return []
     # An owner makes Optuna's tables in a server's database, which would otherwise be refused while it is empty.
-    storage = open_storage(url, journal, owner=file is None)
+    storage = _open_url(url, owner=file is None)
     try:
         return optuna.get_all_study_names(storage)
     finally:
-        if isinstance(storage, _CachedStorage):
-            storage.remove_session()
-            storage._backend.engine.dispose()  # no connection left open for this one question
+        storage.remove_session()
+        storage._backend.engine.dispose()  # no connection left open for this one question
 
 
 def sqlite_file(url: str) -> Path | None:

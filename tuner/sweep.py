@@ -51,11 +51,8 @@ def run_sweep(
     """
     view = view or View(quiet=True)
     SweepDirectory.check_free(runs / config.name)
-    check_trainable(config)
-    sampler_factory(config.search, slots=1)  # an option that it does not take shows here, not after preprocessing
-    if config.on_end:
-        resolved(config.on_end)  # a variable that is not set shows here too
-    _check_name(config, runs, join=join)
+    _check_settings(config)
+    _check_name(config, join=join)
     best = _best_of(earlier, config, join=join)
     for found in best:
         view.note(str(found))
@@ -97,10 +94,7 @@ def resume_sweep(
     config = config.changed({"search": longer})
     if note := code_note(config.source, config.trainable, config.search.sampler):
         view.note(note)
-    check_trainable(config)
-    sampler_factory(config.search, slots=1)
-    if config.on_end:
-        resolved(config.on_end)  # a variable that is not set shows here too
+    _check_settings(config)
     prepared = prepare_sweep(config, view)
     drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
@@ -113,7 +107,16 @@ def resume_sweep(
             return drive.run(address=address, verbose=verbose)
 
 
-def _check_name(config: SweepConfig, runs: Path, *, join: bool) -> None:
+def _check_settings(config: SweepConfig) -> None:
+    """Raises SweepConfigError for what would else show after preprocessing: code or options that can't be used, a
+    variable that is not set."""
+    check_trainable(config)
+    sampler_factory(config.search, slots=1)
+    if config.on_end:
+        resolved(config.on_end)
+
+
+def _check_name(config: SweepConfig, *, join: bool) -> None:
     """Raises StudyError if the database holds a sweep of this name, which a new one must not mix with.
 
     Or, for one that joins, if it holds none.
@@ -124,7 +127,7 @@ def _check_name(config: SweepConfig, runs: Path, *, join: bool) -> None:
         return
     name = stored_name(SWEEP, config.name, config.storage)
     where = shown_url(config.storage)
-    there = name in stored_studies(config.storage, runs)
+    there = name in stored_studies(config.storage)
     if there and not join:
         raise StudyError(
             f"storage: {where} holds a study {name!r} already; choose another --name, or help with it by --join"
@@ -142,10 +145,12 @@ def _best_of(earlier: Sequence[SweepDirectory], config: SweepConfig, *, join: bo
     found = [best_of_earlier(directory, config.search_space) for directory in earlier]
     first = sum(len(best.trials) for best in found) + bool(config.default)
     if config.search.trials is not None and first >= config.search.trials:
-        raise StudyError(
-            f"--from: {first} trials would come first, the default and the best of earlier sweeps, which leaves none "
-            f"for the search; search.trials is {config.search.trials}"
+        come = (
+            f"--from: {first} trials would come first, the default and the best of earlier sweeps,"
+            if found
+            else "the default configuration (default) comes first,"
         )
+        raise StudyError(f"{come} which leaves none for the search; search.trials is {config.search.trials}")
     return found
 
 
@@ -172,4 +177,6 @@ def _with_own_groups(config: SweepConfig, directory: SweepDirectory) -> SweepCon
 
 def _write_sweep_file(directory: SweepDirectory, config: SweepConfig) -> None:
     private = holds_password(config.storage) or is_secret(config.on_end)
-    replace_file(directory.sweep_file, lambda path: path.write_text(config.to_yaml()), private=private)
+    replace_file(
+        directory.sweep_file, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"), private=private
+    )
