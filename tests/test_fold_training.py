@@ -14,9 +14,11 @@ from cluster.errors import ClusterError
 from trainables.split import Split
 from tuner.cross_validation import CrossValidation, place_of
 from tuner.directory import SweepDirectory
-from tuner.errors import StudyError, SweepFailed
+from tuner.errors import StudyError, SweepDirectoryError, SweepFailed
+from tuner.fold_plan import make_folder
 from tuner.fold_request import plan_of_config, plan_of_run
 from tuner.fold_training import FoldMeaning, FoldTraining, train_folds
+from tuner.owner import own
 from tuner.view import View
 
 QUIET = View(quiet=True)
@@ -137,6 +139,15 @@ def test_what_could_not_begin_leaves_no_folder(
     with pytest.raises(ClusterError):
         train_folds(plan, QUIET)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_another_driver_has_just_begun_is_left_to_it(tmp_path: Path, small_dataset: Path) -> None:
+    path = write_config(tmp_path, small_dataset)
+    plan = plan_of_config(path, tmp_path / "out", folds=None, device=None, threads=None, view=QUIET)
+    make_folder(plan)
+    with own(tmp_path / "out"), pytest.raises(SweepDirectoryError, match="is being worked on by process"):
+        train_folds(plan, QUIET)
+    assert (tmp_path / "out" / "environment.json").is_file()
 
 
 def test_an_ensemble_of_a_trainable_without_models(tmp_path: Path, small_dataset: Path, played: Played) -> None:

@@ -56,17 +56,17 @@ def train_folds(
     the user stopped it.
     """
     folder = plan.directory.root
-    is_new = not plan.directory.journal.is_file()
     if plan.results is None:
         make_folder(plan)
     training = FoldTraining(plan, view, ensemble)
-    try:
-        with own(folder), own_storage(plan.config.storage):
+    with own(folder), own_storage(plan.config.storage):  # else it may be another driver's that has just begun
+        is_new = not plan.directory.journal.is_file()
+        try:
             plan.directory.remove_torn_files()
             return training.run(address=address, verbose=verbose)
-    finally:
-        if plan.results is None and is_new and not training.began:
-            shutil.rmtree(folder)
+        finally:
+            if plan.results is None and is_new and not training.began:
+                shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)
