@@ -34,7 +34,7 @@ def test_trials_by_budget_then_dice() -> None:
     header, *rows = lines(study)
     assert header == ["trial", "Dice", "learning_rate", "batch_size", "patch_size", "loss"]
     assert [row[:2] for row in rows] == [["*", "2"], ["1", "0.7000"], ["0", "0.9000"]]
-    assert rows[2][2:] == ["at", "33", "%", "0.001", "2", "32", "dice_ce"]
+    assert rows[2][2:] == ["at", "33%", "0.001", "2", "32", "dice_ce"]
 
 
 def test_the_confirmed_best_stands_first_with_the_search_and_other_seeds_apart() -> None:

@@ -27,7 +27,7 @@ def test_facts_of_a_data_set_and_what_is_told_of_them(small_dataset: Path, tmp_p
     names = {block.summary: block.text for block in told if isinstance(block, Folded)}
     assert names == {"3 training cases": "a, b, c", "2 validation cases": "d, <e>", "1 test case": "f"}
     text = "\n".join(block for block in told if isinstance(block, str))
-    assert "3 train, 2 validation, 1 test cases, listed in `split.json`." in text
+    assert "3 training, 2 validation, 1 test cases, listed in `split.json`." in text
     assert "- image, voxels: all 20 x 24 x 18" in text
     assert f"- content hash: {facts['content_hash']}" in text
     assert "Dealt with seed 0: fold 1 of 3 validates, a share of 0.2 was set aside for the test." in text
@@ -38,5 +38,5 @@ def test_sweeps_of_older_versions_tell_what_they_kept(tmp_path: Path) -> None:
     config = SweepConfig.read(sweep_directory(tmp_path / "heart").sweep_file)
     kept = {"name": "Heart", "cases": 4, "content_hash": "00"}
     told = list(data(config, kept, {"train": ["a"], "validation": ["b"], "test": []}))
-    assert told[:2] == ["Heart: 1 train, 1 validation cases, listed in `split.json`.", "- content hash: 00"]
+    assert told[:2] == ["Heart: 1 training, 1 validation cases, listed in `split.json`.", "- content hash: 00"]
     assert list(data(config, {}, {})) == []

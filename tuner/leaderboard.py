@@ -12,6 +12,7 @@ from tuner.best import Run
 from tuner.cells import short
 from tuner.columns import Column, Rows
 from tuner.results import Results
+from tuner.rungs import FULL_BUDGET
 
 ROWS = 8
 
@@ -59,7 +60,7 @@ def _amount(results: Results, name: str, run: Run) -> str:
 
 
 def _dice(run: Run) -> str:
-    return f"{run.score:.4f}" + ("" if run.finished else f" at {run.step / 10:.0f} %")
+    return f"{run.score:.4f}" + ("" if run.finished else f" at {run.step / FULL_BUDGET:.0%}")
 
 
 def _spread(results: Results, run: Run, column: str) -> str:

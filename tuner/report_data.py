@@ -18,7 +18,7 @@ def data(config: SweepConfig, facts: Mapping[str, Any], split: Mapping[str, Any]
     """
     if not split:
         return
-    parts = [f"{len(split[part])} {part}" for part in PARTS if split.get(part)]
+    parts = [f"{len(split[part])} {name}" for part, name in PARTS.items() if split.get(part)]
     yield f"{escape(facts.get('name', 'Data set'))}: {', '.join(parts)} cases, listed in `split.json`."
     if rows := list(_rows(facts)):
         yield "\n".join(f"- {name}: {told}" for name, told in rows)
