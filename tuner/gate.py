@@ -36,7 +36,7 @@ class _Gate(BeatsKept):
             await asyncio.wait_for(self._all_here.wait(), self._patience)
         except TimeoutError:
             self._all_here.set()
-        return int(number)
+        return number
 
 
 class Gate:

@@ -130,9 +130,8 @@ def terminated_as_interrupted() -> Iterator[None]:
         on_interrupt = signal.getsignal(signal.SIGINT)
         if not callable(on_interrupt):  # ignored, as in a process that nohup or a shell's & started
             raise KeyboardInterrupt
-        on_interrupt(
-            signal.SIGINT, frame
-        )  # called, not raised: what Ray starts, a job's driver too, has SIGINT blocked
+        # Called, not raised: what Ray starts, a job's driver too, has SIGINT blocked.
+        on_interrupt(signal.SIGINT, frame)
 
     before = signal.signal(signal.SIGTERM, on_termination)
     try:

@@ -223,7 +223,7 @@ def _mend(path: Path) -> None:
     copy = _free_name(path.with_name(f"{path.name}.damaged"))
     shutil.copyfile(path, copy)
     replace_file(path, lambda temporary: temporary.write_bytes(b"".join(_whole_records(path))))
-    log.warning("%s: %s no record and was dropped; the journal as it was: %s", path, _lines_named(damaged), copy)
+    log.warning("%s: %s no record: dropped; the journal as it was: %s", path, _lines_named(damaged), copy)
 
 
 def _whole_records(path: Path) -> Iterator[bytes]:

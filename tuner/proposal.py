@@ -98,7 +98,7 @@ class Proposal:
     """What the search likely takes at most."""
 
     confirm_seconds: float
-    """What training six of the first trial's kind again takes."""
+    """What the trainings after the search take, each like the first trial's."""
 
     cost: TrialCost
     """Of the first trial."""

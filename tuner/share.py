@@ -24,8 +24,13 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
+    """The same for every trial, or for each worker of one."""
+
     cpus: float
     gpus: float
+    gpu_type: str | None = None
+    """As Ray names it; None: any."""
+
     memory_gib: float | None
     """What a trial may take of its device's memory; None where it is not known."""
 
@@ -37,8 +42,6 @@ class Share:
     def device(self) -> str:
         """`cpu` or `cuda`, as torch calls it."""
         return "cuda" if self.gpus else "cpu"
-
-    gpu_type: str | None = None
 
     @property
     def resources(self) -> dict[str, float]:

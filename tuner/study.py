@@ -53,7 +53,6 @@ DEVICES = "devices_per_trial"
 DRIVER = "driver"
 """The attribute that names the driver of a trial, where several share the study."""
 
-
 ATTEMPT = "attempt"
 """The attribute that counts how often a trial was taken up."""
 

@@ -24,7 +24,7 @@ class TrialRecord:
     """Of the trials of one study, as one driver sees them."""
 
     def __init__(self, directory: SweepDirectory, study: str) -> None:
-        """`study`: `sweep` or `confirm`."""
+        """`study`: `sweep`, `confirm` or `folds`."""
         self._directory = directory
         self._study = study
         self._parameters: dict[int, Mapping[str, Any]] = {}

@@ -52,10 +52,10 @@ class UnitCube:
         self._choices: dict[int, int] = {}
         for index, distribution in enumerate(self._space.values()):
             match distribution:
-                case FloatDistribution(low=low, high=high, log=log, step=step):
-                    self._numbers[index] = _Number(low=low, high=high, log=log, step=step)
-                case IntDistribution(low=low, high=high, log=log, step=step):
-                    self._numbers[index] = _Number(low=low, high=high, log=log, step=step)
+                case FloatDistribution() | IntDistribution():
+                    self._numbers[index] = _Number(
+                        low=distribution.low, high=distribution.high, log=distribution.log, step=distribution.step
+                    )
                 case CategoricalDistribution(choices=choices):
                     self._choices[index] = len(choices)
                 case _:
