@@ -56,8 +56,11 @@ class SearchSpace(Mapping[str, Parameter]):
 
     def first(self, default: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration: `default` where it names a parameter, else the first choice or the low end of a range."""
-        ends = {name: p.values[0] if isinstance(p, Choice) else p.low for name, p in self.searched.items()}
-        return {**self.fixed, **ends, **default}
+        return {**self.fixed, **{name: values[0] for name, values in self.extremes().items()}, **default}
+
+    def extremes(self) -> dict[str, list[Any]]:
+        """The values of each searched parameter that show what it allows: all choices, or both ends of a range."""
+        return {name: list(p.values) if isinstance(p, Choice) else [p.low, p.high] for name, p in self.searched.items()}
 
     def size(self) -> int | None:
         """How many different configurations there are; None if a float without a step makes them endless."""

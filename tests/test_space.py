@@ -141,3 +141,8 @@ def test_the_first_configuration_is_the_default_where_it_names_a_parameter() -> 
     space = parse_space({"rate": {"float": [1e-4, 1e-2], "log": True}, "batch": {"choice": [4, 2]}, "loss": "dice"})
     assert space.first({}) == {"rate": 1e-4, "batch": 4, "loss": "dice"}
     assert space.first({"rate": 1e-3}) == {"rate": 1e-3, "batch": 4, "loss": "dice"}
+
+
+def test_extremes_are_all_choices_or_both_ends() -> None:
+    space = parse_space({"rate": {"float": [1e-4, 1e-2]}, "width": {"int": [8, 32]}, "batch": {"choice": [4, 2, 8]}})
+    assert space.extremes() == {"rate": [1e-4, 1e-2], "width": [8, 32], "batch": [4, 2, 8]}

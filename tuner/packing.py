@@ -9,7 +9,6 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from search_spaces.parameters import Choice, Fixed, Float, Int, Parameter
 from search_spaces.space import SearchSpace
 from tuner.machine import CudaDevice
 
@@ -70,7 +69,7 @@ def estimates(space: SearchSpace, default: Mapping[str, Any], estimate: Estimate
 
     Not more than MOST_ESTIMATES of them. The other parameters are the default configuration's, where it names them.
     """
-    values = {name: list(_values(parameter)) for name, parameter in space.searched.items()}
+    values = space.extremes()
     first = space.first(default)
 
     def need(point: Mapping[str, Any]) -> float | None:
@@ -82,13 +81,3 @@ def estimates(space: SearchSpace, default: Mapping[str, Any], estimate: Estimate
     if len(points) > MOST_ESTIMATES:
         points = Random(0).sample(points, MOST_ESTIMATES)
     yield from map(need, points)
-
-
-def _values(parameter: Parameter) -> Iterator[Any]:
-    match parameter:
-        case Choice(values=values):
-            yield from values
-        case Float(low=low, high=high) | Int(low=low, high=high):
-            yield from (low, high)
-        case Fixed():
-            raise AssertionError("a fixed value is not searched")

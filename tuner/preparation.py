@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.parameters import Choice
-from search_spaces.space import SearchSpace
 from trainables.dataset import Dataset
 from trainables.errors import SettingError
 from trainables.fingerprint import Fingerprint, cached_fingerprint
@@ -182,7 +180,7 @@ def _padding_notes(config: SweepConfig, prepared: Prepared) -> list[str]:
     from trainables.segmentation_config import parse_patch_size, patch_text
 
     largest = prepared.fingerprint.most_voxels(prepared.volumes.plan.spacing)
-    given = {f"space.{name}": values for name, values in _probes(config.search_space).items()}
+    given = {f"space.{name}": values for name, values in config.search_space.extremes().items()}
     given |= {f"training.{name}": [value] for name, value in config.training.items()}
     return [
         f"warning: {config.source}: {key}: {patch_text(patch)} is mostly padding: the largest case has "
@@ -214,13 +212,12 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
         with naming(config.source, f"{section}."):
             for name in names:
                 check_name(name)
-    probes = _probes(config.search_space)
-    base = {**config.search_space.fixed, **{name: values[0] for name, values in probes.items()}, **config.default}
+    base = config.search_space.first(config.default)
     try:
         check(base)
     except SettingError as error:
         raise SweepConfigError(f"{config.source}: {_section(config, error)}{error}") from None
-    for name, values in probes.items():
+    for name, values in config.search_space.extremes().items():
         for value in values:
             try:
                 check({**base, name: value})
@@ -228,14 +225,6 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
                 own = str(error).startswith(f"{name}: ")
                 beside = "" if own else f"{name}: {value} can't be trained beside the other parameters' defaults: "
                 raise SweepConfigError(f"{config.source}: space.{beside}{error}") from None
-
-
-def _probes(space: SearchSpace) -> dict[str, list[Any]]:
-    """The values of each searched parameter that are tried: all choices, or both bounds."""
-    return {
-        name: list(parameter.values) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
-        for name, parameter in space.searched.items()
-    }
 
 
 def _section(config: SweepConfig, error: SettingError) -> str:

@@ -10,7 +10,7 @@ from math import ceil, prod
 from typing import Any
 
 from search_spaces.errors import SpaceError
-from search_spaces.parameters import Choice, Fixed, Parameter
+from search_spaces.parameters import Choice, Fixed
 from search_spaces.space import SearchSpace
 from trainables.errors import SettingError
 from trainables.levels import Stride, check_patch, level_strides, patch_divisors
@@ -65,19 +65,19 @@ class Recipe:
 
         Raises SweepConfigError where a patch size of the preset does not fit the data set.
         """
-        patches = sorted((parse_patch_size(size) for size in values(space.get("patch_size"))), key=prod, reverse=True)
+        patches = sorted(map(parse_patch_size, _values(space, "patch_size")), key=prod, reverse=True)
         if len(patches) == 1 and isinstance(space.get("levels"), Fixed):
             patches = [_cut_to(median_shape, patches[0], level_strides(space.fixed["levels"], spacing))]
         _check_patches(name, space, patches, median_shape, spacing)
-        batches = tuple(sorted(values(space.get("batch_size"))))
+        batches = tuple(sorted(_values(space, "batch_size")))
         usual = {**SegmentationConfig().to_mapping(), **self.training, **self.default}
         searched = {key: parameter for key, parameter in space.searched.items() if key not in SIZES}
         fixed = {key: value for key, value in space.fixed.items() if key not in SIZES}
         return replace(
             self,
-            most_width=max(values(space.get("width"))) if "width" in space else self.most_width,
+            most_width=max(_values(space, "width"), default=self.most_width),
             space={key: parameter.to_yaml() for key, parameter in searched.items()},
-            default={key: _first_value(key, parameter, usual[key]) for key, parameter in searched.items()},
+            default={key: _first_value(space, key, usual[key]) for key in searched},
             training={**{key: value for key, value in self.training.items() if key not in space}, **fixed},
             patches=tuple(patches),
             batches=batches,
@@ -86,13 +86,9 @@ class Recipe:
         )
 
 
-def values(parameter: Parameter | None) -> list[Any]:
+def _values(space: SearchSpace, name: str) -> list[Any]:
     """The choices, the bounds or the fixed value of a parameter; nothing where there is none."""
-    if parameter is None:
-        return []
-    if isinstance(parameter, Fixed):
-        return [parameter.value]
-    return list(parameter.values) if isinstance(parameter, Choice) else [parameter.low, parameter.high]
+    return [space.fixed[name]] if name in space.fixed else space.extremes().get(name, [])
 
 
 def _cut_to(shape: Sequence[int], patch: PatchSize, strides: Sequence[Stride]) -> PatchSize:
@@ -104,14 +100,14 @@ def _cut_to(shape: Sequence[int], patch: PatchSize, strides: Sequence[Stride]) -
     return x, y, z
 
 
-def _first_value(name: str, parameter: Parameter, usual: Any) -> Any:
+def _first_value(space: SearchSpace, name: str, usual: Any) -> Any:
     """The usual value where the parameter has it, else its first choice or the bound next to the usual value."""
     try:
-        parameter.validate(name, usual)
+        space[name].validate(name, usual)
         return usual
     except SpaceError:
-        first, *_, last = values(parameter)
-        return last if not isinstance(parameter, Choice) and usual > last else first
+        first, *_, last = _values(space, name)
+        return last if not isinstance(space[name], Choice) and usual > last else first
 
 
 def _check_patches(
@@ -121,7 +117,7 @@ def _check_patches(
     median_shape: Sequence[int],
     spacing: tuple[float, float, float],
 ) -> None:
-    for patch, levels in product(patches, values(space.get("levels"))):
+    for patch, levels in product(patches, _values(space, "levels")):
         try:
             check_patch(patch, level_strides(levels, spacing))
         except SettingError as error:

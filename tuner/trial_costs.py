@@ -5,7 +5,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from search_spaces.parameters import Choice
 from tuner import machine
 from tuner.calibration import CONFIGURATIONS, random_configurations
 from tuner.config import SEGMENTATION, SweepConfig
@@ -102,12 +101,7 @@ def _timed_data(prepared: Prepared | None, threads: int) -> tuple[dict[str, Any]
 
 def _configurations(config: SweepConfig) -> list[dict[str, Any]]:
     """The first trial's, and variants of it."""
-    space = config.search_space
-    firsts = {
-        name: parameter.values[0] if isinstance(parameter, Choice) else parameter.low
-        for name, parameter in space.searched.items()
-    }
-    return random_configurations(config.space, {**space.fixed, **firsts, **config.default}, CONFIGURATIONS)
+    return random_configurations(config.space, config.search_space.first(config.default), CONFIGURATIONS)
 
 
 def _training_seconds(
