@@ -73,7 +73,7 @@ EVALUATION = {
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("seed", "1", "attribute seed: should be a integer, got '1'"),
+        ("seed", "1", "attribute seed: should be a whole number, got '1'"),
         ("of", -1, "attribute of: should be greater than or equal to 0, got -1"),
         ("stop_reason", None, "attribute stop_reason: should be a string, got None"),
         ("evaluations", [], "attribute evaluations: List should have at least 1 item after validation, not 0, got []"),
@@ -172,5 +172,5 @@ def test_a_repeat_of_no_trial(directory: SweepDirectory) -> None:
 def test_a_driver_goes_on_with_no_such_study(directory: SweepDirectory) -> None:
     storage = open_storage(None, directory.journal, owner=True)
     storage.set_trial_user_attr(storage.create_new_trial(0), "seed", [])
-    with pytest.raises(StudyError, match=r"trial 2: attribute seed: should be a integer, got \[\]"):
+    with pytest.raises(StudyError, match=r"trial 2: attribute seed: should be a whole number, got \[\]"):
         open_study(storage)

@@ -204,5 +204,5 @@ def _check_attributes(kind: type[_Record], attributes: Mapping[str, Any], place:
 def _rule(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return "is missing"
-    rule = problem["msg"].removeprefix("Input ").replace("valid ", "")
+    rule = problem["msg"].removeprefix("Input ").replace("valid integer", "whole number").replace("valid ", "")
     return f"{rule}, got {problem['input']!r:.80}"
