@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from services import connected, postgresql, running_ray  # noqa: F401 (fixtures)
 
 # Ray's workers give way to all else on the machine, to the tests that run beside them too, unless they are told not to.
 os.environ.setdefault("RAY_worker_niceness", "0")
+
+# Who starts the tests in the background may have Ctrl-C ignored, by them and by all that they start; some send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

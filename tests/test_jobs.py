@@ -112,8 +112,6 @@ def test_submit_follow_stop_submit_again_resume(head: RayHead, voxtune: Voxtune,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Who starts the tests in the background may have Ctrl-C ignored, by them and by all that they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with follower:
         for line in follower.stdout:

@@ -35,11 +35,6 @@ LONGEST = 40
 """Seconds from a signal to the end of the driver, on a busy machine; without Ray it would hang for 60 and fail."""
 
 
-def as_at_a_prompt() -> None:
-    """Who starts the tests in the background may have Ctrl-C ignored, by them and by all that they start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @contextmanager
 def running(
     folder: Path, *before: str, sweep: Mapping[str, Any] = SWEEP
@@ -48,9 +43,7 @@ def running(
     (folder / "sweep.yaml").write_text(yaml.safe_dump(dict(sweep)))
     command = [*before, *VOXTUNE, "run", "sweep.yaml"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process: subprocess.Popen[str] = subprocess.Popen(
-        command, cwd=folder, process_group=0, preexec_fn=as_at_a_prompt, **pipes
-    )
+    process: subprocess.Popen[str] = subprocess.Popen(command, cwd=folder, process_group=0, **pipes)
     family: list[psutil.Process] = []
     try:
         reported = '"op_code":8'  # an intermediate value

@@ -22,7 +22,10 @@ class StudyReader:
         self._checked: set[str] = set()
 
     def study(self, name: str) -> SweepStudy | None:
-        """The study `sweep`, `confirm` or `folds`; None where there is none yet. Raises StudyError if it can't be read."""
+        """The study `sweep`, `confirm` or `folds`; None where there is none yet.
+
+        Raises StudyError if it can't be read.
+        """
         config = self.config
         if self._storage is None:
             if config.storage is None and not self._journal.is_file():
