@@ -123,6 +123,13 @@ def test_a_groups_file_that_is_here_travels(here: Path, folder: Path) -> None:
     assert (folder / "groups.csv").read_text() == "case,group\na,1\n"
 
 
+def test_a_groups_file_that_is_no_text_is_named(here: Path, folder: Path) -> None:
+    (here / "pairs.csv").write_bytes(b"case,group\n\xff,1\n")
+    dataset = {"path": "/data/Blobs", "groups_file": "pairs.csv"}
+    with pytest.raises(SweepConfigError, match=rf"dataset\.groups_file: {here}/pairs\.csv can't be read: "):
+        order(here, folder, {**BLOBS, "dataset": dataset})
+
+
 def test_a_groups_file_is_kept_where_the_sweep_is(here: Path) -> None:
     travelled = here / "job" / "groups.csv"
     travelled.parent.mkdir()

@@ -95,7 +95,10 @@ def travelling_files(
         )
     files = {}
     if groups is not None:
-        files[GROUPS_FILE] = groups.read_text(encoding="utf-8")
+        try:
+            files[GROUPS_FILE] = groups.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SweepConfigError(f"{sweep}: dataset.groups_file: {groups} can't be read: {error}") from None
         config = config.changed({"dataset": {"groups_file": Path(GROUPS_FILE)}})
     return config, {SWEEP_FILE: config.to_yaml(), **files}
 
