@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from tuner.errors import SweepConfigError
@@ -18,19 +18,16 @@ def expanded_url(url: str, environment: Mapping[str, str] = os.environ) -> str:
 
     Raises SweepConfigError naming the variable if it is not set.
     """
-    login, at, place = url.rpartition("@")
-    return VARIABLE.sub(_value(environment, _quoted), login) + at + VARIABLE.sub(_value(environment, str), place)
 
-
-def _quoted(value: str) -> str:
-    return quote(value, safe="")
-
-
-def _value(environment: Mapping[str, str], write: Callable[[str], str]) -> Callable[[re.Match[str]], str]:
     def value(found: re.Match[str]) -> str:
-        name = found[1]
-        if not environment.get(name):
-            raise SweepConfigError(f"storage: the environment variable {name} is not set, or empty; the URL needs it")
-        return write(environment[name])
+        return value_of(found[1], environment, key="storage")
 
-    return value
+    login, at, place = url.rpartition("@")
+    return VARIABLE.sub(lambda found: quote(value(found), safe=""), login) + at + VARIABLE.sub(value, place)
+
+
+def value_of(name: str, environment: Mapping[str, str], *, key: str) -> str:
+    """The value of the environment variable that the URL of `key` names. Raises SweepConfigError if it is not set."""
+    if value := environment.get(name):
+        return value
+    raise SweepConfigError(f"{key}: the environment variable {name} is not set, or empty; the URL needs it")

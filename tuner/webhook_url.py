@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from tuner.errors import SweepConfigError
-from tuner.storage_url import VARIABLE
+from tuner.storage_url import VARIABLE, value_of
 
 RULE = "must be a URL that begins with http:// or https://, or with ${NAME}, a variable that holds such a URL"
 
@@ -25,14 +25,7 @@ def resolved(url: str, environment: Mapping[str, str] = os.environ) -> str:
 
     Raises SweepConfigError, which names no value, if a variable is not set or something else than a URL comes out.
     """
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1]
-        if not environment.get(name):
-            raise SweepConfigError(f"on_end: the environment variable {name} is not set, or empty; the URL needs it")
-        return environment[name]
-
-    whole = VARIABLE.sub(value, url)
+    whole = VARIABLE.sub(lambda found: value_of(found[1], environment, key="on_end"), url)
     try:
         _check(whole)
     except ValueError as error:
