@@ -88,6 +88,11 @@ class Best:
         """Of all its finished runs the one with the highest validation Dice: its model is the one to use."""
         return max((self.found, *self.repeats), key=lambda run: run.score)
 
+    def __str__(self) -> str:
+        """`trial 7, repeated as 3 of confirm`: whose model it is, for people."""
+        repeat = f", repeated as {self.run.number} of confirm" if self.run.study == "confirm" else ""
+        return f"trial {self.number}{repeat}"
+
 
 def standings(trials: Iterable[FrozenTrial]) -> list[Run]:
     """The search's runs, the unfinished ones too, best first: by the step they reached, then by Dice there.

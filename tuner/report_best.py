@@ -46,7 +46,6 @@ def best_config(config: SweepConfig, results: Results, best: Best, *, environmen
         environment: what stands in `environment.json`.
     """
     run, trial = best.run, results.sweep_trials[best.number]
-    where = f"trial {best.number}" + (f", repeated as {run.number} of confirm" if run.study == "confirm" else "")
     sections = {"dataset": config.dataset, "preprocessing": config.preprocessing}
     content: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items() if section}
     if config.trainable != SEGMENTATION:
@@ -71,7 +70,7 @@ def best_config(config: SweepConfig, results: Results, best: Best, *, environmen
     if config.cache:
         content["cache"] = str(config.cache)
     share = "" if run.finished else f" at {run.step / 10:g}% of the budget"
-    head = f"# Sweep {config.name}, {where}: validation Dice {run.score:.4f}{share}\n{_defaults(config, environment)}"
+    head = f"# Sweep {config.name}, {best}: validation Dice {run.score:.4f}{share}\n{_defaults(config, environment)}"
     comments = comments_on_best(config, trial, run, parameters=content["parameters"], settled=settled)
     return head + commented_yaml(content, comments)
 

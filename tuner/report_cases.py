@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.best import Best, Run
+from tuner.best import Run
 from tuner.best_cases import picture_of, run_name
 from tuner.chapters import Block, Cell, Gallery, Picture, SortedTable
 from tuner.directory import SweepDirectory
@@ -77,7 +77,7 @@ def cases(results: Results, found: Cases | None, *, command: str, pictured: bool
         return
     means = table.astype(float).mean(axis=1).sort_values(kind="stable")
     yield (
-        f"The {count(len(means), f'{part} case')} of the model in `best/`, {_named(best)}, from worst to best: "
+        f"The {count(len(means), f'{part} case')} of the model in `best/`, {best}, from worst to best: "
         f"{dice(means.iloc[0])} to {dice(means.iloc[-1])}, median {dice(means.median())}."
     )
     classes = [str(name) for name in table.columns] if len(table.columns) > 1 else []
@@ -108,8 +108,3 @@ def _pictures(found: Cases | None, run: Run, command: str) -> Iterator[Block]:
     yield escape(f"Three planes of {count(len(there), f'{found.part} case')}, {found.rows}.")
     middle = len(there) // 2
     yield Gallery(pictures=there, shown=sorted({0, middle, len(there) - 1}))
-
-
-def _named(best: Best) -> str:
-    repeat = f", repeated as {best.run.number} of confirm" if best.run.study == "confirm" else ""
-    return f"trial {best.number}{repeat}"
