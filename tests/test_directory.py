@@ -40,6 +40,18 @@ def test_a_directory_that_can_not_be_made(tmp_path, make, root, why):
     assert (tmp_path / "a file").read_text() == "mine"
 
 
+def test_what_was_left_half_written_goes(tmp_path):
+    directory = SweepDirectory.create(tmp_path / "heart")
+    ensemble = directory.folds / ".ensemble.tmp"  # a folder, filled before it is renamed
+    ensemble.mkdir(parents=True)
+    (ensemble / ".fold_0.pt.7.tmp").touch()
+    (directory.root / ".split.json.7.tmp").touch()
+    directory.split_file.touch()
+    directory.remove_torn_files()
+    assert [path.name for path in directory.root.rglob("*") if path.is_file()] == ["split.json"]
+    assert not ensemble.exists()
+
+
 def test_asking_leaves_nothing(tmp_path):
     SweepDirectory.check_free(tmp_path / "runs" / "heart")
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Where everything of a sweep lies: the one place that knows the names of files in `runs/NAME/`."""
 
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +124,12 @@ class SweepDirectory:
         return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file()) / 2**30
 
     def remove_torn_files(self) -> None:
-        """Remove what a killed process left half written."""
-        for path in self.root.rglob(TEMPORARY):
-            path.unlink(missing_ok=True)
+        """Remove the files and folders that a killed process left half written."""
+        for path in list(self.root.rglob(TEMPORARY)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     @property
     def best_config(self) -> Path:
