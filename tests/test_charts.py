@@ -166,6 +166,15 @@ def test_parallel_coordinates_of_many_parameters_show_the_most_important() -> No
     assert "Of 12 parameters the 8 most important are shown." in figure.layout.meta["caption"]
 
 
+def test_parallel_coordinates_mark_each_of_few_values_and_lay_out_no_more() -> None:
+    study = open_study(space=parse_space({"few": {"int": [2, 6], "step": 2}, "many": {"int": [0, 10**15]}}))
+    run(study, 0.8)
+    few, many, *_ = drawn(study)["parallel"].data[0].dimensions
+    assert (few.tickvals, few.ticktext) == ((2, 4, 6), ("2", "4", "6"))
+    assert many.range == (0, 10**15)
+    assert many.tickvals is None
+
+
 def test_front_runs_through_full_budgets_alone() -> None:
     study = open_study()
     for score, seconds, gib in ((0.80, 100, 2.0), (0.82, 300, 4.0), (0.79, 200, 1.0)):

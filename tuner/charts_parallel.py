@@ -89,11 +89,16 @@ def _dimension(name: str, parameter: Choice | Float | Int, values: Sequence[Any]
             "ticktext": [plain(value, longest=12) for value in places],  # plotly writes these as they are
         }
     if not parameter.log:
-        axis = {"label": shown(name), "values": [rounded(value) for value in values]}
-        size = parameter.size() or MOST_TICKS + 1
-        grid = [parameter.low + (parameter.high - parameter.low) * place / (size - 1) for place in range(size)]
-        marks = {"tickvals": grid, "ticktext": [f"{tick:g}" for tick in grid]} if size <= MOST_TICKS else {}
-        return {**axis, "range": [parameter.low, parameter.high], **marks}
+        axis = {
+            "label": shown(name),
+            "values": [rounded(value) for value in values],
+            "range": [parameter.low, parameter.high],
+        }
+        size = parameter.size()
+        if size is None or size > MOST_TICKS:
+            return axis
+        ticks = [parameter.low + (parameter.high - parameter.low) * place / (size - 1) for place in range(size)]
+        return {**axis, "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
     low, high = math.log10(parameter.low), math.log10(parameter.high)
     ticks = [10.0**power for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
     if len(ticks) < 2:
