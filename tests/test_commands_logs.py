@@ -120,6 +120,25 @@ def test_one_of_the_confirm_stage_is_looked_for_there(
     assert ended.out.endswith(" trial 0: error: a bug\n")
 
 
+def test_a_log_that_is_not_there_is_named(
+    directory: SweepDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*arguments: object) -> str:
+        ended = run_voxtune("logs", "heart", *arguments, monkeypatch=monkeypatch, capsys=capsys)
+        assert (ended.code, ended.out) == (2, "")
+        return " ".join(ended.err.split())
+
+    assert refused() == f"error: sweep heart has no log (yet): {directory.log_file} is not there"
+    assert refused("--trial", 3).endswith("trial 3 of heart has no log (yet); nor has any other")
+    logs = directory.trial_log("sweep", 2).parent
+    logs.mkdir()
+    for name in ("sweep_0002.txt", "sweep_0012.txt", "sweep_notes.txt"):
+        (logs / name).touch()
+    assert refused("--trial", 3).endswith("trial 3 of heart has no log (yet); 2 have one, 2 to 12")
+
+
 def test_a_log_without_a_driver_is_shown_once(
     directory: SweepDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,7 +66,7 @@ def logs(
     from tuner.directory import SweepDirectory
 
     directory = SweepDirectory.find(run, runs)
-    file = directory.log_file if trial is None else _log_of(directory, trial, confirm=confirm)
+    file = _driver_log(directory) if trial is None else _trial_log(directory, trial, confirm=confirm)
     if not follow:
         typer.echo(inert_but_coloured(file.read_text(encoding="utf-8", errors="replace")), nl=False)
         return
@@ -77,14 +77,22 @@ def logs(
         raise SweepInterrupted("") from None
 
 
-def _log_of(directory: "SweepDirectory", trial: int, *, confirm: bool) -> Path:
+def _driver_log(directory: "SweepDirectory") -> Path:
+    """Raises SweepDirectoryError if no driver has written anything."""
+    if not directory.log_file.is_file():
+        raise SweepDirectoryError(f"sweep {directory.name} has no log (yet): {directory.log_file} is not there")
+    return directory.log_file
+
+
+def _trial_log(directory: "SweepDirectory", trial: int, *, confirm: bool) -> Path:
     """Raises SweepDirectoryError if the trial has written nothing."""
     from tuner.storage import CONFIRM, SWEEP
 
     study = CONFIRM if confirm else SWEEP
     file = directory.trial_log(study, trial)
     if not file.is_file():
-        numbers = sorted(int(other.stem.rpartition("_")[2]) for other in file.parent.glob(f"{study}_*.txt"))
+        ends = (other.stem.removeprefix(f"{study}_") for other in file.parent.glob(f"{study}_*.txt"))
+        numbers = sorted(int(end) for end in ends if end.isdecimal())
         there = f"{len(numbers)} have one, {numbers[0]} to {numbers[-1]}" if numbers else "nor has any other"
         raise SweepDirectoryError(f"--trial: trial {trial} of {directory.name} has no log (yet); {there}")
     return file
