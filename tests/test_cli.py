@@ -281,6 +281,14 @@ def test_evaluating_a_sweeps_model_on_cases_that_trained_it_is_told(
     fair = voxtune(*given, "--cases", split)
     assert (fair.code, fair.err) == (0, "")
     assert "warning" not in fair.out
+    # What a fold's model was trained on is not what the sweep's split says.
+    ensemble = best.parent / "folds" / "ensemble"
+    ensemble.mkdir(parents=True)
+    shutil.copy(model, ensemble / "fold_0.pt")
+    (tmp_path / "scores.csv").unlink()
+    fold = voxtune("evaluate", ensemble / "fold_0.pt", *given[2:], "--cases", "cases.txt")
+    assert (fold.code, fold.err) == (0, "")
+    assert "warning" not in fold.out
 
 
 def test_evaluating_on_labels_of_another_name_is_told(

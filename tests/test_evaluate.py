@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from trainables.errors import DatasetError
+from trainables.layouts import read_dataset
 from tuner.errors import OutputError
-from tuner.evaluate import dice_table, evaluate_model, summarise, surface_table
+from tuner.evaluate import cases_to_score, dice_table, evaluate_model, summarise, surface_table
 
 SCORES = pd.DataFrame(
     {
@@ -98,6 +99,12 @@ def test_a_table_that_exists_is_kept(tmp_path: Path, small_dataset: Path) -> Non
     assert (tmp_path / "dice.csv").read_text() == "mine"
 
 
+def test_cases_are_scored_once_in_the_order_of_the_file(tmp_path: Path, small_dataset: Path) -> None:
+    file = tmp_path / "cases.txt"
+    file.write_bytes("\ufeffcase_003\r\n\r\ncase_001\r\ncase_003\r\n".encode())  # as Windows writes it
+    assert cases_to_score(read_dataset(small_dataset), file, None) == ["case_003", "case_001"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "part", "message"),
     [
@@ -106,6 +113,7 @@ def test_a_table_that_exists_is_kept(tmp_path: Path, small_dataset: Path) -> Non
         ("cases.txt", "case_001\ncase_009\nx\n", None, "names case_009 and 1 more, which {} has not"),
         ("cases.txt", "case_001", "test", "part test: is of a split.json; name one as the file of cases"),
         ("split.json", "[", None, "must hold case names, one a line, or be a sweep's split.json"),
+        ("split.json", "[" * 100_000, None, "must hold case names, one a line, or be a sweep's split.json"),
         ("split.json", "{}", None, "must hold case names, one a line, or be a sweep's split.json"),
         ("split.json", json.dumps({"test": []}), "test", "names no test case"),
         ("split.json", json.dumps({"validation": ["case_007"]}), None, "names case_007, which {} has not"),

@@ -12,6 +12,7 @@ from trainables.dataset import Dataset
 from trainables.errors import DatasetError
 from trainables.layouts import read_dataset
 from tuner.cells import cell
+from tuner.directory import SweepDirectory
 from tuner.files import check_output, replace_file
 
 MEAN = "mean of the classes"
@@ -171,12 +172,17 @@ def _style(row: Mapping[Hashable, Any]) -> str:
 def _trained_on(model: Path, data: Dataset, names: Sequence[str]) -> str | None:
     """A warning, if the model lies in a sweep's directory and cases are scored that its split names for training.
 
-    A model's own file names no cases: who is given it need not know them.
+    A model's own file names no cases: who is given it need not know them. Those of folds were trained on other cases.
     """
-    folders = [folder for folder in model.absolute().parents if (folder / "sweep.yaml").is_file()]
-    if not model.is_file() or not folders:
+    from tuner.storage import FOLDS  # Optuna takes half a second to import
+
+    model = model.absolute()
+    sweep = next((found for found in map(SweepDirectory, model.parents) if found.sweep_file.is_file()), None)
+    if sweep is None or not model.is_file():
         return None
-    split = folders[0] / "split.json"
+    if any(part.startswith(FOLDS) for part in model.relative_to(sweep.root).parts):
+        return None
+    split = sweep.split_file
     try:
         trained = set(cases_to_score(data, split, "train")).intersection(names)
     except DatasetError:
@@ -198,12 +204,12 @@ def cases_to_score(data: Dataset, file: Path | None, part: SplitPart | None) -> 
     if file is None:
         return list(known)
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8-sig")
         names = json.loads(text)[part or "validation"] if file.suffix == ".json" else text.splitlines()
         wanted = [name.strip() for name in names if name.strip()]
     except OSError as error:
         raise DatasetError(f"{file}: can't be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DatasetError(f"{file}: must hold case names, one a line, or be a sweep's split.json") from None
     if not wanted:
         raise DatasetError(f"{file}: names no {part or ''} case".replace("  ", " "))
