@@ -93,20 +93,21 @@ def test_resume_finds_a_sweep_in_another_folder(
 
 def test_run_continues_what_was_begun(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the script of a job that is queued again asks for."""
-    asked: list[tuple[str, dict[str, object]]] = []
+    asked: list[tuple[object, dict[str, object]]] = []
 
-    def stop(what: str, options: dict[str, object]) -> None:
+    def stop(what: object, options: dict[str, object]) -> None:
         asked.append((what, options))
         raise SweepInterrupted("stopped")
 
     monkeypatch.setattr("tuner.sweep.run_sweep", lambda config, **options: stop("run", options))
-    monkeypatch.setattr("tuner.sweep.resume_sweep", lambda directory, **options: stop("resume", options))
+    monkeypatch.setattr("tuner.sweep.resume_sweep", lambda directory, **options: stop(directory.root, options))
     (tmp_path / "toy.yaml").write_text("name: toy\nspace: {learning_rate: {float: [0, 1]}}\n" + TOY_TRAINING)
     command = ("run", "toy.yaml", "--continue", "--runs", "elsewhere", "--trials", 9, "--no-confirm")
     assert voxtune(*command).code == 130
     sweep_directory(tmp_path / "elsewhere" / "toy")
+    sweep_directory(tmp_path / "toy")  # of the same name, beside the sweep file
     assert voxtune(*command).code == 130
-    assert [what for what, _ in asked] == ["run", "resume"]
+    assert [what for what, _ in asked] == ["run", tmp_path / "elsewhere" / "toy"]
     assert (asked[1][1]["trials"], asked[1][1]["confirm"]) == (9, False)
 
 

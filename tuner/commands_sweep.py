@@ -10,6 +10,7 @@ from tuner.commands_cluster import is_dashboard, print_status_of_job, resume_job
 from tuner.terminal import console, say
 
 if TYPE_CHECKING:
+    from tuner.directory import SweepDirectory
     from tuner.results import Results
 
 app = typer.Typer()
@@ -156,8 +157,10 @@ def run(
 
     from tuner.directory import SweepDirectory
 
-    if go_on and SweepDirectory(runs / config.name).sweep_file.is_file():
-        resume(config.name, trials=trials, runs=runs, address=address, confirm=confirm, verbose=verbose)
+    directory = SweepDirectory(runs / config.name)
+    if go_on and directory.sweep_file.is_file():
+        # By its path: the name alone could be that of a folder here.
+        resume(str(directory.root), trials=trials, address=address, confirm=confirm, verbose=verbose)
         return
 
     from tuner.sweep import run_sweep
@@ -172,7 +175,7 @@ def run(
         view=View(console),
         verbose=verbose,
     )
-    print_outcome(results, runs / config.name)
+    print_outcome(results, directory)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -210,7 +213,7 @@ def resume(
     results = resume_sweep(
         directory, trials=trials, minutes=minutes, confirm=confirm, address=address, view=View(console), verbose=verbose
     )
-    print_outcome(results, directory.root)
+    print_outcome(results, directory)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -255,16 +258,14 @@ def schema() -> None:
     typer.echo(json.dumps(editor_schema(), indent=2))
 
 
-def print_outcome(results: "Results", directory: Path) -> None:
+def print_outcome(results: "Results", directory: "SweepDirectory") -> None:
     """The leaderboard, what the time went into, and where the report lies."""
-    from tuner.directory import SweepDirectory
     from tuner.leaderboard import leaderboard
     from tuner.report_time import time_line
 
     console.print(leaderboard(results))
     if line := time_line(results):
-        say(f"{line}; {SweepDirectory(directory).gib():.2g} GiB on disk")
-    sweep = SweepDirectory(directory)
-    for what, path in (("Best configuration", sweep.best_config), ("Report", sweep.report_page)):
+        say(f"{line}; {directory.gib():.2g} GiB on disk")
+    for what, path in (("Best configuration", directory.best_config), ("Report", directory.report_page)):
         if path.is_file():  # a disk may have been full
             say(f"{what}: {path}")

@@ -33,7 +33,7 @@ def watch(run: RunName, runs: Runs = RUNS) -> None:
     go_on = f"go on by: voxtune resume {directory.root}"
     match ending:
         case "finished":
-            print_outcome(read_results(directory), directory.root)
+            print_outcome(read_results(directory), directory)
         case "failed":
             raise SweepFailed(told_failure(directory) or f"no trial gave a result; see {directory.root}")
         case "died":
