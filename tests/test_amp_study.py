@@ -25,6 +25,7 @@ from tuner.amp_report import fits_table, step_table, write_amp_study
 from tuner.amp_settings import AmpSettings
 from tuner.amp_study import AmpStudy, CurvePoint, _most, run_amp_study
 from tuner.cli import app
+from tuner.errors import USER_ERRORS
 
 SETTINGS = replace(
     AmpSettings.usual("cpu"), patches=((8, 8, 8), (16, 16, 8)), batches=(1, 2), steps=6, seconds=0.3, seeds=2
@@ -220,6 +221,13 @@ def test_what_can_not_be_compared(volumes: Volumes, changes: dict[str, Any], mes
     assert str(error.value).startswith(message)
 
 
+def test_a_batch_that_is_none_is_refused(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["study", "amp", "--device", "cpu", "--batch", "2,0", "-o", str(tmp_path / "new")])
+    assert isinstance(found.exception, USER_ERRORS)
+    assert str(found.exception) == "--batch: must be whole numbers above 0 with commas between, got '2,0'"
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     found = CliRunner().invoke(app, ["study", "amp", "--device", "cpu", "-o", str(tmp_path)])
@@ -232,8 +240,9 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_the_command_on_a_generated_heart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuner.amp_study.EVALUATIONS", 2)  # many processors have no bf16, and are slow at it
     output = tmp_path / "study"
-    sizes = ["--patch", "16", "--batch", "1", "--steps", "6", "--seeds", "1", "--seconds", "1", "--threads", "1"]
+    sizes = ["--patch", "16,16", "--batch", "1, 1", "--steps", "6", "--seeds", "1", "--seconds", "1", "--threads", "1"]
     found = CliRunner().invoke(app, ["study", "amp", "--device", "cpu", *sizes, "-o", str(output)])
     assert found.exit_code == 0, found.output
     assert (output / "study.md").is_file()
+    assert len(pd.read_csv(output / "steps.csv")) == 2  # what is named twice is measured once
     assert (output / "curves.png").stat().st_size > 10_000

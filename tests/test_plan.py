@@ -11,9 +11,9 @@ from command_line import Ended, run_voxtune
 from make_sweep import TOY_SWEEP
 
 from tuner.config import SweepConfig, validated
-from tuner.device_counts import device_counts
 from tuner.errors import StudyError, SweepConfigError
 from tuner.expectation import START_SECONDS, TrialCost
+from tuner.number_list import whole_numbers
 from tuner.plan import expected
 from tuner.trial_costs import earlier_costs
 
@@ -64,11 +64,11 @@ def test_a_search_is_not_longer_than_it_may_be() -> None:
 
 
 def test_numbers_of_devices() -> None:
-    assert device_counts("8, 1,8") == [1, 8]
+    assert whole_numbers("8, 1,8", option="--devices") == [1, 8]
     with pytest.raises(
         SweepConfigError, match="--devices: must be whole numbers above 0 with commas between, got '4;8'"
     ):
-        device_counts("4;8")
+        whole_numbers("4;8", option="--devices")
 
 
 @pytest.mark.ray

@@ -1,5 +1,6 @@
 """What `voxtune study amp` does: data, device and sizes from what was asked, then the study and its files."""
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +9,6 @@ from typing import Any
 import torch
 
 from trainables.device import choose_device, device_name
-from trainables.errors import DatasetError, SettingError
 from trainables.phantom import LARGEST_SIZE, write_phantom
 from trainables.segmentation_config import parse_patch_size
 from tuner import machine
@@ -17,6 +17,8 @@ from tuner.amp_settings import AmpSettings
 from tuner.amp_study import run_amp_study
 from tuner.config import DatasetConfig, PreprocessingConfig, cache_folder
 from tuner.environment import describe_environment
+from tuner.errors import OutputError
+from tuner.number_list import whole_numbers
 from tuner.preparation import prepare
 from tuner.view import View
 
@@ -38,24 +40,24 @@ def study_amp(
     """Run the study and write it to `output`; None stands for the usual. Returns its page.
 
     Args:
-        patches: `batches`, `precisions`: lists as they are typed, such as "128,160".
+        patches, batches, precisions: lists as they are typed, such as "128,160".
         chosen: other fields of AmpSettings.
 
-    Raises a TrainableError where something can't be compared, before anything is measured.
+    Raises OutputError where `output` is in use, SweepConfigError or a TrainableError where something can't be compared,
+    before anything is measured.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise DatasetError(
-            f"{output}: exists and is not an empty folder; nothing was measured, choose another --output"
-        )
+        raise OutputError(f"{output}: exists and is not an empty folder; nothing was measured, choose another --output")
     on = choose_device(device)
     given = {name: value for name, value in chosen.items() if value is not None}
     if patches is not None:
-        given["patches"] = tuple(sorted(map(parse_patch_size, patches.split(",")), key=prod))
+        sizes = dict.fromkeys(map(parse_patch_size, patches.split(",")))  # one that is named twice is measured once
+        given["patches"] = tuple(sorted(sizes, key=prod))
     if batches is not None:
-        given["batches"] = tuple(sorted(map(_batch, batches.split(","))))
+        given["batches"] = tuple(whole_numbers(batches, option="--batch"))
     if precisions is not None:
         given["precisions"] = tuple(part.strip() for part in precisions.split(","))
-    settings = AmpSettings(**{**AmpSettings.usual(str(on)).__dict__, **given})
+    settings = replace(AmpSettings.usual(str(on)), **given)
     settings.check()
     with TemporaryDirectory() as temporary, view.preparing():
         folder = dataset or write_phantom(
@@ -88,12 +90,6 @@ def phantom_size(patch: tuple[int, int, int]) -> float:
     """The `size` of phantom hearts that hold such a patch: at 1 they have some 64 x 64 x 48 voxels."""
     needed = max(side / usual for side, usual in zip(patch, (64, 64, 48), strict=True))
     return min(LARGEST_SIZE, max(1.0, 1.2 * needed))
-
-
-def _batch(text: str) -> int:
-    if not (text.strip().isascii() and text.strip().isdigit() and int(text)):
-        raise SettingError(f"batch: must be whole numbers above 0 with commas between, got {text!r}")
-    return int(text)
 
 
 def _memory_gib(device: torch.device) -> float:

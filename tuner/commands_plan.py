@@ -30,13 +30,13 @@ def plan(
       voxtune plan sweep.yaml --devices 8,16,32 --price 2.50
     """
     from tuner.config import SweepConfig
-    from tuner.device_counts import device_counts
     from tuner.directory import SweepDirectory
+    from tuner.number_list import whole_numbers
     from tuner.plan import expected, plan_table
     from tuner.trial_costs import earlier_costs, measured_costs
     from tuner.view import View
 
-    counts = device_counts(devices)
+    counts = whole_numbers(devices, option="--devices")
     config = SweepConfig.read(sweep)
     if earlier:
         directory = SweepDirectory.find(earlier, runs=runs)

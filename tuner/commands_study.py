@@ -87,14 +87,14 @@ def parallelism(
       voxtune study parallelism sweep.yaml --devices 1,2,4,8
     """
     from tuner.config import SweepConfig
-    from tuner.device_counts import device_counts
+    from tuner.number_list import whole_numbers
     from tuner.parallelism_command import study_parallelism
     from tuner.view import View
 
     page = study_parallelism(
         SweepConfig.read(sweep),
         output,
-        devices=device_counts(devices),
+        devices=whole_numbers(devices, option="--devices"),
         trials=trials,
         repetitions=repetitions,
         address=address,
