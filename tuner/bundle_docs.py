@@ -1,6 +1,6 @@
 """What a MONAI Bundle tells people: docs/README.md, and the notes on licences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from trainables.levels import patch_divisors
 from tuner.best import Basis
 from tuner.bundle_metadata import INTENDED_USE, NOT_STATED
 from tuner.bundle_source import BundleSource, Training
-from tuner.markdown import escape, setting
+from tuner.markdown import enumerated, escape, setting, table
 
 _BASIS: Mapping[Basis, str] = {
     "confirmed": "chosen by trainings with other seeds than the search's",
@@ -24,9 +24,9 @@ def readme(source: BundleSource) -> str:
     title = escape(source.data.name or "Segmentation")
     parts = [
         f"# {title}\n",
-        f"Labels {_and([escape(name) for name in model.targets.names])} in volumes of "
-        f"{_and([escape(name) for name in model.modalities])}. Made by voxtune {metadata.version('voxtune')}; voxtune "
-        "need not be installed to use it.\n",
+        f"Labels {enumerated([escape(name) for name in model.targets.names])} in volumes of "
+        f"{enumerated([escape(name) for name in model.modalities])}. Made by voxtune {metadata.version('voxtune')}; "
+        "voxtune need not be installed to use it.\n",
         f"## Intended use\n\n{INTENDED_USE} It was trained on the data below and on nothing else: evaluate it "
         "before you use it on images of another scanner, protocol or patient group.\n",
         f"## Data\n\n{_data(source)}\n",
@@ -83,16 +83,17 @@ def _data(source: BundleSource) -> str:
             ", ".join(f"{escape(name)} ({' + '.join(map(str, values))})" for name, values in labels),
         ),
     ]
-    return _table(("", ""), rows)
+    return table(("", ""), rows, numbers=False)
 
 
 def _training(source: BundleSource) -> str:
-    settings = _table(
+    settings = table(
         ("setting", "value"),
         [
             ("network", escape(source.model.network.architecture)),
             *((escape(name), setting(value)) for name, value in sorted(source.model.training.items())),
         ],
+        numbers=False,
     )
     if source.training is None:
         return f"The model's file does not say how good it is.\n\n{settings}"
@@ -150,17 +151,8 @@ def _how(source: BundleSource) -> str:
     ]
     return (
         "MONAI's own transforms where they do what training did, ours (`scripts/`, copied from voxtune) where not:\n\n"
-        f"{_table(('step', 'by', 'how, or why not by MONAI'), rows)}\n\n"
+        f"{table(('step', 'by', 'how, or why not by MONAI'), rows, numbers=False)}\n\n"
         f"The network takes patches of a multiple of {x}x{y}x{z} voxels, larger than that along one axis at least, and "
         "gives logits. `models/model.ts` is the same network as TorchScript. The probabilities of all channels of an "
         "image are in memory at once, on the image's own voxels: 4 bytes each."
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _and(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

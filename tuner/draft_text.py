@@ -11,6 +11,7 @@ from trainables.networks import level_strides, patch_divisors
 from trainables.segmentation_config import SegmentationConfig
 from tuner.config import ConfirmConfig, absolute_path
 from tuner.durations import about
+from tuner.markdown import count, enumerated
 from tuner.proposal import Proposal, Subject
 from tuner.slots import Slots
 
@@ -128,7 +129,7 @@ def sweep_text(
     head = HEAD.format(
         dataset=_line(subject.dataset.name),
         cases=len(subject.dataset.cases),
-        channels=_line(_counted(plan.channels, "channel") + f" ({', '.join(subject.dataset.modalities)})"),
+        channels=_line(count(plan.channels, "channel") + f" ({', '.join(subject.dataset.modalities)})"),
         targets=_line(_listed(names)),
         shape=shape,
         spacing=spacing,
@@ -152,7 +153,7 @@ def sweep_text(
         steps=proposal.steps,
         training_time=about(proposal.maximum * proposal.cost.seconds_per_unit),
         evaluation=_tenths(proposal.cost.evaluation_seconds),
-        slots=_counted(min(slots.count, trials), "trial"),
+        slots=count(min(slots.count, trials), "trial"),
         maximum=_million(proposal.maximum),
         search_time=about(proposal.seconds),
         confirm_time=about(proposal.confirm_seconds),
@@ -202,14 +203,10 @@ def _lines(settings: Mapping[str, Any]) -> str:
     return "\n".join(f"  {key}: {yaml_text(value)}" for key, value in settings.items())
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _listed(names: Sequence[str]) -> str:
     """`a, b and c`; of many the first ones."""
     shown = [*names] if len(names) <= 8 else [*names[:7], f"{len(names) - 7} more"]
-    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    return enumerated(shown)
 
 
 def _group(subject: Subject, folder: Path) -> str:
@@ -290,9 +287,9 @@ def _tenths(amount: float) -> str:
 
 
 def _hardware(slots: Slots) -> str:
-    cores = _counted(slots.count * slots.cpus, "core")
-    return f"{_counted(slots.count, 'GPU')} and {cores}" if slots.gpus else cores
+    cores = count(slots.count * slots.cpus, "core")
+    return f"{count(slots.count, 'GPU')} and {cores}" if slots.gpus else cores
 
 
 def _division(slots: Slots) -> str:
-    return f"{_hardware(slots)} hold {_counted(slots.count, 'trial')} at once"
+    return f"{_hardware(slots)} hold {count(slots.count, 'trial')} at once"
