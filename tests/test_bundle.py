@@ -15,7 +15,7 @@ import pytest
 import torch
 from command_line import run_voxtune
 from make_data import blob_case, write_dataset, write_nifti
-from make_layouts import write_nnunet
+from make_layouts import write_nnunet, write_table
 from make_sweep import evaluation, open_study, sweep_directory
 from make_volumes import write_volumes
 
@@ -31,7 +31,7 @@ from trainables.scoring import evaluate_dataset
 from trainables.segmentation import SegmentationRun
 from trainables.targets import Targets
 from tuner.bundle import write_bundle
-from tuner.bundle_configs import inert
+from tuner.bundle_configs import inert, label_dtype
 from tuner.bundle_metadata import SCHEMA, bundle_metadata
 from tuner.bundle_scripts import bundled_modules
 from tuner.bundle_source import BundleSource, DataNotes, Training, find_source
@@ -342,6 +342,24 @@ def test_a_sweeps_best_model_comes_with_its_story(
     )
     weights = torch.load(tmp_path / "made" / "models" / "model.pt", weights_only=True)
     assert weights.keys() == of_classes.weights.keys()
+
+
+def test_notes_are_read_where_the_data_set_is(of_classes: Model, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "Data", cases=1, manifest={"name": "Blobs"})
+    save_model(tmp_path / "model.pt", of_classes)
+    for place in (data, data / "dataset.json"):
+        assert find_source(str(tmp_path / "model.pt"), runs=tmp_path, dataset=place).data.name == "Blobs"
+    table = write_table(data, tmp_path / "table")
+    sweep = begun_sweep(tmp_path / "heart", scores=(0.7,), dataset=table)
+    save_model(sweep / "checkpoints" / "sweep_0000" / "attempt_1" / "model.pt", of_classes)
+    assert find_source(str(sweep), runs=tmp_path).data.name == "cases"
+    table.unlink()
+    assert find_source(str(sweep), runs=tmp_path).data.name is None
+
+
+def test_labels_are_of_the_type_that_predict_writes(of_classes: Model) -> None:
+    merged = replace(CLASSES, members=((8, 300), (7, 9)))  # 8 is written for both
+    assert [label_dtype(replace(of_classes, targets=targets)) for targets in (CLASSES, merged)] == ["uint16", "uint8"]
 
 
 def test_test_dice_is_told(of_classes: Model, tmp_path: Path) -> None:

@@ -7,7 +7,11 @@ file to be read. Names of labels and channels come from others' files, so none g
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from trainables.model_file import Model
+from trainables.networks import MEMORY_FORMATS
+from trainables.precision import PRECISIONS
 
 IMPORTS = ["$import scripts"]
 
@@ -72,7 +76,7 @@ def inference_config(model: Model) -> Config:
                 "writer": "$scripts.LabelWriter",
                 "output_dir": "@output_dir",
                 "output_postfix": "",
-                "output_dtype": _dtype(model),
+                "output_dtype": label_dtype(model),
                 "separate_folder": False,
                 "resample": False,
             },
@@ -171,19 +175,16 @@ def _network(model: Model) -> Mapping[str, Any]:
     return {**model.network.to_mapping(), "activation_checkpointing": False}
 
 
-def _dtype(model: Model) -> str:
-    return "uint8" if max(value for values in model.targets.members for value in values) < 256 else "uint16"
+def label_dtype(model: Model) -> str:
+    """What label files are written in: that of `voxtune predict`."""
+    return str(model.targets.decode(np.zeros(1, np.uint8)).dtype)
 
 
 def _precision(model: Model) -> str:
-    from trainables.precision import PRECISIONS
-
     name = model.training.get("precision", "auto")
     return name if name in PRECISIONS else "fp32"
 
 
 def _memory_format(model: Model) -> str:
-    from trainables.networks import MEMORY_FORMATS
-
     name = model.training.get("memory_format", "auto")
     return name if name in MEMORY_FORMATS else "auto"

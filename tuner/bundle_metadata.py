@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from tuner.bundle_configs import inert
+from tuner.bundle_configs import inert, label_dtype
 from tuner.bundle_source import BundleSource
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -84,7 +84,7 @@ def bundle_metadata(source: BundleSource, *, authors: str | None) -> dict[str, A
                     "format": "labels",
                     "num_channels": 1,
                     "spatial_shape": ["*", "*", "*"],
-                    "dtype": "uint8" if max(values) < 256 else "uint16",
+                    "dtype": label_dtype(model),
                     "value_range": [0, max(values)],
                     "channel_def": {"0": "label value"},
                 }

@@ -96,11 +96,13 @@ def find_source(name: str, *, runs: Path, dataset: Path | None = None) -> Bundle
 
 
 def read_notes(place: Path) -> DataNotes:
-    """What `place/dataset.json` says of its data set; a table of cases has but its name. Raises DatasetError where it
-    can't be read."""
+    """What the `dataset.json` in the folder `place`, or at it, says of its data set; a table of cases has but its name.
+
+    Raises DatasetError where it can't be read.
+    """
     if is_table(place) and place.is_file():
         return DataNotes(name=place.stem)
-    manifest = place / MANIFEST
+    manifest = place if place.name == MANIFEST else place / MANIFEST
     try:
         content = json.loads(manifest.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -145,9 +147,9 @@ def _of_sweep(directory: SweepDirectory, dataset: Path | None) -> BundleSource:
         test_dice=float(tested.mean()) if len(tested) else None,
         cases=_split(directory),
     )
-    place = dataset or (config.dataset.path if config.dataset else None)
-    known = place is not None and (dataset is not None or is_dataset(place))
-    data = read_notes(place) if place and known else DataNotes()
+    own = config.dataset.path if config.dataset else None
+    place = dataset or (own if own and own.exists() and is_dataset(own) else None)
+    data = read_notes(place) if place else DataNotes()
     if data.name is None and dataset is None:
         data = replace(data, name=_name_then(directory))
     return BundleSource(model=load_model(path), data=data, training=training)
