@@ -4,6 +4,9 @@ from collections import Counter
 from statistics import fmean
 from typing import Any
 
+DRIVER, ALL = "driver's GiB", "all processes' GiB"
+"""What `benchmarks/load.py` calls the memory of its processes, at its highest."""
+
 SIDES = {
     "stock": "written after the tutorials of MONAI and Ray Tune",
     "expert": "the same, its cache shared and its processes kept",
@@ -184,6 +187,3 @@ def load(found: Any) -> str:
                 f"{max(one[ALL] for one in commands.values()):.1f} GiB"
             )
     return "; ".join(told)
-
-
-DRIVER, ALL = "driver's GiB", "all processes' GiB"

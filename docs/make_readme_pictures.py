@@ -24,7 +24,7 @@ from terminal import terminal
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS, ROWS = 112, 24
-VOXTUNE = (sys.executable, "-m", "tuner.cli")
+VOXTUNE = f"{sys.executable} -m tuner.cli"
 TRIALS = 12
 ENDED_WHEN_TAKEN = 7
 """Trials, when the terminal is looked at."""
@@ -32,10 +32,10 @@ ENDED_WHEN_TAKEN = 7
 
 def terminal_picture(folder: Path) -> str:
     """What a window shows in the midst of a sweep, as SVG without fonts from elsewhere."""
-    sweep = f"{VOXTUNE[0]} -m tuner.cli"
     script = (
-        f"{sweep} phantom heart --cases 12 >/dev/null && {sweep} new heart --trials {TRIALS} --minutes 5 >/dev/null; "
-        f"clear; echo '$ voxtune run sweep.yaml'; {sweep} run sweep.yaml --no-confirm"
+        f"{VOXTUNE} phantom heart --cases 12 >/dev/null && "
+        f"{VOXTUNE} new heart --trials {TRIALS} --minutes 5 >/dev/null; "
+        f"clear; echo '$ voxtune run sweep.yaml'; {VOXTUNE} run sweep.yaml --no-confirm"
     )
     with terminal(["sh", "-c", script], columns=COLUMNS, rows=ROWS, folder=folder) as window:
         ended = re.compile(rf"\b{ENDED_WHEN_TAKEN} ended")

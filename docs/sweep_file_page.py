@@ -63,35 +63,28 @@ COLUMNS = "| key | value | default | |\n|---|---|---|---|\n"
 def sweep_file_page() -> str:
     """The whole page."""
     schema = SweepConfig.model_json_schema()
-    sections = {key: form["$ref"] for key, form in schema["properties"].items() if "$ref" in form}
-    sections |= {
-        key: option["$ref"]
-        for key, form in schema["properties"].items()
-        for option in form.get("anyOf", ())
-        if "$ref" in option
-    }
-    parts = [HEAD, "## Keys\n\n", _table(schema, schema)]
-    for key in sorted(sections, key=list(schema["properties"]).index):
-        name = sections[key].rpartition("/")[2]
-        parts += [f"## `{key}`\n\n", _table(schema["$defs"][name], schema)]
+    parts = [HEAD, "## Keys\n\n", _table(schema)]
+    for key, form in schema["properties"].items():
+        if section := _section_of(form):
+            parts += [f"## `{key}`\n\n", _table(schema["$defs"][section])]
     return "".join([*parts, PARAMETERS, SETTINGS, _settings()])
 
 
-def _table(section: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def _table(section: Mapping[str, Any]) -> str:
     rows = []
     for key, form in section["properties"].items():
         needed = key in section.get("required", ())
-        where = _section_of(form)
-        name = f"[`{key}`](#{key})" if where else f"`{key}`"
-        meaning = "See below." if where else form.get("description", "")
+        is_section = _section_of(form) is not None
+        name = f"[`{key}`](#{key})" if is_section else f"`{key}`"
+        meaning = "See below." if is_section else form.get("description", "")
         rows.append([name, _values(form), "*needed*" if needed else _default(form), meaning])
     return COLUMNS + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows) + "\n"
 
 
 def _section_of(form: Mapping[str, Any]) -> str | None:
-    """The class of a key that is a section of its own."""
+    """The name of the class of a key that is a section of its own."""
     forms = [form, *form.get("anyOf", ())]
-    return next((one["$ref"] for one in forms if "$ref" in one), None)
+    return next((one["$ref"].rpartition("/")[2] for one in forms if "$ref" in one), None)
 
 
 def _values(form: Mapping[str, Any]) -> str:
