@@ -66,6 +66,19 @@ def test_label_values_past_a_byte() -> None:
     assert (decoded.dtype, decoded.tolist()) == (np.uint16, [0, 1024, 7])
 
 
+def test_masks_of_classes_and_regions() -> None:
+    codes = np.array([[0, 1, 2, 3]], np.uint8)
+    classes, regions = plan_targets(TUMOUR), plan_targets(TUMOUR, {"a": [1, 2], "b": [2, 3]}, regions=True)
+    assert [classes.mask(codes, index).tolist() for index in (0, 2)] == [
+        [[False, True, False, False]],
+        [[False, False, False, True]],
+    ]
+    assert [regions.mask(codes, index).tolist() for index in (0, 1)] == [
+        [[False, True, False, True]],
+        [[False, False, True, True]],
+    ]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_volumes_of_either_memory_order(order: str) -> None:
     label = np.asarray(np.random.default_rng(0).integers(0, 4, (5, 6, 7)), np.uint8, order=order)  # type: ignore[call-overload]

@@ -39,7 +39,5 @@ def overlap_counts(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], targ
 
 def _codes_of_each(targets: Targets) -> NDArray[np.int64]:
     """(classes, 256): 1 where a voxel of that code belongs to the class."""
-    codes = np.arange(256)
-    classes = np.arange(len(targets.names))[:, None]
-    member = (codes >> classes) & 1 if targets.regions else codes == classes + 1
-    return member.astype(np.int64)
+    codes = np.arange(256, dtype=np.uint8)
+    return np.stack([targets.mask(codes, index) for index in range(len(targets.names))]).astype(np.int64)

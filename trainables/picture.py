@@ -74,7 +74,7 @@ def _coloured(grey: NDArray[np.float32], label: NDArray[np.uint8], targets: Targ
     """A plane in grey, what is labelled tinted; of regions that overlap the later one's tint is on top."""
     pixels = np.repeat(grey[..., None], 3, axis=-1)
     for index in range(len(targets.names)):
-        inside = (label >> index) & 1 == 1 if targets.regions else label == index + 1
+        inside = targets.mask(label, index)
         pixels[inside] += OPACITY * (COLOURS[index % len(COLOURS)] - pixels[inside])
     return pixels.astype(np.uint8)
 

@@ -56,7 +56,7 @@ def surface_scores(
     spacing = tuple(float(mm) for mm in nib.affines.voxel_sizes(affine))
     scores = {}
     for index, name in enumerate(targets.names):
-        found, true = _members(prediction, index, targets), _members(truth, index, targets)
+        found, true = targets.mask(prediction, index), targets.mask(truth, index)
         if not found.any() or not true.any():
             absent = not found.any() and not true.any()
             scores[name] = SurfaceScore(hd95=0.0 if absent else None, nsd=float(absent))
@@ -73,10 +73,6 @@ def surface_scores(
             )
         scores[name] = SurfaceScore(hd95=float(hd95), nsd=float(nsd))
     return scores
-
-
-def _members(encoded: NDArray[np.uint8], index: int, targets: Targets) -> NDArray[np.bool_]:
-    return encoded & np.uint8(1 << index) != 0 if targets.regions else encoded == index + 1
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -75,6 +75,10 @@ class Targets:
         """
         return _look_up(self._values, encoded)
 
+    def mask(self, encoded: np.ndarray, index: int) -> np.ndarray:
+        """Where `encoded` (uint8, of any shape) has the class or region `names[index]`: bool of the same shape."""
+        return encoded & np.uint8(1 << index) != 0 if self.regions else encoded == index + 1
+
     @cached_property
     def _codes(self) -> np.ndarray:
         """Code of each label value, (65536,) uint8."""

@@ -234,16 +234,16 @@ def _prepare_case(
     image, grid = preprocess_image(files.image, files.affine, plan)
     label = preprocess_label(targets.encode(files.label), grid)
     rng = np.random.default_rng(number)
-    foreground = tuple(_sample(label, target, targets.regions, rng) for target in range(len(targets.names)))
+    foreground = tuple(_sample(targets.mask(label, target), rng) for target in range(len(targets.names)))
     return Volume(compact(image), label, foreground)
 
 
-def _sample(encoded: np.ndarray, target: int, regions: bool, rng: np.random.Generator) -> np.ndarray:
-    """At most FOREGROUND_SAMPLE voxels of one target, int32 (N, 3), in no particular order."""
-    found = np.flatnonzero(encoded & (1 << target) if regions else encoded == target + 1)
+def _sample(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """At most FOREGROUND_SAMPLE voxels of a target's `mask`, int32 (N, 3), in no particular order."""
+    found = np.flatnonzero(mask)
     if len(found) > FOREGROUND_SAMPLE:
         found = rng.choice(found, FOREGROUND_SAMPLE, replace=False)
-    return np.stack(np.unravel_index(found, encoded.shape), axis=1).astype(np.int32)
+    return np.stack(np.unravel_index(found, mask.shape), axis=1).astype(np.int32)
 
 
 def _voxels(case: CaseFingerprint, plan: PreprocessingPlan) -> int:
