@@ -1,4 +1,4 @@
-"""Segmenting volumes: windows, padding, flips and components, with networks whose answer is known."""
+"""Segmenting volumes: windows and padding, with networks whose answer is known."""
 
 import weakref
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 from torch import Tensor, nn
 
-from trainables.inference import _room_for, keep_largest_component, segment
+from trainables.inference import _room_for, segment
 from trainables.networks import NetworkConfig, build_network, level_strides
 from trainables.precision import Precision, resolve_precision
 from trainables.targets import Targets
@@ -200,29 +200,3 @@ def test_a_real_network_sees_a_volume_whole_or_in_windows() -> None:
         expected = network.eval()(padded)[0, :, 1:-1, 1:-2].argmax(0)
     assert np.array_equal(whole, expected.numpy())
     assert _predict(network, image).shape == (14, 9, 8)
-
-
-def test_the_largest_piece_of_each_class_stays() -> None:
-    encoded = np.zeros((9, 4, 4), np.uint8)
-    encoded[0:2, 0, 0] = 1
-    encoded[2, 1, 1] = 1  # touches the piece above at a corner
-    encoded[5:7, 0, 0] = 1
-    encoded[8, 3, 3] = 2
-    before = encoded.copy()
-    cleaned = keep_largest_component(encoded, CLASSES)
-    expected = before.copy()
-    expected[5:7] = 0
-    assert np.array_equal(cleaned, expected)
-    assert np.array_equal(encoded, before)
-
-
-def test_a_region_loses_its_small_pieces_and_the_others_keep_theirs() -> None:
-    encoded = np.zeros((9, 1, 1), np.uint8)
-    encoded[:, 0, 0] = [3, 1, 3, 3, 0, 2, 0, 0, 1]
-    cleaned = keep_largest_component(encoded, REGIONS)
-    assert cleaned[:, 0, 0].tolist() == [1, 1, 3, 3, 0, 0, 0, 0, 0]
-
-
-def test_nothing_to_keep() -> None:
-    nothing = np.zeros((3, 3, 3), np.uint8)
-    assert np.array_equal(keep_largest_component(nothing, CLASSES), nothing)

@@ -18,7 +18,7 @@ from monai.utils import TraceKeys, convert_to_dst_type
 
 from trainables.half_precision import compact
 from trainables.image_rules import check_fit
-from trainables.inference import keep_largest_component
+from trainables.largest_component import keep_largest_component
 from trainables.normalisation import ChannelNormalisation, cut_out_background, normalise
 from trainables.resampling import image_orders, resample_image, resampled_shape
 from trainables.targets import Targets
@@ -149,8 +149,7 @@ class TargetMasksd(MapTransform):
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         def masks(label: np.ndarray) -> np.ndarray:
             codes = self.targets.encode(label[0].astype(np.uint16))
-            indices = range(len(self.targets.names))
-            return np.stack([codes & (1 << i) != 0 if self.targets.regions else codes == i + 1 for i in indices])
+            return np.stack([self.targets.mask(codes, index) for index in range(len(self.targets.names))])
 
         return _each_image(self, data, masks)
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from trainables.dice import dice_score
-from trainables.inference import keep_largest_component, segment
+from trainables.inference import segment
+from trainables.largest_component import keep_largest_component
 from trainables.levels import Stride
 from trainables.precision import Precision
 from trainables.resident import ResidentVolumes

@@ -1,4 +1,4 @@
-"""From volumes to their segmentations: sliding windows, and the largest component of each class."""
+"""From volumes to their segmentations by sliding windows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -105,21 +105,6 @@ def encode(scores: Tensor, targets: Targets, *, threshold: float = 0.0) -> Tenso
     for index, of_region in enumerate(scores):
         encoded |= (of_region > threshold).to(torch.uint8) << index
     return encoded
-
-
-def keep_largest_component(encoded: NDArray[np.uint8], targets: Targets) -> NDArray[np.uint8]:
-    """A copy of `encoded` (X, Y, Z) in which every class or region is one piece at most, its largest.
-
-    Voxels are connected across faces, edges and corners. What goes becomes background; a region's voxels stay in the
-    other regions. Of equally large pieces the one that starts first in memory stays.
-    """
-    cleaned = encoded.copy()
-    for index in range(len(targets.names)):
-        bit = np.uint8(1 << index)
-        members = cleaned & bit != 0 if targets.regions else cleaned == index + 1
-        dropped = _all_but_largest(members)
-        cleaned[dropped] = cleaned[dropped] & ~bit if targets.regions else 0
-    return cleaned
 
 
 def _each(
@@ -278,15 +263,3 @@ def _weights(window: Window, device: torch.device) -> Tensor:
     """(X, Y, Z), from about 1 in the middle of the window to `_LEAST_WEIGHT` in its corners."""
     x, y, z = (torch.exp(-(((torch.arange(size) - (size - 1) / 2) / (_SIGMA * size)) ** 2) / 2) for size in window)
     return (x[:, None, None] * y[:, None] * z).clamp(min=_LEAST_WEIGHT).to(device)
-
-
-def _all_but_largest(members: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the True voxels lie outside the largest connected piece."""
-    from scipy import ndimage
-
-    pieces, count = ndimage.label(members, structure=np.ones((3, 3, 3)))
-    if count < 2:
-        return np.zeros_like(members)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return members & (pieces != sizes.argmax())

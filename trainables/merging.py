@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from trainables.grid import Box, Grid
-from trainables.inference import encode, keep_largest_component
+from trainables.inference import encode
+from trainables.largest_component import keep_largest_component
 from trainables.resampling import resample_image
 from trainables.targets import Targets
 

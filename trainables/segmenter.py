@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.device import choose_device
-from trainables.inference import keep_largest_component, segment
+from trainables.inference import segment
+from trainables.largest_component import keep_largest_component
 from trainables.model_file import Model
 from trainables.precision import precision_or_fp32
 from trainables.windows import window_size, windows_at_once
