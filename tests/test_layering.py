@@ -35,6 +35,13 @@ def test_slot_loads_torch_only_for_a_trainable_that_does():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_trial_loads_no_library_that_only_preparation_and_other_networks_use():
+    heavy = {"scipy.ndimage", "scipy.optimize", "monai", "pandas"}
+    code = f"import sys, trainables.segmentation; loaded = {heavy} & set(sys.modules); assert not loaded, loaded"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "heavy", "said"),
     [

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
-from scipy import ndimage
 
 from trainables.errors import SettingError
 
@@ -91,6 +90,8 @@ def cut_out_background(image: np.ndarray) -> np.ndarray | None:
     faces = np.concatenate([~face.any(axis=0).ravel() for face in _faces(image)])
     if faces.mean() < MASKED_FACES or not image.any():
         return None
+    from scipy import ndimage  # see `trainables.resampling`
+
     parts, count = ndimage.label(~image.any(axis=0))
     outside = np.zeros(count + 1, bool)
     for face in _faces(parts):

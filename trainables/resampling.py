@@ -63,7 +63,7 @@ def resample_label(label: np.ndarray, shape: Shape) -> np.ndarray:
     matrices = [_axis_matrix(n, m, 1) for n, m in zip(label.shape, shape, strict=True)]
     weight = _apply(matrices, (label == 0).astype(np.float32))
     resampled = np.zeros(shape, np.uint8)
-    from scipy import ndimage
+    from scipy import ndimage  # half a second to import, which no trial needs
 
     for value, box in enumerate(ndimage.find_objects(label), start=1):
         if box is None:
@@ -87,7 +87,7 @@ def _axis_matrix(size: int, new_size: int, order: int) -> np.ndarray:
     if size == new_size:
         return np.eye(size, dtype=np.float32)
     zoom = (new_size / size, 1)
-    from scipy import ndimage  # half a second to import, which no trial needs
+    from scipy import ndimage
 
     return ndimage.zoom(np.eye(size), zoom, order=order, mode="nearest", grid_mode=True).astype(np.float32)
 

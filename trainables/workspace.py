@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 
 from trainables.augmentation import Augmentation
 from trainables.losses import segmentation_loss
@@ -89,6 +88,8 @@ def fit(samples: Sequence[Sample], *, baseline_gib: float) -> Workspace:
 
     Least squares of the errors relative to what was taken, no share below 0.
     """
+    from scipy.optimize import nnls  # a second to import, which no trial needs
+
     took = np.array([sample.took for sample in samples])
     known = np.array([[sample.convolution, sample.heap] for sample in samples])
     beyond = np.array([max(0.0, sample.took - sample.held) for sample in samples])
