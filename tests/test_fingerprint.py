@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from make_data import write_dataset, write_nifti
 
+from trainables.case_fingerprint import CaseFingerprint
 from trainables.dataset import Dataset
 from trainables.errors import DatasetError, SettingError
-from trainables.fingerprint import CaseFingerprint, Fingerprint, Intensity, cached_fingerprint, take_fingerprint
-from trainables.intensity import QUANTILE_LEVELS
+from trainables.fingerprint import Fingerprint, cached_fingerprint, take_fingerprint
+from trainables.intensity import QUANTILE_LEVELS, Intensity
 from trainables.layouts import read_dataset
 
 # Voxels of the file run down (5 mm), to the left (1 mm) and forward (2 mm).

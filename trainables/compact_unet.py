@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from trainables.unet3d import Normalisation, Stride
+from trainables.levels import Stride
+from trainables.unet3d import Normalisation
 
 
 class CompactUNet(nn.Module):

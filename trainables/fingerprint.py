@@ -24,8 +24,6 @@ from trainables.problems import SHOWN_PROBLEMS, raise_problems
 from trainables.resampling import Shape, Spacing, resampled_shape
 from trainables.whole_file import replace_file
 
-__all__ = ["CaseFingerprint", "Fingerprint", "Intensity", "cached_fingerprint", "take_fingerprint"]
-
 FORMAT = 1
 """Raised when what `to_mapping` gives, or the rules that a case must keep, change: older caches are then not used."""
 

@@ -184,7 +184,6 @@ class SegmentationConfig:
 
     def network_config(self, *, spacing: Sequence[float], in_channels: int, out_channels: int) -> NetworkConfig:
         """The network for volumes of `spacing` (mm)."""
-        _check("levels", self.levels, "a whole number from 2 to 8", 2 <= self.levels <= 8)
         return NetworkConfig(
             architecture=self.network,
             in_channels=in_channels,

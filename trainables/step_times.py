@@ -94,7 +94,7 @@ def time_step(
         if not is_out_of_memory(error):
             raise
         return StepTimes(failure="out of memory")
-    each = [[time() for time in times] for times in marks]
+    each = [[seconds_of() for seconds_of in parts] for parts in marks]
     columns = dict(zip(PARTS, zip(*each, strict=True), strict=True))
     columns["total"] = tuple(map(sum, each))
     return StepTimes(

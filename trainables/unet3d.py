@@ -6,10 +6,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from trainables.levels import Stride
+
 Normalisation = Callable[[int], nn.Module]
 """Makes the normalisation of a number of channels."""
-
-Stride = tuple[int, int, int]
 
 
 class UNet3D(nn.Module):

@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from trainables.case_files import read_case
+from trainables.case_fingerprint import CaseFingerprint
 from trainables.dataset import Case, Dataset
 from trainables.errors import DamagedVolumesError, DatasetError, SettingError
-from trainables.fingerprint import CaseFingerprint, Fingerprint
+from trainables.fingerprint import Fingerprint
 from trainables.half_precision import compact
 from trainables.intensity_range import intensity_ranges
 from trainables.machine_memory import past_memory
