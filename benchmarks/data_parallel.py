@@ -27,7 +27,7 @@ import torch.multiprocessing as processes
 
 from trainables.protocol import Budget
 from trainables.segmentation import SegmentationRun
-from trainables.workers import Workers, free_address, meet, part
+from trainables.workers import Workers, free_address, leave, meet
 from tuner.config import DatasetConfig, PreprocessingConfig, cache_folder
 from tuner.environment import describe_environment
 from tuner.machine import usable_cores
@@ -99,7 +99,7 @@ def _worker(
     if rank == 0:
         times = {"training_seconds": found.training_seconds, "evaluation_seconds": found.evaluation_seconds}
         answer.write_text(json.dumps({"dice": found.score, **times}))
-    part()
+    leave()
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

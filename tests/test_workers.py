@@ -16,7 +16,7 @@ from trainables.errors import SettingError
 from trainables.protocol import Budget, Evaluation
 from trainables.segmentation import SegmentationRun
 from trainables.segmentation_config import SegmentationConfig
-from trainables.workers import ExchangeClock, SharedBatchNorm, Workers, free_address, meet, part
+from trainables.workers import ExchangeClock, SharedBatchNorm, Workers, free_address, leave, meet
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def _one(rank: int, count: int, address: str, folder: str, work: Callable[..., A
     workers = Workers(rank=rank, count=count)
     meet(workers, address=address, device="cpu")
     torch.save(work(workers, *arguments), Path(folder) / str(rank))
-    part()
+    leave()
 
 
 def run(workers: Workers, volumes: Path, settings: dict[str, Any], seed: int = 0) -> tuple[Evaluation, dict[str, Any]]:

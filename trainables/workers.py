@@ -83,7 +83,7 @@ def meet(workers: Workers, *, address: str, device: str) -> None:
     )
 
 
-def part() -> None:
+def leave() -> None:
     """Leave the others, if there are any: who waits for this process is told that it is gone."""
     if dist.is_initialized():
         dist.destroy_process_group()

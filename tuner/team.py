@@ -16,7 +16,7 @@ from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.protocol import TrainingRun
-from trainables.workers import Workers, free_address, meet, part
+from trainables.workers import Workers, free_address, leave, meet
 from tuner.assignment import Assignment, build_run
 
 GRACE = 15.0
@@ -44,7 +44,7 @@ class _Member:
                 self._run = build_run(assignment, rank=self._workers.rank)
             self._run.advance(budget)
         except BaseException:
-            part()  # the others wait for us
+            leave()  # the others wait for us
             raise
 
 
@@ -107,7 +107,7 @@ class Team:
         self._advancing = []
         for member in self._members:
             ray.kill(member)
-        part()
+        leave()
         return cause
 
 
