@@ -152,18 +152,25 @@ def test_regions_are_bits() -> None:
 
 
 def test_half_precision_windows_are_added_up_in_fp32() -> None:
+    """The first window prefers class 2 by the least that bf16 can tell, the second neither class.
+
+    So wherever both are seen class 2 leads by the first one's weight, at its border far less than bf16 could keep.
+    """
+
     def small_lead(windows: Tensor) -> Tensor:
         assert torch.is_autocast_enabled("cpu")
-        logits = torch.zeros(len(windows), 3, *windows.shape[2:], dtype=torch.bfloat16)
-        logits[:, 1] = 256.0
-        logits[:, 2] = 257.0  # bf16 holds it as 256 or 258: what matters is that blending keeps the lead
+        logits = torch.full((len(windows), 3, *windows.shape[2:]), 256.0, dtype=torch.bfloat16)
+        logits[:, 0] = 0
+        logits[windows.amax((1, 2, 3, 4)) > 0, 2] = 258.0
         return logits
 
     precision = Precision(name="bf16", device=torch.device("cpu"))
-    image = np.zeros((1, 20, 11, 9), np.float32)
-    with_lead = float(torch.tensor(257.0, dtype=torch.bfloat16)) > 256
-    encoded = _predict(Recording(small_lead), image, precision=precision)
-    assert np.unique(encoded).tolist() == [2 if with_lead else 1]
+    image = np.zeros((1, 12, 8, 8), np.float32)
+    image[0, 0] = 1
+    encoded = _predict(Recording(small_lead), image, precision=precision, overlap=0.5)
+    # Windows from 0 to 8 and from 4 to 12.
+    assert np.unique(encoded[:8]).tolist() == [2]
+    assert np.unique(encoded[8:]).tolist() == [1]
 
 
 @pytest.mark.parametrize("training", [True, False])
