@@ -1,6 +1,14 @@
 """Versions of libraries in which 3D convolutions in half precision are known to be wrong or slow."""
 
 
+def cudnn_version(number: int | None) -> tuple[int, int, int] | None:
+    """What torch tells of cuDNN's version as one number: 91002 is 9.10.2, and 8902, as before version 9, 8.9.2."""
+    if number is None:
+        return None
+    major = 10_000 if number >= 10_000 else 1_000
+    return number // major, number % major // 100, number % 100
+
+
 def convolution_fault(torch_version: str, cudnn: tuple[int, ...] | None) -> str | None:
     """What is wrong with 3D convolutions in half precision on a GPU in these versions; None where nothing is known.
 

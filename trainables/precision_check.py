@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.device import device_name, use_device
 from trainables.errors import SettingError
-from trainables.known_faults import convolution_fault
+from trainables.known_faults import convolution_fault, cudnn_version
 from trainables.levels import patch_divisors
 from trainables.losses import segmentation_loss
 from trainables.memory_errors import is_out_of_memory
@@ -224,5 +224,4 @@ def _seconds(step: TrainingStep | GraphedStep, batch: tuple[Tensor, Tensor]) -> 
 
 
 def _fault() -> str | None:
-    version = torch.backends.cudnn.version() or 0  # 91002 is 9.10.2
-    return convolution_fault(torch.__version__, (version // 10000, version // 100 % 100, version % 100))
+    return convolution_fault(torch.__version__, cudnn_version(torch.backends.cudnn.version()))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.control_groups import kernel_file, memory_groups, own_groups
+from trainables.known_faults import cudnn_version
 from trainables.machine_memory import machine_memory
 
 GIB = 2**30
@@ -141,10 +142,7 @@ def torch_build() -> TorchBuild:
     import torch
 
     number = torch.backends.cudnn.version() if torch.version.cuda else None
-    # 91002 is 9.10.2; before version 9 it was written as in 8902.
-    major = 0 if number is None else 10_000 if number >= 10_000 else 1_000
-    cudnn = None if number is None else (number // major, number % major // 100, number % 100)
-    return TorchBuild(version=torch.__version__, cuda=torch.version.cuda, cudnn=cudnn)
+    return TorchBuild(version=torch.__version__, cuda=torch.version.cuda, cudnn=cudnn_version(number))
 
 
 def bf16_slowdown() -> float:
