@@ -8,13 +8,13 @@ import torch
 from make_volumes import write_blobs, write_volumes
 
 from trainables.errors import NonFiniteLossError, SettingError
+from trainables.graphed_step import GraphedStep
 from trainables.inference import segment
 from trainables.model_file import load_model
 from trainables.precision import resolve_precision
 from trainables.protocol import Budget, Evaluation
 from trainables.segmentation import SegmentationRun, check_parameters
 from trainables.targets import Targets
-from trainables.training_step import GraphedStep
 from trainables.volumes import Volumes
 from trainables.work import training_step_flops
 

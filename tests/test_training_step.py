@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import TrainingError
+from trainables.graphed_step import GraphedStep
 from trainables.losses import segmentation_loss
 from trainables.networks import NetworkConfig, build_network, level_strides
 from trainables.optimisation import build_optimizer
 from trainables.precision import Precision, resolve_precision
-from trainables.training_step import LEAST_SCALE, GraphedStep, TrainingStep
+from trainables.training_step import LEAST_SCALE, TrainingStep
 
 CPU = torch.device("cpu")
 FP32 = resolve_precision("fp32", CPU)

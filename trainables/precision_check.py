@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainables.device import device_name, use_device
 from trainables.errors import SettingError
+from trainables.graphed_step import WARM_UP, GraphedStep
 from trainables.known_faults import convolution_fault, cudnn_version
 from trainables.levels import patch_divisors
 from trainables.losses import segmentation_loss
@@ -24,7 +25,7 @@ from trainables.networks import MEMORY_FORMATS, NetworkConfig, build_network, ne
 from trainables.optimisation import build_optimizer
 from trainables.precision import HALF, Precision, available_precisions, resolve_precision
 from trainables.precision_table import FormatCheck, PrecisionCheck
-from trainables.training_step import WARM_UP, GraphedStep, TrainingStep
+from trainables.training_step import TrainingStep
 
 STEPS = 5
 """That are timed, after warming up; fewer where they take SECONDS."""

@@ -13,6 +13,7 @@ from trainables.averaging import WeightAverage
 from trainables.device import device_name, use_device
 from trainables.errors import NonFiniteLossError
 from trainables.evaluation import score_cases, segment_cases
+from trainables.graphed_step import GraphedStep
 from trainables.loss_watch import LossWatch
 from trainables.losses import segmentation_loss
 from trainables.memory import estimate_memory
@@ -29,7 +30,7 @@ from trainables.resident import resident_volumes, room_gib
 from trainables.segmentation_config import SegmentationConfig
 from trainables.spent import Spent
 from trainables.targets import Targets
-from trainables.training_step import GraphedStep, HostLead, TrainingStep
+from trainables.training_step import HostLead, TrainingStep
 from trainables.volumes import Volumes
 from trainables.work import step_cost
 from trainables.workers import Workers, share_statistics

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from trainables.device import use_device
+from trainables.graphed_step import WARM_UP
 from trainables.losses import segmentation_loss
 from trainables.memory_errors import is_out_of_memory
 from trainables.networks import NetworkConfig, build_network
 from trainables.optimisation import build_optimizer
 from trainables.precision import Precision
-from trainables.training_step import WARM_UP, TrainingStep
+from trainables.training_step import TrainingStep
 
 PARTS = ("forward", "loss", "backward", "optimizer")
 FEWEST_STEPS = 3
