@@ -8,7 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from trainables.errors import ModelFileError
+from trainables.errors import ModelFileError, first_line
 
 MOST_VALUES = 10**6
 """In a file's lists and mappings, each counted as often as it is met. A pickle writes a list once that stands in many
@@ -49,8 +49,7 @@ def read_archive(path: Path) -> Any:
     except ModelFileError:
         raise
     except Exception as error:  # torch's reader has no error of its own for what torch never wrote
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelFileError(f"{path}: not a voxtune model: {line}") from None
+        raise ModelFileError(f"{path}: not a voxtune model: {first_line(error)}") from None
 
 
 def _has_more_values(content: Any, most: int) -> bool:

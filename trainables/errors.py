@@ -41,3 +41,8 @@ class NonFiniteLossError(TrainingError):
 
 class PredictionError(RuntimeError):
     """An image can't be labelled on this machine: its memory does not hold it."""
+
+
+def first_line(error: BaseException) -> str:
+    """What `error` says, in a line: the first of its text, or its class's name where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

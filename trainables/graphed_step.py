@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from trainables.errors import first_line
 from trainables.training_step import TrainingStep
 
 WARM_UP = 3
@@ -55,7 +56,7 @@ class GraphedStep:
             try:
                 self._replayed = self._captured(image, label)
             except RuntimeError as error:
-                self.failure = str(error).strip().splitlines()[0]
+                self.failure = first_line(error)
                 self._step.begin_again()
                 return self._step.run(image, label)
         graph, static_image, static_label, loss = self._replayed

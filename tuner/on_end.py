@@ -27,6 +27,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from trainables.errors import first_line
 from tuner.directory import SweepDirectory
 from tuner.durations import duration
 from tuner.errors import SweepInterrupted
@@ -99,7 +100,7 @@ def _message(directory: SweepDirectory, error: BaseException | None, *, seconds:
     trials = {state: states.count(state.upper()) for state in ("complete", "pruned", "fail", "interrupted")}
     why = None
     if error is not None and not interrupted:
-        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        why = first_line(error)
         why = why if len(why) <= LONGEST_ERROR else f"{why[:LONGEST_ERROR]}…"
     text = f"Sweep {directory.name} {ended}: {sum(trials.values())} trials in {duration(seconds)}"
     text += f", best Dice {best.score:.4f} (trial {best.number})" if best else ""
