@@ -39,7 +39,7 @@ from stock.steps import Stock, batches, trains
 from training_step import timed
 
 from trainables.levels import level_strides
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.memory_errors import is_out_of_memory
 from trainables.network_config import NetworkConfig
 from trainables.networks import build_network
@@ -263,7 +263,7 @@ def stock(config: NetworkConfig, device: torch.device, *, half: bool, compiled: 
     if compiled:
         network.compile(backend=COMPILER)
     precision = resolve_precision("fp16" if half and device.type == "cuda" else "fp32", device)
-    return Stock(network, segmentation_loss("dice_ce", False), precision, device)
+    return Stock(network, SegmentationLoss("dice_ce", False), precision, device)
 
 
 def plain(

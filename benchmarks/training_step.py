@@ -39,7 +39,7 @@ from monai.data import DataLoader, ThreadDataLoader
 from stock.steps import Stock, batches, cached_cases, mean_dice, trains
 
 from trainables.evaluation import score_cases, segment_cases
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.networks import build_network
 from trainables.precision import resolve_precision
 from trainables.protocol import Budget
@@ -143,7 +143,7 @@ def compare_steps(
         if not laid_out:
             for parameter in network.parameters():
                 parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
-        return Stock(network, segmentation_loss("dice_ce", prepared.volumes.targets.regions), precision, device)
+        return Stock(network, SegmentationLoss("dice_ce", prepared.volumes.targets.regions), precision, device)
 
     batch = (
         torch.randn(batch_size, prepared.volumes.channels, *patch_size, device=device),

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from trainables.augmentation import Augmentation
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.memory_live import Held
 from trainables.memory_trace import held_by_step
 from trainables.network_config import ARCHITECTURES, NetworkConfig
@@ -38,7 +38,7 @@ def trained(network: nn.Module, steps: int = 2) -> Sequence[torch.Tensor]:
     label = torch.randint(0, 3, (2, 16, 16, 16), dtype=torch.uint8)
     for _ in range(steps):
         network.zero_grad()
-        segmentation_loss("dice_ce", False)(network(image), label).backward()
+        SegmentationLoss("dice_ce", False)(network(image), label).backward()
     return [p.grad for p in network.parameters() if p.grad is not None] + list(network.buffers())
 
 

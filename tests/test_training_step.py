@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainables.errors import TrainingError
 from trainables.graphed_step import GraphedStep
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.networks import NetworkConfig, build_network, level_strides
 from trainables.optimisation import build_optimizer
 from trainables.precision import Precision, resolve_precision
@@ -43,7 +43,7 @@ def batch(seed: int, size: int = 4) -> tuple[Tensor, Tensor]:
 
 def make_step(model: nn.Module, precision: Precision = FP32, **options: Any) -> TrainingStep:
     optimizer = build_optimizer(model.parameters(), optimizer=options.pop("optimizer", "adamw"))
-    return TrainingStep(model, optimizer, segmentation_loss("dice_ce", False), precision, **options)
+    return TrainingStep(model, optimizer, SegmentationLoss("dice_ce", False), precision, **options)
 
 
 def weights(model: nn.Module) -> Tensor:
@@ -58,7 +58,7 @@ def test_steps_are_those_of_a_plain_loop() -> None:
     model, plain = network(), network()
     step = make_step(model, gradient_clip=0.5)
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0)
-    loss_of = segmentation_loss("dice_ce", False)
+    loss_of = SegmentationLoss("dice_ce", False)
 
     for number, rate in enumerate((1e-3, 2e-3, 5e-4)):
         image, label = batch(number)
@@ -198,11 +198,11 @@ class Recorder:
 def test_replayed_steps_are_the_eager_ones() -> None:
     """With an optimizer without memory: the recorder undoes the capture's step of the weights only."""
     eager, graphed = network("none"), network("none")
-    step = TrainingStep(eager, torch.optim.SGD(eager.parameters(), lr=0.1), segmentation_loss("dice_ce", False), FP32)
+    step = TrainingStep(eager, torch.optim.SGD(eager.parameters(), lr=0.1), SegmentationLoss("dice_ce", False), FP32)
     recorder = Recorder(graphed)
     optimizer = torch.optim.SGD(graphed.parameters(), lr=torch.tensor(0.1))
     replayed = GraphedStep(
-        TrainingStep(graphed, optimizer, segmentation_loss("dice_ce", False), FP32),
+        TrainingStep(graphed, optimizer, SegmentationLoss("dice_ce", False), FP32),
         capture=recorder.capture,
         warm_up=2,
     )
@@ -220,7 +220,8 @@ def test_replayed_steps_are_the_eager_ones() -> None:
     assert torch.allclose(weights(graphed), weights(eager), atol=1e-6)
 
 
-def test_where_capturing_fails_steps_go_on_as_they_are() -> None:
+@pytest.mark.parametrize(("said", "told"), [("no capture here\nmore", "no capture here"), ("", "RuntimeError")])
+def test_where_capturing_fails_steps_go_on_as_they_are(said: str, told: str) -> None:
     model, plain = network(), network()
     attempts: list[int] = []
 
@@ -230,14 +231,14 @@ def test_where_capturing_fails_steps_go_on_as_they_are() -> None:
         with pytest.raises(RuntimeError):
             work()
         model.requires_grad_(True)
-        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        raise RuntimeError(said)
 
     graphed, step = GraphedStep(make_step(model), capture=fails, warm_up=1), make_step(plain)
     for number in range(4):
         assert graphed(*batch(number), learning_rate=1e-3) == step(*batch(number), learning_rate=1e-3)
 
     assert attempts == [1]
-    assert graphed.failure == "operation not permitted when stream is capturing"
+    assert graphed.failure == told
     assert torch.equal(weights(model), weights(plain))
 
 

@@ -14,9 +14,21 @@ SMOOTH = 1e-5
 
 
 class SegmentationLoss:
-    """Loss of a network's logits against encoded labels; see `segmentation_loss`."""
+    """The loss of a network's logits against encoded labels.
 
-    def __init__(self, kind: str, *, regions: bool) -> None:
+    The Dice loss of a class is 1 - 2 Σ y p / (Σ y² + Σ p²) (Milletari et al. 2016; so used by Yang 2020): p after
+    softmax, for regions after sigmoid; sums over the voxels of the whole batch, so that a class needs to be in one of
+    its patches only. The mean is taken over the foreground classes; background is left out (it is in the cross
+    entropy).
+    """
+
+    def __init__(self, kind: str, regions: bool) -> None:
+        """Raises SettingError for another `kind` than these.
+
+        Args:
+            kind: `dice`, or `dice_ce`, the sum of Dice and (for regions binary) cross entropy averaged over the voxels.
+            regions: whether the target holds a bit mask (bit i: region i), not a class index with 0 for background.
+        """
         if kind not in LOSSES:
             raise SettingError(f"loss: must be one of {', '.join(LOSSES)}, got {kind!r}")
         self.kind = kind
@@ -59,19 +71,6 @@ class SegmentationLoss:
         if self.kind == "dice":
             return dice
         return dice + F.binary_cross_entropy_with_logits(logits, truth.float())
-
-
-def segmentation_loss(kind: str, regions: bool) -> SegmentationLoss:
-    """`kind` is `dice` or `dice_ce`, the sum of Dice and (for regions binary) cross entropy averaged over the voxels.
-
-    The Dice loss of a class is 1 - 2 Σ y p / (Σ y² + Σ p²) (Milletari et al. 2016; so used by Yang 2020): p after
-    softmax, for regions after sigmoid; sums over the voxels of the whole batch, so that a class needs to be in one of
-    its patches only. The mean is taken over the foreground classes; background is left out (it is in the cross
-    entropy). With `regions` the target holds a bit mask (bit i: region i), otherwise a class index, 0 for background.
-
-    Raises SettingError for another `kind`.
-    """
-    return SegmentationLoss(kind, regions=regions)
 
 
 def _dice_loss(probability: Tensor, truth: Tensor) -> Tensor:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from trainables.device import device_name, use_device
-from trainables.errors import SettingError
+from trainables.errors import SettingError, first_line
 from trainables.graphed_step import WARM_UP, GraphedStep
 from trainables.known_faults import convolution_fault, cudnn_version
 from trainables.levels import patch_divisors
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.memory_errors import is_out_of_memory
 from trainables.networks import MEMORY_FORMATS, NetworkConfig, build_network, network_layout
 from trainables.optimisation import build_optimizer
@@ -138,12 +138,12 @@ def _row(
         step = TrainingStep(
             network,
             build_optimizer(network.parameters(), optimizer="adamw"),
-            segmentation_loss("dice_ce", regions),
+            SegmentationLoss("dice_ce", regions),
             precision,
         )
         seconds = _seconds(GraphedStep(step) if device.type == "cuda" else step, batch)
     except (RuntimeError, SettingError) as error:
-        what = "out of memory" if is_out_of_memory(error) else str(error).strip().splitlines()[0]
+        what = "out of memory" if is_out_of_memory(error) else first_line(error)
         return row(failure=what), None
     expected = gradient if reference is None else reference
     distance = float((gradient - expected).norm() / expected.norm())
@@ -196,7 +196,7 @@ def _gradient(network: torch.nn.Module, precision: Precision, batch: tuple[Tenso
     scale = _SCALE.get(precision.name, 1.0)
     with precision.autocast():
         logits = network(image)
-    (segmentation_loss("dice_ce", regions)(logits, label) * scale).backward()
+    (SegmentationLoss("dice_ce", regions)(logits, label) * scale).backward()
     parts = [parameter.grad.flatten() / scale for parameter in network.parameters() if parameter.grad is not None]
     return torch.cat(parts).float().cpu()
 

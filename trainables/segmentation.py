@@ -15,7 +15,7 @@ from trainables.errors import NonFiniteLossError
 from trainables.evaluation import score_cases, segment_cases
 from trainables.graphed_step import GraphedStep
 from trainables.loss_watch import LossWatch
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.memory import estimate_memory
 from trainables.memory_limit import MemoryMeter
 from trainables.model_file import Model, save_model
@@ -93,7 +93,7 @@ class SegmentationRun:
         self._step = step = TrainingStep(
             self._network,
             config.build_optimizer(self._network.parameters()),
-            segmentation_loss(config.loss, volumes.targets.regions),
+            SegmentationLoss(config.loss, volumes.targets.regions),
             self._precision,
             gradient_clip=config.gradient_clip,
             micro_batch=config.micro_batch,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainables.device import use_device
 from trainables.graphed_step import WARM_UP
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.memory_errors import is_out_of_memory
 from trainables.networks import NetworkConfig, build_network
 from trainables.optimisation import build_optimizer
@@ -79,7 +79,7 @@ def time_step(
         step = TrainingStep(
             model,
             build_optimizer(model.parameters(), optimizer="adam"),
-            segmentation_loss("dice", regions),
+            SegmentationLoss("dice", regions),
             precision,
         )
         clock = _CudaClock() if device.type == "cuda" else _Clock()

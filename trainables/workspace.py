@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trainables.augmentation import Augmentation
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.memory_limit import MemoryMeter, resident_gib
 from trainables.memory_live import Held
 from trainables.memory_trace import held_by_step
@@ -137,7 +137,7 @@ def _dry_run(
         model.zero_grad(set_to_none=True)
         with resolved.autocast():
             logits = model(image)
-        segmentation_loss("dice_ce", False)(logits, label).backward()
+        SegmentationLoss("dice_ce", False)(logits, label).backward()
     took = (meter.peak_gib - before) * _GIB
     return Sample(convolution=held.largest_convolution, heap=held.heap, held=held.total, took=took)
 

@@ -45,7 +45,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from stock.events import EventLog, TrialLog
-from trainables.losses import segmentation_loss
+from trainables.losses import SegmentationLoss
 from trainables.networks import NetworkConfig, build_network, level_strides
 from trainables.optimisation import build_optimizer, learning_rate_factor
 
@@ -144,7 +144,7 @@ class Training:
             **NETWORK,
         )
         self.network = build_network(network)
-        self.loss = segmentation_loss("dice_ce", regions=False)
+        self.loss = SegmentationLoss("dice_ce", regions=False)
         self.optimizer = build_optimizer(
             self.network.parameters(),
             optimizer="adamw",
