@@ -156,6 +156,19 @@ def test_termination_is_an_interrupt_and_then_again_what_it_was() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_what_ray_does_on_termination_does_not_come_back_while_ray_is_left() -> None:
+    def rays(number: int, frame: object) -> None:
+        raise AssertionError("Ray's handler was called")
+
+    with terminated_as_interrupted():
+        ours = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, rays)  # as `ray.init` does
+        with terminated_as_interrupted(afterwards=ours):
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+
 def test_termination_ends_what_was_started_in_the_background() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup, or a script's `&`, leaves it
     try:

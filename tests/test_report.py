@@ -26,7 +26,8 @@ from tuner.importance import FEWEST_TRIALS, Importance, parameter_importance
 from tuner.markdown import amount, escape
 from tuner.plots import importance_chart, learning_curves
 from tuner.report import ReportFiles, report_at_end, write_report
-from tuner.results import Results
+from tuner.report_answer import ahead
+from tuner.results import Results, read_results
 from tuner.rungs import SuccessiveHalving
 from tuner.storage import open_storage
 from tuner.study import DEFAULT_ORIGIN, SweepStudy
@@ -83,6 +84,24 @@ def test_answers_first_with_best_against_default(tmp_path: Path) -> None:
     assert "2 reached the full budget." in page
     assert "The sweep is not over" not in page
     assert "--trials 4\n" in page
+
+
+def test_a_trial_that_a_limit_cut_off_while_it_was_ahead_is_told(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    finish(study, 0.40)
+    number = study.ask().number
+    study.report(number, 333, evaluation(0.83, 333), {})
+    study.release([number])
+    told = (
+        "Trial 1 is unfinished and ahead of it: Dice 0.8300 after 33.3% of the budget; resume the sweep, with more "
+        "time where that is over, to have it trained on."
+    )
+    assert f"**{told}**" in page_of(write_report(directory)).split("\n\n")
+    assert ahead(read_results(directory)) == told
+    study.ask()
+    study.report(number, 1000, evaluation(0.85, 1000), {})
+    study.finish(number, "full budget")
+    assert ahead(read_results(directory)) is None
 
 
 @pytest.mark.slow
@@ -164,6 +183,11 @@ def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) ->
     assert "**Trial 2 is best: mean validation Dice 0.8400** over 2 other seeds" in page
     assert "had 0.8700 and is not in the mean" in page
     assert row(page, "**mean validation Dice**")[1:] == ["**0.8400 ± 0.0283 (2 seeds)**", "**0.8000**"]
+    assert (
+        "**It is not told apart from the default configuration:** the difference is +0.0400, and twice its standard"
+        in page
+    )
+    assert "error over the seeds 0.0693." in page  # of 0.82 and 0.86, and of one run: sd 0.0283
     assert row(page, "**mean test Dice**")[1:] == ["**0.6900 ± 0.0283 (2 seeds)**", "not tested"]
     assert row(page, "trial 2")[1:] == ["0.8400 ± 0.0283", "0.8200 (1), 0.8600 (2)", "0.8700", "0.6900 ± 0.0283"]
     assert row(page, "trial 1")[1:4] == ["0.8000 ± 0.0000", "0.8000 (1), 0.8000 (2)", "0.8800"]
@@ -177,6 +201,18 @@ def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) ->
     assert [run["test"] for run in data["best"]["runs"]] == pytest.approx([0.67, 0.71])
     assert (data["best"]["found"]["validation"], data["best"]["model"]["number"]) == (0.87, 2)
     assert data["default"]["test"] is None
+
+
+def test_a_lead_that_seeds_do_not_explain(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    finish(study, 0.80)
+    finish(study, 0.88)
+    confirm = open_study(open_storage(None, directory.journal, owner=True), name="confirm")
+    for seed, score in enumerate((0.87, 0.89), start=1):
+        confirm.enqueue(study.trials()[1].params, seed=seed, of=1)
+        finish(confirm, score)
+    told = "It is ahead of the default configuration by 0.0800, twice the standard error being 0.0346."
+    assert told in page_of(write_report(directory)).split("\n\n")
 
 
 def test_the_model_may_be_one_of_the_repeats(tmp_path: Path) -> None:

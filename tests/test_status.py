@@ -96,6 +96,20 @@ def test_a_sweep_that_was_stopped(directory: SweepDirectory, study: SweepStudy) 
     assert rows(status)[1][:4] == ["6", "interrupted", "11%", "0.3000"]
 
 
+def test_a_search_that_a_limit_ended(directory: SweepDirectory, study: SweepStudy) -> None:
+    study.release([6])
+    study.say_over("5 minutes are over (search.minutes)")
+    assert status_lines(read_status(directory))[3:] == [
+        "No driver works on it",
+        "The search ended: 5 minutes are over (search.minutes)",
+        f"For longer: voxtune resume {directory.root} --minutes N, in all",
+    ]
+    study.say_over("2 device-hours are used (search.device_hours)")
+    assert status_lines(read_status(directory))[4:] == [
+        "The search ended: 2 device-hours are used (search.device_hours)"
+    ]
+
+
 def test_a_sweep_that_ended_but_for_its_confirm_stage(tmp_path: Path) -> None:
     directory = sweep_directory(tmp_path / "heart", trials=4)
     storage = open_storage(None, directory.journal, owner=True)

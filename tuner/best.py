@@ -104,6 +104,15 @@ def standings(trials: Iterable[FrozenTrial]) -> list[Run]:
     return sorted((run for run in runs if run.step), key=lambda run: (-run.step, -run.score, run.number))
 
 
+def ahead_of(best: Best, sweep: Iterable[FrozenTrial]) -> Run | None:
+    """The unfinished run of the search with the highest Dice, if that is above the best one's already.
+
+    A search that a limit of time ends may leave such runs; trained on, one of them would likely be the best.
+    """
+    runs = (Run.of("sweep", trial) for trial in sweep if not trial.state.is_finished())
+    return max((run for run in runs if run.score > best.score), key=lambda run: run.score, default=None)
+
+
 def repeats_of(number: int, confirm: Iterable[FrozenTrial]) -> Iterator[Run]:
     """The confirm stage's runs of the configuration of the sweep's trial `number`."""
     return (Run.of("confirm", trial) for trial in confirm if trial.user_attrs["of"] == number)

@@ -261,9 +261,12 @@ def schema() -> None:
 def print_outcome(results: "Results", directory: "SweepDirectory") -> None:
     """The leaderboard, what the time went into, and where the report lies."""
     from tuner.leaderboard import leaderboard
+    from tuner.report_answer import ahead
     from tuner.report_time import time_line
 
     console.print(leaderboard(results))
+    if told := ahead(results):
+        say(told)
     if line := time_line(results):
         say(f"{line}; {directory.gib():.2g} GiB on disk")
     for what, path in (("Best configuration", directory.best_config), ("Report", directory.report_page)):

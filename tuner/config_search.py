@@ -45,7 +45,8 @@ class SearchConfig(Section):
     """At most so many configurations are trained; null if `minutes` or `device_hours` ends the search."""
 
     minutes: float | None = Field(None, gt=0)
-    """At most so long a search, in minutes of wall-clock time, over all the drivers that went on with it."""
+    """After so long, in minutes of wall-clock time over all the drivers that went on with the search, no trial begins,
+    and none goes past its next rung."""
 
     device_hours: float | None = Field(None, gt=0)
     """At most so much training and evaluation, summed over all trials: hours times each trial's share of GPUs, or its

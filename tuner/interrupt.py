@@ -20,6 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+"""What Python's `signal` takes and gives."""
 
 STOPPING = (
     "Stopping: trials that run now go on from their last checkpoint when the sweep is resumed; "
@@ -110,11 +114,12 @@ def ending_in_order(
 
 
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted(*, afterwards: Handler = None) -> Iterator[None]:
     """While the block runs SIGTERM does what Ctrl-C does at that moment; on leaving it does what it did before.
 
     To be entered again once Ray has started: it takes SIGTERM for itself, prints a stack of addresses and ends the
-    process with what it holds. Outside the main thread nothing is changed.
+    process with what it holds. That must not come back while Ray is left: `afterwards` is then what SIGTERM did before
+    Ray was started. Outside the main thread nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -137,7 +142,7 @@ def terminated_as_interrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, afterwards or before or signal.SIG_DFL)
 
 
 @contextmanager

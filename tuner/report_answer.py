@@ -1,11 +1,12 @@
 """The report's first screen: which configuration is best, how good it is, and what finding it took."""
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
 import pandas as pd
 
-from tuner.best import Best, Run, repeats_of
+from tuner.best import Best, Run, ahead_of, repeats_of
 from tuner.config import SweepConfig
 from tuner.durations import duration
 from tuner.markdown import count, dice, escape, setting, spread, table
@@ -26,8 +27,12 @@ def answer(config: SweepConfig, results: Results, gain: Gain | None, *, price: f
         yield "**No trial has given a Dice yet.**" if unended else nothing
         return
     yield _verdict(best, results)
+    if told := ahead(results):
+        yield f"**{told}**"
     comparison = _comparison(best, results)
     yield comparison
+    if told := _lead(best, results):
+        yield told
     grid = " Test Dice is measured in the files' own grid." if results.tested else ""
     if "±" in comparison:
         yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
@@ -95,6 +100,17 @@ def _verdict(best: Best, results: Results) -> str:
     )
 
 
+def ahead(results: Results) -> str | None:
+    """That a trial is better than the best one but has not ended, in one sentence; None if none is."""
+    run = ahead_of(results.best, results.sweep_trials) if results.best else None
+    if run is None:
+        return None
+    return (
+        f"Trial {run.number} is unfinished and ahead of it: Dice {dice(run.score)} after {budget_share(run.step)} of "
+        "the budget; resume the sweep, with more time where that is over, to have it trained on."
+    )
+
+
 def _front(best: Best, results: Results) -> str:
     """With several objectives: that best is by Dice alone, and what else there is to choose from."""
     if not results.front:
@@ -122,6 +138,25 @@ def _comparison(best: Best, results: Results) -> str:
     for name in results.space.searched:
         rows.append([escape(name), *(setting(results.sweep_trials[number].params[name]) for number in numbers)])
     return table(["", *columns], rows)
+
+
+def _lead(best: Best, results: Results) -> str | None:
+    """Whether the best is told apart from the default configuration by several seeds; None where they can't say."""
+    default = results.default
+    if default is None or default.number == best.number or not default.finished or len(best.runs) < 2:
+        return None
+    ours, theirs = (pd.Series([run.score for run in runs]) for runs in (best.runs, comparable(results, default)))
+    spreads = ours.var(), theirs.var() if len(theirs) > 1 else ours.var()  # of one run: as wide as the best's
+    error = math.sqrt(spreads[0] / len(ours) + spreads[1] / len(theirs))
+    lead = ours.mean() - theirs.mean()
+    if lead > 2 * error:
+        return (
+            f"It is ahead of the default configuration by {lead:.4f}, twice the standard error being {2 * error:.4f}."
+        )
+    return (
+        f"**It is not told apart from the default configuration:** the difference is {lead:+.4f}, and twice its "
+        f"standard error over the seeds {2 * error:.4f}. More seeds (`confirm.seeds`) or more cases would tell."
+    )
 
 
 def _case_rows(tables: list[pd.DataFrame]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """A driver's time on Ray: connected, with its messages kept, and ended in order by Ctrl-C and SIGTERM."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def on_ray(
 
     Raises ClusterError before a trial starts.
     """
+    before_ray = signal.getsignal(signal.SIGTERM)
     with (
         library_messages(directory.log_file, verbose=verbose),
         measuring(config, prepared if measures else None, directory, local=address is None) as measured,
@@ -66,7 +68,7 @@ def on_ray(
         ) as cluster,
         announced(directory, cluster.dashboard),
         reaching_driver(checkpoints_of(config, directory), cluster) as files,
-        terminated_as_interrupted(),
+        terminated_as_interrupted(afterwards=before_ray),
     ):
         if cluster.dashboard:
             view.note(f"Ray dashboard: {cluster.dashboard}")

@@ -41,6 +41,9 @@ class SweepStatus:
     failure: str | None
     """Why the last driver could not go on; None if it could, or one is at work."""
 
+    over: str | None
+    """What ended the search before all its trials, such as a limit of time; None if nothing did."""
+
     searched: tuple[str, ...]
     """The parameters that are searched."""
 
@@ -99,6 +102,7 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
         folds=later(results.fold_trials),
         owner=owner,
         failure=None if driven else told_failure(directory),
+        over=results.over,
         searched=tuple(results.space.searched),
         now=now,
     )
@@ -141,11 +145,21 @@ def _driver(status: SweepStatus) -> list[str]:
     died = f": the last one died ({status.owner})" if status.owner else ""
     failed = f": the last one failed: {status.failure.splitlines()[0]}" if status.failure and not died else ""
     advice = []
-    if _unfinished(status.search) or _unfinished(status.confirm) or (died and status.folds is None):
+    if _unfinished(status.confirm) or (died and status.folds is None):
+        advice = [f"Go on by: voxtune resume {status.directory.root}"]
+    elif status.over:
+        advice = [f"The search ended: {status.over}", *_longer(status)]
+    elif _unfinished(status.search):
         advice = [f"Go on by: voxtune resume {status.directory.root}"]
     elif _unfinished(status.folds):
         advice = ["Go on by the same `voxtune train --folds` as before"]
     return [f"No driver works on it{died or failed}", *advice]
+
+
+def _longer(status: SweepStatus) -> list[str]:
+    """How to have what was left over trained after all."""
+    over = "search.minutes" in (status.over or "")
+    return [f"For longer: voxtune resume {status.directory.root} --minutes N, in all"] if over else []
 
 
 def _unfinished(stage: Standing | None) -> bool:
