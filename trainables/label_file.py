@@ -1,6 +1,6 @@
 """Writes labels as NIfTI files that lie where their images lie."""
 
-import os
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from trainables.volume_file import read_header
+from trainables.whole_file import replace_file
 
 
 def write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
@@ -21,10 +22,8 @@ def write_label(label: np.ndarray, *, like: Path, path: Path) -> None:
     header.set_data_shape(label.shape)
     header.set_data_dtype(label.dtype)
     header["cal_min"] = header["cal_max"] = 0  # the image's brightness window would hide the labels
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        nib.save(kind(label, affine, header), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    content = kind(label, affine, header).to_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.compress(content, compresslevel=1, mtime=0)  # the same label is the same bytes
+    replace_file(path, lambda temporary: temporary.write_bytes(content))
