@@ -34,7 +34,9 @@ def test_a_data_sets_images_are_those_that_it_lists_and_its_test_images(tmp_path
     touch(folder / "imagesTr", "not listed.nii.gz")
     assert [image.name for image in find_images([folder], modalities=["MRI"])] == ["case_001", "case_002"]
     touch(folder / "imagesTs", "case_003.nii.gz", "._case_003.nii.gz")
-    assert [image.name for image in find_images([folder], modalities=["MRI"])][2:] == ["case_003"]
+    found = find_images([folder], modalities=["MRI"])
+    assert [image.name for image in found][2:] == ["case_003"]
+    assert find_images([folder / "dataset.json"], modalities=["MRI"]) == found
 
 
 def found(*given: Path, modalities: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from trainables.dataset import SUFFIXES, ImageFiles
 from trainables.errors import DatasetError, TrainableError
 from trainables.image_rules import check_order
 from trainables.layouts import is_dataset, listed_images
+from trainables.manifest import MANIFEST
 from trainables.volume_file import header_of
 
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})(\.nii|\.nii\.gz)")
@@ -17,9 +18,9 @@ _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})(\.nii|\.nii\.gz)")
 def find_images(inputs: Sequence[Path], *, modalities: Sequence[str]) -> list[ImageFiles]:
     """The images that `inputs` name, each once, in their order.
 
-    A file is itself. A folder is the NIfTI files in it, by name, folders in it left out; with a dataset.json it is
-    the images that this lists for training, and those in `imagesTs`. A CSV file is the images that it lists. Hidden
-    files, as macOS archives leave them, are none.
+    A file is itself. A folder is the NIfTI files in it, by name, folders in it left out; with a dataset.json it, and
+    the dataset.json itself, is the images that this lists for training, and those in `imagesTs`. A CSV file is the
+    images that it lists. Hidden files, as macOS archives leave them, are none.
 
     Where all files of a folder, or all that are given one after another, are named as nnU-Net names channels
     (`CASE_0000.nii.gz` and so on, as many as `modalities`), those of one case are one image, called `CASE`.
@@ -75,7 +76,7 @@ def _images_of(given: Path, modalities: Sequence[str]) -> Iterable[ImageFiles]:
     if is_dataset(given):
         names, images = listed_images(given)
         check_order(given, names, modalities)
-        test = given / "imagesTs"
+        test = (given.parent if given.name == MANIFEST else given) / "imagesTs"
         return [*images, *(_joined(_nifti_files(test), len(modalities)) if test.is_dir() else [])]
     if files := _nifti_files(given):
         return _joined(files, len(modalities))
