@@ -4,10 +4,10 @@
     anna_1,anna/1/t1.nii.gz,anna/1/flair.nii.gz,anna/1/seg.nii.gz,anna
 
 `image` is a file with all channels, or there is an `image_NAME` for the file of each channel, in the order of the
-columns. `group` says whose the case is. `case` names it; by default the
-first image's file does, with the folders above it where files are called alike. Paths count from the
-table's folder; unlike a `dataset.json`, which comes with the data, a table is its user's own list of files, which may
-lie anywhere. What the label values are called no table says: they are what the label files hold.
+columns. `group` says whose the case is. `case` names it; by default the first image's file does, with the folders above
+it where files are called alike. Paths count from the table's folder; unlike a `dataset.json`, which comes with the
+data, a table is its user's own list of files, which may lie anywhere. What the label values are called no table says:
+they are what the label files hold.
 """
 
 import csv

@@ -10,7 +10,7 @@ import numpy as np
 from trainables.errors import DatasetError
 from trainables.grid import Grid
 from trainables.resampling import Shape
-from trainables.volume_file import read_header
+from trainables.volume_file import by, read_header
 
 SPACING_TOLERANCE = 0.01
 """The share by which voxel sizes may differ between sform and qform: the latter's are rounded otherwise."""
@@ -31,7 +31,7 @@ def check_fit(files: Sequence[Path], image: np.ndarray, names: Sequence[str]) ->
     _, x, y, z = image.shape
     shape = (x, y, z)
     if min(shape) == 1:
-        raise DatasetError(f"{path}: {' x '.join(map(str, shape))} voxels are a plane, the model labels volumes")
+        raise DatasetError(f"{path}: {by(shape)} voxels are a plane, the model labels volumes")
     flat = [name for name, channel in zip(names, image, strict=True) if channel.min() == channel.max()]
     if len(flat) == len(names):
         raise DatasetError(f"{path}: every voxel is {image.flat[0]:g}; there is nothing to label")
