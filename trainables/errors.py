@@ -46,3 +46,9 @@ class PredictionError(RuntimeError):
 def first_line(error: BaseException) -> str:
     """What `error` says, in a line: the first of its text, or its class's name where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def check_setting(key: str, value: object, rule: str, holds: bool) -> None:
+    """Raises SettingError, `KEY: must be RULE, got VALUE`, unless the rule `holds`."""
+    if not holds:
+        raise SettingError(f"{key}: must be {rule}, got {value!r}")

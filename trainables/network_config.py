@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from trainables.errors import SettingError
+from trainables.errors import SettingError, check_setting
 from trainables.levels import MAX_LEVELS, Stride
 
 ARCHITECTURES = ("compact_unet", "unet3d", "residual_unet", "dynunet")
@@ -54,11 +54,10 @@ class NetworkConfig:
         _check_int("width", self.width, 2, MAX_CHANNELS[self.architecture])
         # DynUNet is made of an input block, at least one down-sampling block and a bottleneck.
         _check_int("levels", self.levels, 3 if self.architecture == "dynunet" else 2, MAX_LEVELS)
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise SettingError(f"dropout: must be at least 0 and less than 1, got {self.dropout!r}")
+        fits = isinstance(self.dropout, int | float) and 0 <= self.dropout < 1
+        check_setting("dropout", self.dropout, "at least 0 and less than 1", fits)
         for key in ("deep_supervision", "activation_checkpointing"):
-            if not isinstance(getattr(self, key), bool):
-                raise SettingError(f"{key}: must be true or false, got {getattr(self, key)!r}")
+            check_setting(key, getattr(self, key), "true or false", isinstance(getattr(self, key), bool))
         if self.deep_supervision and self.architecture == "residual_unet":
             raise SettingError(
                 "deep_supervision: residual_unet has no outputs at its coarser levels; "
@@ -102,10 +101,9 @@ def _is_stride(stride: object) -> bool:
 
 
 def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise SettingError(f"{key}: must be one of {', '.join(choices)}, got {value!r}")
+    check_setting(key, value, f"one of {', '.join(choices)}", value in choices)
 
 
 def _check_int(key: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise SettingError(f"{key}: must be a whole number from {low} to {high}, got {value!r}")
+    whole = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    check_setting(key, value, f"a whole number from {low} to {high}", whole)

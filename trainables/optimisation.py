@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.errors import SettingError
+from trainables.errors import check_setting
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "polynomial")
@@ -31,13 +31,12 @@ def build_optimizer(
 
     Raises SettingError naming the value that breaks a rule.
     """
-    if optimizer not in OPTIMIZERS:
-        raise SettingError(f"optimizer: must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
-    _check("learning_rate", learning_rate, "more than 0", learning_rate > 0)
-    _check("beta2", beta2, "at least 0 and less than 1", 0 <= beta2 < 1)
-    _check("weight_decay", weight_decay, "at least 0", weight_decay >= 0)
+    check_setting("optimizer", optimizer, f"one of {', '.join(OPTIMIZERS)}", optimizer in OPTIMIZERS)
+    check_setting("learning_rate", learning_rate, "more than 0", learning_rate > 0)
+    check_setting("beta2", beta2, "at least 0 and less than 1", 0 <= beta2 < 1)
+    check_setting("weight_decay", weight_decay, "at least 0", weight_decay >= 0)
     # Nesterov's method is not defined without momentum.
-    _check("momentum", momentum, "more than 0 and less than 1", 0 < momentum < 1)
+    check_setting("momentum", momentum, "more than 0 and less than 1", 0 < momentum < 1)
     parameters = list(parameters)
     fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
     on_gpu = all(p.device.type == "cuda" for p in parameters)
@@ -71,17 +70,11 @@ def learning_rate_factor(schedule: str, progress: float, warmup: float = 0.0) ->
 
     Raises SettingError for an unknown schedule and for a `warmup` outside 0 to 1.
     """
-    if schedule not in SCHEDULES:
-        raise SettingError(f"schedule: must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-    _check("warmup", warmup, "at least 0 and less than 1", 0 <= warmup < 1)
+    check_setting("schedule", schedule, f"one of {', '.join(SCHEDULES)}", schedule in SCHEDULES)
+    check_setting("warmup", warmup, "at least 0 and less than 1", 0 <= warmup < 1)
     if progress < warmup:
         return progress / warmup
     rest = min((progress - warmup) / (1 - warmup), 1.0)
     if schedule == "cosine":
         return (1 + cos(pi * rest)) / 2
     return float((1 - rest) ** _POWER) if schedule == "polynomial" else 1.0
-
-
-def _check(key: str, value: float, rule: str, holds: bool) -> None:
-    if not holds:
-        raise SettingError(f"{key}: must be {rule}, got {value!r}")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from trainables.augmentation import Augmentation
-from trainables.errors import SettingError
+from trainables.errors import SettingError, check_setting
 from trainables.losses import SegmentationLoss
 from trainables.networks import MEMORY_FORMATS, NetworkConfig, level_strides
 from trainables.optimisation import build_optimizer, learning_rate_factor
@@ -147,19 +147,23 @@ class SegmentationConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check_type(field.name, getattr(self, field.name), type(field.default))
-        _check("batch_size", self.batch_size, "at least 1", self.batch_size >= 1)
-        _check("micro_batch", self.micro_batch, "at least 0", self.micro_batch >= 0)
-        _check("patch_size", patch_text(self.patch_size), "made of numbers above 0", min(self.patch_size) >= 1)
-        _check("gradient_clip", self.gradient_clip, "at least 0", self.gradient_clip >= 0)
-        _check("foreground_fraction", self.foreground_fraction, "from 0 to 1", 0 <= self.foreground_fraction <= 1)
+        check_setting("batch_size", self.batch_size, "at least 1", self.batch_size >= 1)
+        check_setting("micro_batch", self.micro_batch, "at least 0", self.micro_batch >= 0)
+        check_setting("patch_size", patch_text(self.patch_size), "made of numbers above 0", min(self.patch_size) >= 1)
+        check_setting("gradient_clip", self.gradient_clip, "at least 0", self.gradient_clip >= 0)
+        check_setting(
+            "foreground_fraction", self.foreground_fraction, "from 0 to 1", 0 <= self.foreground_fraction <= 1
+        )
         for key in ("weight_averaging", "overlap"):
-            _check(key, getattr(self, key), "at least 0 and less than 1", 0 <= getattr(self, key) < 1)
+            check_setting(key, getattr(self, key), "at least 0 and less than 1", 0 <= getattr(self, key) < 1)
         rules = tuple(LEARNING_RATE_SCALING)
         scaling = self.learning_rate_scaling
-        _check("learning_rate_scaling", scaling, f"one of {', '.join(rules)}", scaling in rules)
+        check_setting("learning_rate_scaling", scaling, f"one of {', '.join(rules)}", scaling in rules)
         formats = ("auto", *MEMORY_FORMATS)
-        _check("memory_format", self.memory_format, f"one of {', '.join(formats)}", self.memory_format in formats)
-        _check("precision", self.precision, f"one of {', '.join(PRECISIONS)}", self.precision in PRECISIONS)
+        check_setting(
+            "memory_format", self.memory_format, f"one of {', '.join(formats)}", self.memory_format in formats
+        )
+        check_setting("precision", self.precision, f"one of {', '.join(PRECISIONS)}", self.precision in PRECISIONS)
         # The other settings are checked by what they are for, built here for the simplest data set.
         self.network_config(spacing=(1.0, 1.0, 1.0), in_channels=1, out_channels=2)
         self.augmentation(spacing=(1.0, 1.0, 1.0))
@@ -175,7 +179,7 @@ class SegmentationConfig:
         if count == 1:
             return self
         if not self.batch_per_worker:
-            _check(
+            check_setting(
                 "batch_size", self.batch_size, f"at least {count}, one patch for each worker", self.batch_size >= count
             )
             return self
@@ -273,20 +277,15 @@ def patch_text(patch_size: Sequence[int]) -> str:
     return "x".join(map(str, patch_size))
 
 
-def _check(key: str, value: object, rule: str, holds: bool) -> None:
-    if not holds:
-        raise SettingError(f"{key}: must be {rule}, got {value!r}")
-
-
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "three whole numbers"}
 
 
 def _check_type(key: str, value: object, kind: type) -> None:
     """`value` must be of the type of the setting's default; a whole number will do for a number, a boolean won't."""
     fits = type(value) is kind or (kind is float and type(value) is int)
-    _check(key, value, _KINDS[kind], fits)
+    check_setting(key, value, _KINDS[kind], fits)
     if isinstance(value, float):
-        _check(key, value, "finite", isfinite(value))
+        check_setting(key, value, "finite", isfinite(value))
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
