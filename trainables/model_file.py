@@ -4,7 +4,7 @@ The file is torch's zip archive of tensors and plain types (`trainables.archive`
 is used. A folder of such files is an ensemble.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from trainables.networks import NetworkConfig, build_network, check_patch
 from trainables.preprocessing import PreprocessingPlan
 from trainables.targets import Targets
 from trainables.whole_file import replace_file
+from trainables.windows import Window, window_size, windows_at_once
 
 FORMAT = "voxtune model 2"
 READABLE = ("voxtune model 1", FORMAT)
@@ -110,6 +111,13 @@ class Model:
     def largest_component(self) -> bool:
         """Whether only the largest connected piece of each target is kept."""
         return cast(bool, self.training.get("largest_component", False))
+
+    def windows(self, shape: Sequence[int], device: torch.device) -> tuple[Window, int]:
+        """In which windows the network goes over a preprocessed volume of `shape`, and over how many at once."""
+        window = window_size(shape, patch_size=self.patch_size, strides=self.network.strides)
+        return window, windows_at_once(
+            window, patch_size=self.patch_size, batch_size=self.batch_size, device_type=device.type
+        )
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         """The network with its weights on `device`, ready to predict."""

@@ -18,7 +18,6 @@ from trainables.merging import Part, merge
 from trainables.model_file import Model
 from trainables.precision import Precision, precision_or_fp32
 from trainables.preprocessing import PreprocessingPlan, preprocess_image
-from trainables.windows import window_size, windows_at_once
 
 Prepared = dict[PreprocessingPlan, tuple[np.ndarray, Grid]]
 """An image as each preprocessing plan makes it, (C, X, Y, Z) float16 or float32, and the grid that it lies on."""
@@ -111,7 +110,7 @@ class Predictor:
 
     def _probabilities(self, member: _Member, volume: np.ndarray) -> Tensor:
         model = member.model
-        window = window_size(volume.shape[1:], patch_size=model.patch_size, strides=model.network.strides)
+        window, at_once = model.windows(volume.shape[1:], self._device)
         return probabilities(
             member.network,
             volume,
@@ -120,10 +119,5 @@ class Predictor:
             device=self._device,
             precision=member.precision,
             overlap=model.overlap,
-            at_once=windows_at_once(
-                window,
-                patch_size=model.patch_size,
-                batch_size=model.batch_size,
-                device_type=self._device.type,
-            ),
+            at_once=at_once,
         )

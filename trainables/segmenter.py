@@ -8,7 +8,6 @@ from trainables.inference import segment
 from trainables.largest_component import keep_largest_component
 from trainables.model_file import Model
 from trainables.precision import precision_or_fp32
-from trainables.windows import window_size, windows_at_once
 
 
 class Segmenter:
@@ -24,7 +23,7 @@ class Segmenter:
     def __call__(self, image: NDArray[np.floating]) -> NDArray[np.uint8]:
         """The segmentation (X, Y, Z) of a preprocessed `image` (C, X, Y, Z), as the model's targets encode it."""
         model = self.model
-        window = window_size(image.shape[1:], patch_size=model.patch_size, strides=model.network.strides)
+        window, at_once = model.windows(image.shape[1:], self._device)
         (encoded,) = segment(
             self._network,
             [image],
@@ -33,8 +32,6 @@ class Segmenter:
             device=self._device,
             precision=self._precision,
             overlap=model.overlap,
-            at_once=windows_at_once(
-                window, patch_size=model.patch_size, batch_size=model.batch_size, device_type=self._device.type
-            ),
+            at_once=at_once,
         )
         return keep_largest_component(encoded, model.targets) if model.largest_component else encoded
