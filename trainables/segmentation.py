@@ -1,6 +1,6 @@
 """Trains a segmentation network from rung to rung of a budget: the run behind every trial and `voxtune train`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from trainables.picture import overlay
 from trainables.precision import MOST_MEMORY_FIRST, resolve_precision
 from trainables.prefetch import PrefetchingSampler
 from trainables.protocol import Budget, Evaluation
-from trainables.resident import resident_volumes, room_gib
+from trainables.resident import ResidentVolumes, resident_volumes, room_gib
 from trainables.segmentation_config import SegmentationConfig
 from trainables.spent import Spent
 from trainables.targets import Targets
@@ -82,7 +82,6 @@ class SegmentationRun:
         self._memory_format = _settled(config.memory_format, layouts.get(self._precision.name))
         self._memory = MemoryMeter(self._device, data.get("memory_limit_gib"))
 
-        spacing = volumes.plan.spacing
         self.network_config = network_for(config, volumes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -102,30 +101,8 @@ class SegmentationRun:
         )
         # A step in which workers wait for one another is not captured: where one fails to, the others would wait.
         self._train_by = GraphedStep(step) if self._device.type == "cuda" and workers.count == 1 else step
-        self._resident = (
-            resident_volumes(
-                volumes,
-                [*data["train"], *data["validation"]],
-                self._device,
-                run_gib=self.estimate_memory(parameters, data=data, device=device),
-                room_gib=room_gib(self._device, data.get("memory_limit_gib")),
-            )
-            if self._device.type == "cuda"
-            else None
-        )
-        sampler = PatchSampler(
-            self._resident or volumes,
-            list(data["train"]),
-            patch_size=config.patch_size,
-            batch_size=config.batch_size,
-            foreground_fraction=config.foreground_fraction,
-            augmentation=config.augmentation(spacing=spacing),
-            seed=seed,
-            device=self._device,
-            part=workers.part(config.batch_size),
-        )
-        # On a CPU the thread that draws would take the time from those that train.
-        self._sampler = PrefetchingSampler(sampler) if self._device.type == "cuda" else sampler
+        self._resident = self._resident_volumes(parameters, data) if self._device.type == "cuda" else None
+        self._sampler = self._patch_sampler(data["train"])
         self._step_cost = step_cost(budget.unit, self.network_config, config.patch_size, config.batch_size)
         self._steps = 0
         self._passes = 0
@@ -217,6 +194,31 @@ class SegmentationRun:
     def progress(self) -> tuple[int, int]:
         """Steps of training and passes of windows so far."""
         return self._steps, self._passes
+
+    def _resident_volumes(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> ResidentVolumes | None:
+        return resident_volumes(
+            self._volumes,
+            [*data["train"], *data["validation"]],
+            self._device,
+            run_gib=self.estimate_memory(parameters, data=data, device=str(self._device)),
+            room_gib=room_gib(self._device, data.get("memory_limit_gib")),
+        )
+
+    def _patch_sampler(self, names: Sequence[str]) -> PatchSampler | PrefetchingSampler:
+        config = self._config
+        sampler = PatchSampler(
+            self._resident or self._volumes,
+            list(names),
+            patch_size=config.patch_size,
+            batch_size=config.batch_size,
+            foreground_fraction=config.foreground_fraction,
+            augmentation=config.augmentation(spacing=self._volumes.plan.spacing),
+            seed=self._seed,
+            device=self._device,
+            part=self._workers.part(config.batch_size),
+        )
+        # On a CPU the thread that draws would take the time from those that train.
+        return PrefetchingSampler(sampler) if self._device.type == "cuda" else sampler
 
     def _passed(self) -> None:
         self._passes += 1
