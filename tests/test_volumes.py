@@ -25,7 +25,9 @@ from trainables.normalisation import ChannelNormalisation
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing, preprocess_image
 from trainables.targets import Targets, plan_targets
 from trainables.volume_file import read_image, read_label
-from trainables.volumes import FOREGROUND_SAMPLE, Volumes, disk_need, memory_need, prepare_volumes
+from trainables.volume_need import disk_need, memory_need
+from trainables.volume_store import FOREGROUND_SAMPLE
+from trainables.volumes import Volumes, prepare_volumes
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +251,7 @@ def test_memory_need_bounds_the_workers(
 
     monkeypatch.setattr(volumes_module, "ThreadPoolExecutor", counting_pool)
     for memory in (10 * need, int(3.5 * need), need // 2):
-        monkeypatch.setattr(volumes_module, "PREPARATION_MEMORY", memory)
+        monkeypatch.setattr("trainables.volume_need.PREPARATION_MEMORY", memory)
         shutil.rmtree(prepare(workers=5).folder)
     assert counts == [5, 3, 1]
 

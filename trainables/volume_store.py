@@ -25,6 +25,9 @@ from trainables.volume_index import DATA, FORMAT, INDEX, ArrayPlace, CasePlaces,
 
 _ALIGNMENT = 64
 
+FOREGROUND_SAMPLE = 4096
+"""Voxels kept of each target and case, to centre patches on: 12 bytes each, more than patches drawn of a case."""
+
 
 @dataclass(frozen=True)
 class Volume:

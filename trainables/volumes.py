@@ -11,41 +11,30 @@ starts at once:
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import islice
-from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from trainables.case_files import read_case
-from trainables.case_fingerprint import CaseFingerprint
 from trainables.dataset import Case, Dataset
 from trainables.errors import DamagedVolumesError, DatasetError, SettingError
 from trainables.fingerprint import Fingerprint
 from trainables.half_precision import compact
 from trainables.intensity_range import intensity_ranges
-from trainables.machine_memory import past_memory
 from trainables.preprocessing import PreprocessingPlan, preprocess_image, preprocess_label
-from trainables.resampling import resampled_shape
 from trainables.targets import Targets
-from trainables.volume_file import by
 from trainables.volume_index import FORMAT
-from trainables.volume_store import Volume, Volumes, VolumeWriter
+from trainables.volume_need import check_disk, check_memory, disk_need, memory_need, worker_count
+from trainables.volume_store import FOREGROUND_SAMPLE, Volume, Volumes, VolumeWriter
 from trainables.whole_file import sync
 
-__all__ = ["Volume", "Volumes", "disk_need", "memory_need", "prepare_volumes"]
-
-FOREGROUND_SAMPLE = 4096
-"""Voxels kept of each target and case, to centre patches on: 12 bytes each, more than patches drawn of a case."""
-
-PREPARATION_MEMORY = 8 * 2**30
-"""Bytes that the workers may take together, unless a single case needs more."""
+__all__ = ["Volume", "Volumes", "prepare_volumes"]
 
 
 def prepare_volumes(
@@ -76,14 +65,14 @@ def prepare_volumes(
     with _locked(cache / f".{key}.lock"):
         if volumes := _complete(folder):  # by whom we waited for
             return volumes
-        _check_memory(fingerprint, plan)
-        workers = _worker_count(workers, memory_need(fingerprint, plan))
+        check_memory(fingerprint, plan)
+        workers = worker_count(workers, memory_need(fingerprint, plan))
         partial = cache / f".{key}.partial"
         try:
             for leftover in (partial, folder):
                 if leftover.exists():
                     shutil.rmtree(leftover)
-            _check_disk(cache, disk_need(fingerprint, plan, targets))
+            check_disk(cache, disk_need(fingerprint, plan, targets))
             partial.mkdir()
             _write(partial, dataset, targets, plan, fingerprint, workers, progress)
             sync(partial)
@@ -94,31 +83,6 @@ def prepare_volumes(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return Volumes(folder)
-
-
-def disk_need(fingerprint: Fingerprint, plan: PreprocessingPlan, targets: Targets) -> int:
-    """The bytes that `prepare_volumes` will write; the page cache must hold as many for trials to read at full speed.
-
-    Images count two bytes a voxel and channel, or four where an intensity normalisation of `none` leaves them open. A
-    crop cuts as much as the fingerprint says, so no more than this is written, up to some hundred bytes a case and a
-    volume that falls back to float32.
-    """
-    sample = len(targets.names) * FOREGROUND_SAMPLE * 3 * np.dtype(np.int32).itemsize
-    depth = sum(4 if channel.kind == "none" else 2 for channel in plan.normalisation) + 1
-    return sum(_voxels(case, plan) * depth + sample for case in fingerprint.cases)
-
-
-def memory_need(fingerprint: Fingerprint, plan: PreprocessingPlan) -> int:
-    """The bytes that one worker takes for the largest case, at its peak.
-
-    Counted a voxel: of the file the image as stored and in float32, its normalised copy, the label and two masks; of
-    the result the resampled image in float32 and float16, and for one channel or class the steps in between.
-    """
-    return max(_case_memory(case, plan) for case in fingerprint.cases)
-
-
-def _case_memory(case: CaseFingerprint, plan: PreprocessingPlan) -> int:
-    return prod(case.shape) * (16 * plan.channels + 10) + _voxels(case, plan) * (6 * plan.channels + 13)
 
 
 def _key(dataset: Dataset, targets: Targets, plan: PreprocessingPlan, fingerprint: Fingerprint) -> str:
@@ -156,38 +120,6 @@ def _locked(path: Path) -> Iterator[None]:
         except OSError as error:  # also a network file system that knows no locks
             raise SettingError(f"cache: {path.parent} can't be used: {error.strerror or error}") from error
         yield
-
-
-def _check_disk(cache: Path, need: int) -> None:
-    free = shutil.disk_usage(cache).free
-    if need > free:
-        raise SettingError(
-            f"cache: {cache} has {_amount(free)} free, the preprocessed volumes take {_amount(need)}; "
-            "free some or choose a folder on another disk"
-        )
-
-
-def _check_memory(fingerprint: Fingerprint, plan: PreprocessingPlan) -> None:
-    for case in fingerprint.cases:
-        if too_much := past_memory(_case_memory(case, plan)):
-            raise DatasetError(
-                f"{case.name}: to be prepared it takes {too_much}: its {by(case.shape)} voxels are "
-                f"{_mm(case.spacing)} mm wide, and would become {_mm(plan.spacing)} mm"
-            )
-
-
-def _mm(spacing: Iterable[float]) -> str:
-    return by(f"{size:.3g}" for size in spacing)
-
-
-def _amount(size: int) -> str:
-    """Bytes for people, so that two that differ look different."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
-
-
-def _worker_count(wanted: int | None, memory: int) -> int:
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(wanted or cores, PREPARATION_MEMORY // memory))
 
 
 def _write(
@@ -245,8 +177,3 @@ def _sample(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if len(found) > FOREGROUND_SAMPLE:
         found = rng.choice(found, FOREGROUND_SAMPLE, replace=False)
     return np.stack(np.unravel_index(found, mask.shape), axis=1).astype(np.int32)
-
-
-def _voxels(case: CaseFingerprint, plan: PreprocessingPlan) -> int:
-    shape = case.cropped_shape if plan.crop else case.shape
-    return prod(resampled_shape(shape, case.spacing, plan.spacing))

@@ -14,7 +14,8 @@ from trainables.preprocessing import PreprocessingPlan, plan_preprocessing
 from trainables.protocol import TrainingRun
 from trainables.split import Split, group_cases, split_cases
 from trainables.targets import Targets, plan_targets
-from trainables.volumes import Volumes, disk_need, memory_need, prepare_volumes
+from trainables.volume_need import disk_need, memory_need
+from trainables.volumes import Volumes, prepare_volumes
 from tuner.config import SEGMENTATION, DatasetConfig, PreprocessingConfig, SweepConfig, cache_folder
 from tuner.errors import SweepConfigError
 from tuner.importing import import_named
