@@ -5,8 +5,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from make_data import write_dataset
+from make_data import write_dataset, write_nifti
 from make_layouts import write_nnunet, write_table
 
 from search_spaces.errors import SpaceError
@@ -81,9 +82,23 @@ def test_regions_and_groups_of_the_data_set_are_written(tmp_path: Path, small_da
     assert config.dataset is not None
     assert config.dataset.path == table
     assert (config.dataset.labels, config.dataset.regions) == ({"label_1": 1, "label_2": 2}, False)
+    assert "  labels: {label_1: 1, label_2: 2}\n" in text
     assert (config.dataset.group, config.dataset.folds) == (None, 2)  # as many as groups
     assert "  # Cases of the same group, as cases.csv has it, are kept on one side.\n" in text
     assert "4 and 2 of them" in text or "2 and 4 of them" in text
+
+
+def test_a_label_value_that_few_cases_have_is_told_so(tmp_path: Path, small_dataset: Path) -> None:
+    table = write_table(small_dataset, tmp_path / "table")
+    label = np.zeros((20, 24, 18), np.uint8)
+    label[4:9, 4:9, 4:9], label[12, 12, 12] = 1, 255
+    write_nifti(table.parent / "case_002_label.nii.gz", label)
+    config, text = drafted(tmp_path, table)
+    assert config.dataset is not None
+    assert config.dataset.labels == {"label_1": 1, "label_2": 2, "label_255": 255}
+    assert (
+        "  labels:\n    label_1: 1\n    label_2: 2  # in 5 of 6 cases\n    label_255: 255  # in 1 of 6 cases\n" in text
+    )
 
 
 def test_budget_follows_the_machine(tmp_path: Path, small_dataset: Path) -> None:
@@ -187,10 +202,10 @@ def test_one_size_only_is_fixed_not_searched(tmp_path: Path) -> None:
 def test_text_of_the_data_set_stays_in_its_place(tmp_path: Path) -> None:
     dataset = write_dataset(
         tmp_path / "a: folder # {with}",
-        manifest={"name": "Two\nlines: #\u2028 {x}", "labels": {"0": "background", "1": "a: {b}\nc", "2": "no"}},
+        manifest={"name": "Twö\nlines: #\u2028 {Ŝß}", "labels": {"0": "background", "1": "a: {b}\nc", "2": "no"}},
     )
     config, text = drafted(tmp_path, dataset)
-    assert config.name == "two-lines-x"
+    assert config.name == "two-lines-sss"  # without accents
     assert config.dataset is not None
     assert config.dataset.path == dataset
     assert '  # labels: {"a: {b}\\nc": 1, no: 2}\n' in text

@@ -90,6 +90,23 @@ def test_a_data_set_without_any_foreground_is_refused(dataset: Dataset) -> None:
     assert str(caught.value) == f"{dataset.source}: every voxel of every label file is 0, the background"
 
 
+@pytest.mark.parametrize("value", [0, -7.5])
+def test_an_image_of_nothing_is_refused(dataset: Dataset, value: float) -> None:
+    image = write_nifti(dataset.cases[1].image.files[0], np.full((8, 12, 10, 2), value, np.float32))
+    with pytest.raises(DatasetError) as caught:
+        take_fingerprint(dataset)
+    assert str(caught.value) == f"{image}: every voxel is {value:g}; there is nothing to learn from"
+
+
+def test_one_channel_of_nothing_is_told(dataset: Dataset) -> None:
+    assert take_fingerprint(dataset).flat_notes(["T1", "T2"]) == []
+    for case in dataset.cases[1:]:
+        image = array_of(case.image.files[0]).copy()
+        image[..., 1] = 3
+        write_nifti(case.image.files[0], image)
+    assert take_fingerprint(dataset).flat_notes(["T1", "T2"]) == ["T2 is the same in every voxel of case_002, case_003"]
+
+
 def test_medians_and_class_frequencies() -> None:
     fingerprint = Fingerprint(
         (
@@ -205,7 +222,7 @@ def test_other_declared_labels_are_checked_again(dataset: Dataset, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{}", b"[]", b'{"format": 0, "cases": []}', b'{"format": 1, "cases": [{}]}', b"[" * 10**5]
+    "damage", [b"", b"{}", b"[]", b'{"format": 0, "cases": []}', b'{"format": 2, "cases": [{}]}', b"[" * 10**5]
 )
 def test_a_damaged_cache_is_taken_anew(dataset: Dataset, tmp_path: Path, damage: bytes) -> None:
     good = cached_fingerprint(dataset, tmp_path / "cache")

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from trainables.case_files import read_case
 from trainables.dataset import Case, Dataset
+from trainables.errors import DatasetError
 from trainables.grid import Grid
 from trainables.intensity import Intensity
 from trainables.resampling import Shape, Spacing
@@ -42,6 +43,11 @@ class CaseFingerprint:
     def channels(self) -> int:
         return len(self.minimum)
 
+    @property
+    def flat_channels(self) -> tuple[int, ...]:
+        """Those that are the same in every voxel, counted from 0."""
+        return tuple(index for index, low in enumerate(self.minimum) if low == self.maximum[index])
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         return asdict(self) | {"label_voxels": {str(label): count for label, count in self.label_voxels.items()}}
@@ -60,13 +66,16 @@ class CaseFingerprint:
 
 
 def measure_case(dataset: Dataset, case: Case) -> CaseFingerprint:
-    """Read a case, check it (DatasetError as `read_case` raises), and say what it is like."""
+    """Read a case, check it, and say what it is like.
+
+    Raises DatasetError as `read_case` does, and where every channel is the same in every voxel.
+    """
     read = read_case(dataset, case)
     x, y, z = read.label.shape
     grid = Grid.of((x, y, z), read.affine, target_spacing=(1, 1, 1))  # nothing is resampled here
     # Transposed, arrays lie in memory in the order in which numpy walks them: files have x running fastest.
     mask = read.label.T > 0
-    return CaseFingerprint(
+    measured = CaseFingerprint(
         name=case.name,
         shape=grid.cropped_shape,
         cropped_shape=grid.cropped_to_content(grid.orient(read.image)).cropped_shape,
@@ -77,3 +86,6 @@ def measure_case(dataset: Dataset, case: Case) -> CaseFingerprint:
         label_voxels=read.label_voxels,
         content_hash=read.content_hash,
     )
+    if len(measured.flat_channels) == measured.channels:
+        raise DatasetError(f"{case.image}: every voxel is {read.image.flat[0]:g}; there is nothing to learn from")
+    return measured

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from trainables.problems import SHOWN_PROBLEMS, raise_problems
 from trainables.resampling import Shape, Spacing, resampled_shape
 from trainables.whole_file import replace_file
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what `to_mapping` gives, or the rules that a case must keep, change: older caches are then not used."""
 
 FINGERPRINT_MEMORY = 4 * 2**30
@@ -81,6 +81,16 @@ class Fingerprint:
         """SHA-256 over the cases' names and files, hex; the order of the cases does not matter."""
         lines = sorted(f"{case.name}\0{case.content_hash}\n" for case in self.cases)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def flat_notes(self, channels: Sequence[str]) -> list[str]:
+        """For each channel, by name, a sentence for the user where cases have it the same in every voxel."""
+        notes = []
+        for index, channel in enumerate(channels):
+            flat = [case.name for case in self.cases if index in case.flat_channels]
+            if flat:
+                more = f" and {len(flat) - 5} more" if len(flat) > 5 else ""
+                notes.append(f"{channel} is the same in every voxel of {', '.join(flat[:5])}{more}")
+        return notes
 
     def subset(self, names: Iterable[str]) -> Self:
         """The fingerprint of some of the cases, in the order of `names`. Raises KeyError for an unknown one."""

@@ -104,12 +104,15 @@ def draft_sweep(
         fingerprint = cached_fingerprint(
             dataset, cache_folder(cache), progress=lambda done, of: progress("Checking cases", done, of)
         )
+        for note in fingerprint.flat_notes(dataset.modalities):
+            tell(note)
         dataset = dataset.labelled(fingerprint.labels)
         seen = fingerprint.subset((*split.train, *split.validation))
         subject = Subject(
             dataset=dataset,
             config=config,
             split=split,
+            fingerprint=fingerprint,
             seen=seen,
             plan=plan_preprocessing(seen, dataset.modalities),
             targets=targets_of(dataset, config),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import combining, normalize
 
 from trainables.networks import level_strides, patch_divisors
 from trainables.segmentation_config import SegmentationConfig
@@ -102,7 +103,7 @@ DECLARED = """\
 
 FOUND = """\
   # The label files have these values: name them. To learn fewer, leave some out; to merge some: Name: [1, 2].
-  labels: {labels}"""
+  labels:{labels}"""
 
 REGIONS = """\
   # As the data set wants it: regions, each of these label values, that may overlap.
@@ -190,8 +191,9 @@ _PLAIN = re.compile(r"[A-Za-z/_]([\w ./-]*[\w./-])?|\.\.?/[\w./-]*|\d+x\d+x\d+")
 
 
 def _slug(name: str) -> str:
-    """The data set's name as the name of a folder."""
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:100] or "sweep"
+    """The data set's name as the name of a folder, letters without their accents."""
+    plain = "".join(letter for letter in normalize("NFKD", name.casefold()) if not combining(letter))
+    return re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:100] or "sweep"
 
 
 def _line(text: str) -> str:
@@ -229,8 +231,22 @@ def _labels(subject: Subject) -> str:
     dataset = subject.dataset
     if dataset.regions:
         return REGIONS.format(labels=yaml_text(dataset.regions))
-    text = yaml_text({label: value for value, label in dataset.labels.items() if value})
-    return (FOUND if dataset.labels_found else DECLARED).format(labels=text)
+    if dataset.labels_found:
+        return FOUND.format(labels=_found_labels(subject))
+    return DECLARED.format(labels=yaml_text({label: value for value, label in dataset.labels.items() if value}))
+
+
+def _found_labels(subject: Subject) -> str:
+    """In one line; or, where a value is not in every case, a line each that tells so: it may be no class at all."""
+    named = {label: value for value, label in subject.dataset.labels.items() if value}
+    cases = subject.fingerprint.cases
+    having = {value: sum(case.label_voxels[value] > 0 for case in cases) for value in named.values()}
+    if min(having.values()) == len(cases):
+        return f" {yaml_text(named)}"
+    notes = {
+        value: f"  # in {count} of {len(cases)} cases" if count < len(cases) else "" for value, count in having.items()
+    }
+    return "".join(f"\n    {yaml_text(label)}: {value}{notes[value]}" for label, value in named.items())
 
 
 def _split(subject: Subject) -> str:

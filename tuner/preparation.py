@@ -102,6 +102,8 @@ def prepare(
         split = split_dataset(dataset, config)
     with naming(source):
         fingerprint = cached_fingerprint(dataset, cache, progress=lambda done, of: progress("Checking cases", done, of))
+    for note in fingerprint.flat_notes(dataset.modalities):
+        tell(note)
     dataset = dataset.labelled(fingerprint.labels)
     with naming(source, "dataset."):
         targets = targets_of(dataset, config)

@@ -60,6 +60,9 @@ class Subject:
     dataset: Dataset
     config: DatasetConfig
     split: Split
+    fingerprint: Fingerprint
+    """Of all cases."""
+
     seen: Fingerprint
     """Of the cases that train and validate."""
 
