@@ -56,6 +56,14 @@ RATE = {"float": [1e-3, 1e-2]}
         ),
         ({"training": {"levels": 9}}, "training.levels: must be a whole number from 2 to 8, got 9"),
         ({"training": {"levels": "3"}}, "training.levels: must be a whole number, got '3'"),
+        (
+            {"space": {"learning_rate": {"float": [-0.002, 0.02]}}, "default": {}},
+            "space.learning_rate: must be more than 0, got -0.002",
+        ),
+        (
+            {"space": {"batch_size": {"choice": [0, 4]}}, "default": {"batch_size": 2}},
+            "space.batch_size: must be at least 1, got 0",
+        ),
         ({"training": {"width": True}}, "training.width: must be a whole number, got True"),
         (
             {"space": {"patch_size": {"choice": [16, 18]}}, "default": {}},
@@ -87,6 +95,14 @@ def test_a_bad_name_or_value_is_told_with_file_and_key(tmp_path, changes, messag
     with pytest.raises(SweepConfigError) as error:
         check_space(read(tmp_path, changes), PLAN, TARGETS)
     assert str(error.value).startswith(f"{tmp_path}/sweep.yaml: {message}")
+
+
+def test_what_no_data_set_allows_is_told_before_the_data_are_looked_at(tmp_path):
+    space = {"learning_rate": {"float": [-0.002, 0.02]}}
+    config = read(tmp_path, {"dataset": {"path": "nowhere"}, "space": space, "default": {"learning_rate": 0.01}})
+    with pytest.raises(SweepConfigError) as error:
+        prepare_sweep(config, View(quiet=True))
+    assert str(error.value) == f"{tmp_path}/sweep.yaml: space.learning_rate: must be more than 0, got -0.002"
 
 
 def test_a_run_of_the_users_own_has_its_own_settings(tmp_path):

@@ -110,6 +110,10 @@ def test_a_sweep_on_a_cpu_is_repeated_on_a_cpu(tmp_path: Path, monkeypatch: pyte
     [
         ({"dataset": {"folds": 7}}, "dataset.folds: 7 need as many groups"),
         ({"preprocessing": {"spacing": [1, 1, 1e6]}}, "preprocessing.spacing: must leave the median volume 2 to "),
+        (
+            {"parameters": {"levels": 1}, "dataset": {"path": "nowhere"}},
+            "parameters.levels: must be a whole number from",
+        ),
         ({"parameters": {"levles": 2}}, "parameters.levles: not a setting of a segmentation run; did you mean levels?"),
         ({"parameters": {"patch_size": 18}}, "parameters.patch_size: 18 is not a multiple of 4"),
         ({"parameters": {"precision": "fp16"}}, "parameters.precision: fp16 needs a CUDA GPU"),

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from search_spaces.errors import SpaceError
 from search_spaces.space import SearchSpace, parse_fixed, parse_space
 from search_spaces.yaml_file import read_yaml
+from trainables.errors import SettingError
 from tuner.config_data import DatasetConfig, PreprocessingConfig
 from tuner.config_errors import did_you_mean
 from tuner.config_search import BudgetConfig, ConfirmConfig, Objective, ResourcesConfig, SearchConfig
@@ -104,7 +105,12 @@ class SweepConfig(Section):
             raise ValueError(f"in training and in space: {', '.join(sorted(both))}; a parameter has one place")
         space = self.search_space
         if self.default:
-            object.__setattr__(self, "default", _first_trial(self.default, space))
+            try:
+                object.__setattr__(self, "default", _first_trial(self.default, space))
+            except ValueError:
+                if self.trainable == SEGMENTATION:
+                    _check_values(space)  # a default may lie outside because the space is wrong, which is then told
+                raise
         if self.trainable == SEGMENTATION and self.dataset is None:
             raise ValueError("dataset is needed to train a segmentation")
         if self.resources.workers_per_trial > 1 and self.budget.unit == "seconds":
@@ -181,6 +187,19 @@ def _first_trial(default: Mapping[str, Any], space: SearchSpace) -> dict[str, An
     except SpaceError as error:
         raise ValueError(f"default.{error}") from None
     return {name: point[name] for name in default}
+
+
+def _check_values(space: SearchSpace) -> None:
+    """Raises ValueError naming a searched value that no segmentation run takes, whatever the other settings."""
+    from trainables.segmentation_config import SegmentationConfig  # torch takes seconds to import
+
+    for name, values in space.extremes().items():
+        for value in values:
+            try:
+                SegmentationConfig.from_mapping({name: value})
+            except SettingError as error:
+                if str(error).startswith(f"{name}: must "):
+                    raise ValueError(f"space.{error}") from None
 
 
 def cache_folder(configured: Path | None) -> Path:

@@ -157,8 +157,9 @@ def check_trainable(config: SweepConfig) -> None:
 def prepare_sweep(config: SweepConfig, view: View) -> Prepared | None:
     """The data set of a sweep, made ready, and its space tried on it; None for a training run that needs no data.
 
-    Raises as `prepare` and `check_space` do.
+    Raises as `prepare` and `check_space` do; what no data set allows, before the data are looked at.
     """
+    check_settings(config)
     if config.dataset is None:
         return None
     with view.preparing():
@@ -194,19 +195,18 @@ def _padding_notes(config: SweepConfig, prepared: Prepared) -> list[str]:
     ]
 
 
-def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:
-    """Try each setting that the search may propose, one at a time beside the default ones.
+def check_settings(config: SweepConfig) -> None:
+    """Try each setting that the search may propose, one at a time beside the default ones, as far as no data set
+    allows it.
 
     Raises SweepConfigError naming the file, the parameter's key, and what is wrong with its name or value.
     """
     if config.trainable != SEGMENTATION:
         return
     from trainables.precision import resolve_precision  # torch takes seconds to import
-    from trainables.segmentation import check_parameters
     from trainables.segmentation_config import SegmentationConfig, check_name
 
     def check(parameters: Mapping[str, Any]) -> None:
-        check_parameters(parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
         SegmentationConfig.from_mapping(parameters).for_workers(config.resources.workers_per_trial)
         if not config.resources.gpus_per_trial:
             resolve_precision(parameters.get("precision", "auto"), "cpu")
@@ -215,6 +215,27 @@ def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) 
         with naming(config.source, f"{section}."):
             for name in names:
                 check_name(name)
+    _try_each(config, check)
+
+
+def check_space(config: SweepConfig, plan: PreprocessingPlan, targets: Targets) -> None:
+    """Try each setting that the search may propose, one at a time beside the default ones, on what is trained on.
+
+    Raises SweepConfigError as `check_settings` does, which has its say first.
+    """
+    check_settings(config)
+    if config.trainable != SEGMENTATION:
+        return
+    from trainables.segmentation import check_parameters
+
+    def check(parameters: Mapping[str, Any]) -> None:
+        check_parameters(parameters, spacing=plan.spacing, channels=len(plan.normalisation), targets=targets)
+
+    _try_each(config, check)
+
+
+def _try_each(config: SweepConfig, check: Callable[[Mapping[str, Any]], None]) -> None:
+    """Raises SweepConfigError where `check` raises SettingError: for the first configuration, or a value beside it."""
     base = config.search_space.first(config.default)
     try:
         check(base)

@@ -133,12 +133,18 @@ def prepare_config(config: TrainConfig, path: Path, device: str, view: View) -> 
 
     def check(plan: Any, targets: Any) -> None:
         if config.trainable == SEGMENTATION:
-            from trainables.precision import resolve_precision
             from trainables.segmentation import check_parameters
 
             with naming(path, "parameters."):
                 check_parameters(config.parameters, spacing=plan.spacing, channels=plan.channels, targets=targets)
-                resolve_precision(config.parameters.get("precision", "auto"), device)
+
+    if config.trainable == SEGMENTATION:  # what no data set allows is told before the data are looked at
+        from trainables.precision import resolve_precision
+        from trainables.segmentation_config import SegmentationConfig
+
+        with naming(path, "parameters."):
+            SegmentationConfig.from_mapping(config.parameters)
+            resolve_precision(config.parameters.get("precision", "auto"), device)
 
     with view.preparing():
         return prepare(
