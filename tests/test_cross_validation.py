@@ -51,11 +51,20 @@ def test_mean_and_spread_over_cases_and_over_folds() -> None:
     assert found.mean_of_folds == pytest.approx(0.7)
     assert found.sd_over_folds == pytest.approx(math.sqrt(0.02))
     assert found.by_class["mean"].to_dict() == pytest.approx({"front": 0.8, "back": 0.6})
+    assert list(found.by_class.index) == ["front", "back"]  # as the data set has them
     assert found.by_class.loc["front", "sd"] == pytest.approx(math.sqrt(0.14 / 3))
     assert found.worst.iloc[0].to_dict() == {"case": "c", "fold": 1, "dice": pytest.approx(0.4)}
     assert list(found.worst["case"]) == ["c", "a", "b", "d"]
     assert found.not_chosen_on == pytest.approx(0.6)  # of c and d
     assert math.isnan(two_configurations(chosen_on=frozenset("abcd")).figures(7).not_chosen_on)
+
+
+def test_five_of_the_worst_cases_are_told_and_equal_ones_by_name() -> None:
+    names = [f"case_{number:02d}" for number in range(40)]
+    rows = [(7, 0, name, "front", 0.3 if number % 4 == 3 else 0.8) for number, name in enumerate(names)]
+    scores = pd.DataFrame(rows, columns=["configuration", "fold", "case", "class", "dice"])
+    worst = CrossValidation(scores=scores, runs=pd.DataFrame(), splits=SPLITS, groups={}).figures(7).worst
+    assert list(worst["case"]) == ["case_03", "case_07", "case_11", "case_15", "case_19"]
 
 
 def test_the_best_by_cross_validated_dice_comes_first() -> None:

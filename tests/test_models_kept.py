@@ -1,12 +1,15 @@
 """Of a sweep's models the best few stay on the disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from make_sweep import DEFAULT, evaluation, open_study
+from make_sweep import DEFAULT, SPACE, evaluation, open_study
 from make_work import toy_work
+from optuna.storages import InMemoryStorage
 
+from search_spaces.space import parse_space
 from tuner.checkpoints import MODEL, state_name
-from tuner.study import DEFAULT_ORIGIN
+from tuner.study import DEFAULT_ORIGIN, SweepStudy
 
 
 def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -> None:
@@ -34,3 +37,16 @@ def test_models_of_the_best_the_default_and_what_runs_are_kept(tmp_path: Path) -
     assert checkpoints.trials("confirm") == []
     assert files.names("sweep_0002") == ["sweep_0002/attempt_1/model.pt"]
     assert checkpoints.state_up_to("sweep", still_running, 111) == "sweep_0006/attempt_1/state_0111.pt"
+
+
+def test_with_several_objectives_those_of_the_front_are_kept_too(tmp_path: Path) -> None:
+    space = parse_space(SPACE)
+    study = SweepStudy.open(InMemoryStorage(), "sweep", space, objectives=("dice", "training_seconds"))
+    work = toy_work(tmp_path, study=study, keep_models=2)
+    for score, seconds in ((0.9, 10.0), (0.8, 50.0), (0.5, 5.0), (0.4, 20.0)):
+        number = study.ask().number
+        work.trial_files.put(f"{work.checkpoints.folder('sweep', number, 1)}/{MODEL}", Path.touch)
+        study.report(number, 1000, replace(evaluation(score, 1000), training_seconds=seconds))
+        study.finish(number, "full budget")
+    work.forget_losers()
+    assert work.checkpoints.trials("sweep") == [0, 1, 2]  # the best two by Dice, and the fastest

@@ -30,6 +30,7 @@ def search(**settings) -> SearchConfig:
         ({"sampler": "optuna.samplers:CmaEsSampler"}, CmaEsSampler),
     ],
 )
+@pytest.mark.filterwarnings("error")  # that some are experimental is no matter of the user's
 def test_each_name_makes_its_sampler(settings, kind):
     assert type(sampler_factory(search(**settings), slots=2)(0)) is kind
 

@@ -313,6 +313,7 @@ def test_a_trial_is_not_ours_once_it_ended_was_released_or_was_given_up(study):
     for end in (lambda number: study.finish(number, "error"), lambda number: study.release([number]), study.give_up):
         number = study.ask().number
         assert list(study.asked) == [number]
+        assert study.is_ours(number)  # one driver alone is never taken for dead
         end(number)
         assert study.asked == {}
 
@@ -374,3 +375,30 @@ def test_how_a_trial_truly_ended_is_told_back(storage, study):
     study.report(number, 1000, evaluation(0.6))
     assert study.finish(number, "full budget") == ("full budget", None)
     assert study.finish(study.ask().number, "error", error="a bug") == ("error", "a bug")
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_optuna_calls_experimental_is_no_matter_of_the_user(storage):
+    sampler = sampler_factory(SearchConfig(sampler="quasi-random"), slots=1)
+    study = SweepStudy.open(storage, "sweep", SPACE, sampler=sampler)
+    assert study.ask().number == 0
+
+
+def test_a_sampler_sees_what_other_drivers_reported_meanwhile(storage):
+    """Its list of trials is read anew for each proposal."""
+    known = []
+
+    class Counting(optuna.samplers.RandomSampler):
+        def infer_relative_search_space(self, study, trial):
+            known.append(len(study._get_trials(deepcopy=False, use_cache=True)))
+            return {}
+
+    drivers = [SweepStudy.open(storage, "sweep", SPACE, sampler=lambda number: Counting(number)) for _ in range(2)]
+    for driver in (*drivers, *drivers):
+        driver.ask()
+    assert known == [1, 2, 3, 4]
+
+
+def test_all_parameters_of_a_trial_are_those_proposed(study):
+    proposal = study.ask()
+    assert study.parameters(study.trials()[0]) == proposal.parameters

@@ -1,13 +1,20 @@
 """What becomes of a trial that has reported."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from make_sweep import RUNGS, evaluation
 from make_work import toy_work
+from optuna.storages import InMemoryStorage
 
+from search_spaces.space import parse_space
 from tuner.checkpoints import MODEL, state_name
+from tuner.config import Objective
+from tuner.directory import SweepDirectory
+from tuner.limits import Limits
 from tuner.rungs import SuccessiveHalving
+from tuner.study import SweepStudy
 from tuner.work import Work
 
 
@@ -50,6 +57,25 @@ def test_a_trial_that_is_stopped_leaves_no_files(work: Work) -> None:
     work.end(1, "stopped at rung")
     assert work.checkpoints.trials("sweep") == [0]
     assert work.study.trials()[1].user_attrs["stop_reason"] == "stopped at rung"
+
+
+def test_a_trials_log_ends_with_how_it_truly_ended(tmp_path: Path) -> None:
+    objectives: tuple[Objective, ...] = ("dice", "peak_gib")
+    space = parse_space({"width": {"int": [8, 16]}})
+    study = SweepStudy.open(InMemoryStorage(), "sweep", space, objectives=objectives)
+    work, log = toy_work(tmp_path, study=study), SweepDirectory(tmp_path).trial_log
+    for number, reason in enumerate(("stopped at rung", "full budget")):
+        study.report(study.ask().number, 1000, replace(evaluation(0.5, 1000), facts={}))
+        work.end(number, reason)
+    assert log("sweep", 0).read_text().endswith("trial 0: stopped at rung\n")
+    told = "trial 1: error: search.objectives: the trainable reports no peak_gib\n"
+    assert log("sweep", 1).read_text().endswith(told)
+
+
+def test_a_search_is_over_once_a_limit_is_reached(work: Work) -> None:
+    assert work.over() is None
+    used = replace(work, limits=Limits(device_hours=0.01))  # each trial has trained for 100 s
+    assert used.over() == "0.01 device-hours are used (search.device_hours)"
 
 
 def test_a_run_has_what_its_trial_and_all_trials_are_given(tmp_path: Path) -> None:

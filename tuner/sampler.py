@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from search_spaces.parameters import Choice, Float, Int
@@ -38,25 +39,30 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
     def make(number: int) -> BaseSampler:
         seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
         options = search.sampler_options
-        match name:
-            case "gp":
-                return RungGPSampler(seed=seed, fits=fits, **{"n_startup_trials": startup, **options})
-            case "random" | "grid":  # a grid's trials are planned with their values
-                return RandomSampler(seed=seed)
-            case "tpe":
-                settings = {
-                    "n_startup_trials": startup,
-                    "multivariate": False,
-                    "constant_liar": True,
-                    "prior_weight": 3.0,
-                }
-                with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of prior_weight, gone in 6
-                    return TPESampler(seed=seed, **{**settings, **options})
-            case "quasi-random":
-                # One sequence for the whole sweep: each trial takes its next point, so the seed must stay.
-                return QMCSampler(seed=search.seed, **{"scramble": True, "warn_asynchronous_seeding": False, **options})
-        own: BaseSampler = import_named(name, key="search.sampler", kind=BaseSampler)(seed=seed, **options)
-        return own
+        # Optuna says of some of its own, each time that one is made, that they are experimental.
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            match name:
+                case "gp":
+                    return RungGPSampler(seed=seed, fits=fits, **{"n_startup_trials": startup, **options})
+                case "random" | "grid":  # a grid's trials are planned with their values
+                    return RandomSampler(seed=seed)
+                case "tpe":
+                    settings = {
+                        "n_startup_trials": startup,
+                        "multivariate": False,
+                        "constant_liar": True,
+                        "prior_weight": 3.0,
+                    }
+                    # `prior_weight` goes in Optuna 6.
+                    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+                        return TPESampler(seed=seed, **{**settings, **options})
+                case "quasi-random":
+                    # One sequence for the whole sweep: each trial takes its next point, so the seed must stay.
+                    return QMCSampler(
+                        seed=search.seed, **{"scramble": True, "warn_asynchronous_seeding": False, **options}
+                    )
+            own: BaseSampler = import_named(name, key="search.sampler", kind=BaseSampler)(seed=seed, **options)
+            return own
 
     try:
         make(0)

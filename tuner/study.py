@@ -17,7 +17,6 @@ Only drivers write. Every reader (report, results, optuna-dashboard, resume) nee
 share a study in a database: a trial is claimed by Optuna's WAITING to RUNNING, which only one of them can win.
 """
 
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -169,14 +168,13 @@ class SweepStudy:
         self.optuna._thread_local.cached_all_trials = None  # else the sampler learns from an old list
         trial = optuna.Trial(self.optuna, trial_id)
         self.asked[trial.number] = trial
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            _ = trial.relative_params  # what takes the sampler time, before the journal is locked
-            with self.together():
-                for name, distribution in self._distributions.items():
-                    trial._suggest(name, distribution)
-                if "seed" not in trial.user_attrs:
-                    trial.set_user_attr("seed", self._seed)
-                trial.set_user_attr(ATTEMPT, trial.user_attrs.get(ATTEMPT, 0) + 1)
+        _ = trial.relative_params  # what takes the sampler time, before the journal is locked
+        with self.together():
+            for name, distribution in self._distributions.items():
+                trial._suggest(name, distribution)
+            if "seed" not in trial.user_attrs:
+                trial.set_user_attr("seed", self._seed)
+            trial.set_user_attr(ATTEMPT, trial.user_attrs.get(ATTEMPT, 0) + 1)
         return Proposal(
             number=trial.number,
             parameters={**self.space.fixed, **trial.params},
