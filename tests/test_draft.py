@@ -65,7 +65,7 @@ def test_small_data_set_on_two_cores(tmp_path: Path, small_dataset: Path) -> Non
     assert config.search.trials == 16
     assert text.startswith("# Blobs: 6 cases, 1 channel (MRI), to segment class1 and class2.\n")
     assert "The median volume has 20 x 24 x 18 voxels of 1 x 1 x 1 mm" in text
-    assert "# Up to 10 minutes for all trials" in text
+    assert "# Likely up to 10 minutes for all trials" in text
 
 
 def test_regions_and_groups_of_the_data_set_are_written(tmp_path: Path, small_dataset: Path) -> None:
@@ -189,7 +189,7 @@ def test_gpus_get_a_trial_each(tmp_path: Path, small_dataset: Path, monkeypatch:
     assert (config.resources.cpus_per_trial, config.resources.gpus_per_trial) == (8, 1)
     assert config.training["network"] == "dynunet"
     assert "# Of one trial: 2 GPUs and 16 cores hold 2 trials at once." in text
-    assert "# Up to 60 minutes for all trials" in text
+    assert "# Likely up to 60 minutes for all trials" in text
 
 
 def test_one_size_only_is_fixed_not_searched(tmp_path: Path) -> None:

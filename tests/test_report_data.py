@@ -13,12 +13,14 @@ from tuner.report_data import data
 
 
 def test_facts_of_a_data_set_and_what_is_told_of_them(small_dataset: Path, tmp_path: Path) -> None:
-    dataset = DatasetConfig(path=small_dataset, folds=3, fold=1, test_fraction=0.2)
+    labels = {"Head": 1, "both": [1, 2]}
+    dataset = DatasetConfig(path=small_dataset, folds=3, fold=1, test_fraction=0.2, labels=labels, regions=True)
     prepared = prepare(dataset, PreprocessingConfig(), cache=tmp_path / "cache")
     facts = json.loads(json.dumps(data_facts(prepared)))
     assert facts["cases"] == 6
     assert facts["content_hash"] == prepared.fingerprint.content_hash
     assert sum(facts["label_shares"].values()) == 1
+    assert list(facts["label_shares"])[1:] == ["Head", "class2"]  # as the sweep calls them, where it calls one alone
     assert facts["shape"]["lowest"] == facts["shape"]["highest"] == [20, 24, 18]
     changes = {"dataset": {"path": str(small_dataset), "folds": 3, "fold": 1, "test_fraction": 0.2}}
     config = SweepConfig.read(sweep_directory(tmp_path / "heart", changes=changes).sweep_file)

@@ -78,7 +78,8 @@ budget:
   maximum: {maximum}
   reduction: 3
 
-# Up to {search_time} for all trials, then {confirm_time} to confirm the best.
+# Likely up to {search_time} for all trials, then {confirm_time} to confirm the best: as timed here, and no limit.
+# `minutes: N` under search would be one.
 search:
   trials: {trials}
   # gp learns from every rung of the trials before; random does not.
