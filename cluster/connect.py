@@ -164,6 +164,17 @@ def head_lives() -> bool:
     return True
 
 
+def own_node_lives() -> bool:
+    """Whether the cluster still counts this process's own node among its nodes.
+
+    Without it Ray starts nothing for this process any more, and says so to nobody: it would wait for ever.
+    """
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    return any(node["NodeID"] == own and node["Alive"] for node in ray.nodes())
+
+
 def _head_of_this_machine() -> str:
     """HOST:PORT of the head that RAY_ADDRESS names, or of the cluster that this machine belongs to.
 

@@ -144,3 +144,14 @@ def test_a_killed_driver_leaves_nothing_of_ray(tmp_path: Path, monkeypatch: pyte
         process.communicate()
         # Ray's two agents of a node, however it is started, notice after minutes that it is gone.
         assert ended([one for one in family if one.pid not in agents])
+
+
+def test_a_sweep_whose_raylet_is_killed_ends_and_says_so(tmp_path: Path) -> None:
+    slow = {**SWEEP, "training": {"seconds_per_rung": 8.0}}
+    with running(tmp_path, sweep=slow) as (process, family):
+        (raylet,) = (one for one in family if one.name() == "raylet")
+        raylet.kill()
+        _, errors = process.communicate(timeout=150)  # 10 s between two looks, 30 until Ray itself has noticed
+        assert process.returncode == 1, errors
+        assert "(raylet) is gone, and no trial can be started; go on by `voxtune resume toy`" in errors
+    assert "RUNNING" not in set(read_results(SweepDirectory.find("toy", tmp_path / "runs")).trials["state"])

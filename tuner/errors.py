@@ -31,7 +31,7 @@ class SweepDirectoryError(UserError):
 
 
 class SlotError(UserError):
-    """A slot's process can't run this trial nor any other: what it trains on is damaged, or can't be put there."""
+    """No trial can be run any more: what they train on is damaged or can't be put there, or Ray starts nothing."""
 
 
 class OutputError(UserError):

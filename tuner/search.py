@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from cluster.connect import head_lives
+from cluster.connect import head_lives, own_node_lives
 from tuner.actor import TrialActor, TrialReport
 from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import SlotError, UserError
@@ -39,6 +40,10 @@ MOST_LOST = 3
 
 MOST_TIMED_OUT = 2
 """One that falls silent so often has failed: a hang may be its machine's fault, but each costs a whole timeout."""
+
+
+LOOK_SECONDS = 10.0
+"""How often it is asked whether Ray's process of the driver's machine is still there."""
 
 
 class StudySearcher(Searcher):
@@ -172,6 +177,24 @@ class StudyScheduler(FIFOScheduler):
         return True
 
 
+class LostNode(tune.Callback):
+    """Ends the search where Ray's process of this machine is gone, through which the driver has all others started."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._looked = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if not own_node_lives():
+            raise SlotError(
+                "Ray's process of this machine (raylet) is gone, and no trial can be started; go on by "
+                f"`voxtune resume {self._work.sweep}`"
+            )
+
+
 class LostTrials(tune.Callback):
     """Takes up again, or records, trials whose process ended before they could report how they failed."""
 
@@ -290,7 +313,7 @@ def _tuner(work: Work, *, gate: Gate | None, pulses: PulseTaker | None) -> tune.
             name=work.study_name,
             storage_path=str(work.ray_results),
             verbose=0,
-            callbacks=[LostTrials(work, pulses)],
+            callbacks=[LostTrials(work, pulses), LostNode(work)],
             progress_reporter=reporter(),
             log_to_file=False,
             failure_config=tune.FailureConfig(max_failures=0),
