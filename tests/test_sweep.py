@@ -126,7 +126,7 @@ def test_a_trial_whose_process_is_killed_goes_on_in_another(tmp_path, running_ra
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
     log = directory.trial_log("sweep", running[0].number).read_text()
     assert " goes on in another process: the trial's process was lost: " in log
-    assert re.search(r": taken up for the 2\. time by slot \d of toy on ", log)
+    assert re.search(r": taken up again \(attempt 2\) by slot \d of toy on ", log)
     (lost,) = (trial for trial in trials if "lost" in trial.user_attrs)
     assert (lost.number, lost.user_attrs["lost"], lost.user_attrs["attempt"]) == (running[0].number, 1, 2)
     assert lost.user_attrs["checkpoint"] == f"sweep_{lost.number:04}/attempt_2"

@@ -263,7 +263,7 @@ def _warm_up(assignment: Assignment) -> None:
 
 def _taken_up(assignment: Assignment, slot: str) -> str:
     parameters = ", ".join(f"{name} {short(value)}" for name, value in assignment.parameters.items())
-    attempt = f" for the {assignment.attempt}. time" if assignment.attempt > 1 else ""
+    attempt = f" again (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
     return f"taken up{attempt} by {slot} on {socket.gethostname()}, seed {assignment.seed}: {parameters}"
 
 
