@@ -16,7 +16,7 @@ from tuner.amp_report import write_amp_study
 from tuner.amp_settings import AmpSettings
 from tuner.amp_study import run_amp_study
 from tuner.config import DatasetConfig, PreprocessingConfig, cache_folder
-from tuner.environment import describe_environment
+from tuner.environment import describe_environment, processor
 from tuner.errors import OutputError
 from tuner.number_list import whole_numbers
 from tuner.preparation import prepare
@@ -101,5 +101,5 @@ def _memory_gib(device: torch.device) -> float:
 
 def _name(device: torch.device) -> str:
     if device.type == "cpu":
-        return f"cpu ({describe_environment()['processor']})"
+        return f"cpu ({processor()})"
     return f"{device_name(device)}, driver {machine.nvidia_driver() or 'unknown'}"

@@ -30,7 +30,7 @@ def state_name(step: int) -> str:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The states and models of all trials, of the studies `sweep` and `confirm`."""
+    """The states and models of all trials, of the studies `sweep`, `confirm` and `folds`."""
 
     files: TrialFiles
 

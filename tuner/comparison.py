@@ -1,7 +1,7 @@
 """Several sweeps side by side: whether their scores may be compared at all, and if so by how much the bests differ."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -191,6 +191,6 @@ class Comparison:
         return pooled * math.sqrt(1 / len(first.runs) + 1 / len(second.runs))
 
 
-def _differ(values: Any) -> bool:
-    values = list(values)
-    return any(value != values[0] for value in values)
+def _differ(values: Iterable[Any]) -> bool:
+    found = list(values)
+    return any(value != found[0] for value in found)

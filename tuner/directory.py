@@ -112,7 +112,7 @@ class SweepDirectory:
         return self.root / "checkpoints"
 
     def trial_log(self, study: str, number: int) -> Path:
-        """What the processes of a trial wrote, and how it ended. `study`: `sweep` or `confirm`."""
+        """What the processes of a trial wrote, and how it ended. `study`: `sweep`, `confirm` or `folds`."""
         return self.root / "logs" / f"{trial_name(study, number)}.txt"
 
     def trial_events(self, study: str, number: int) -> Path:
