@@ -22,9 +22,10 @@ import tuner.api
 from search_spaces.presets import load_preset, preset_names
 from search_spaces.yaml_file import parse_yaml
 from trainables.segmentation_config import SegmentationConfig
-from tuner.config import SEGMENTATION, DatasetConfig, Section, SweepConfig
+from tuner.config import SEGMENTATION, DatasetConfig, SweepConfig
 from tuner.results import read_results
 from tuner.sampler import sampler_factory
+from tuner.section import Section
 from tuner.storage import open_storage
 
 sys.path.insert(0, str(ROOT / "docs"))

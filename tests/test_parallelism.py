@@ -11,13 +11,14 @@ import pytest
 from command_line import Ended, run_voxtune
 from make_sweep import TOY_SWEEP
 
-from tuner.config import SweepConfig, validated
+from tuner.config import SweepConfig
 from tuner.parallelism import Search, TrialFound, Way, all_ways, sweep_for
 from tuner.parallelism_command import share_of_batch
 from tuner.parallelism_model import Timings, bound_of, model
 from tuner.parallelism_report import read_searches, write_searches
 from tuner.parallelism_result import Outcome, answer, outcomes, table_of
 from tuner.rungs import SuccessiveHalving, rung_steps
+from tuner.section import validated
 
 STEPS = rung_steps(1 / 9, 3)
 RUNGS = SuccessiveHalving(STEPS, 3)

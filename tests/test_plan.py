@@ -10,11 +10,12 @@ import pytest
 from command_line import Ended, run_voxtune
 from make_sweep import TOY_SWEEP
 
-from tuner.config import SweepConfig, validated
+from tuner.config import SweepConfig
 from tuner.errors import StudyError, SweepConfigError
 from tuner.expectation import START_SECONDS, TrialCost
 from tuner.number_list import whole_numbers
 from tuner.plan import expected
+from tuner.section import validated
 from tuner.trial_costs import earlier_costs
 
 Voxtune = Callable[..., Ended]

@@ -29,11 +29,8 @@ __all__ = [
     "PreprocessingConfig",
     "ResourcesConfig",
     "SearchConfig",
-    "Section",
     "SweepConfig",
-    "absolute_path",
     "cache_folder",
-    "validated",
 ]
 
 MOST_IN_GRID = 100_000

@@ -14,8 +14,6 @@ from tuner import checks_machine, checks_software
 from tuner.check import Check, Status
 from tuner.config import cache_folder
 
-__all__ = ["Check", "diagnose", "doctor_table"]
-
 STYLES: dict[Status, str] = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 

@@ -16,12 +16,12 @@ from trainables.preprocessing import plan_preprocessing
 from trainables.split import Split
 from tuner import machine
 from tuner.calibration import TimeJob
-from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SweepConfig, cache_folder, validated
+from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SweepConfig, cache_folder
 from tuner.draft_text import sweep_text
 from tuner.pace import Pacers
 from tuner.preparation import Progress, check_space, groups_of, split_dataset, targets_of
 from tuner.proposal import Subject, propose
-from tuner.section import Section, SweepName
+from tuner.section import Section, SweepName, validated
 from tuner.slots import plan_slots
 
 FOLDS = 5

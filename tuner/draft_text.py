@@ -10,10 +10,11 @@ from unicodedata import combining, normalize
 
 from trainables.networks import level_strides, patch_divisors
 from trainables.segmentation_config import SegmentationConfig
-from tuner.config import ConfirmConfig, absolute_path
+from tuner.config import ConfirmConfig
 from tuner.durations import about
 from tuner.markdown import count, enumerated
 from tuner.proposal import Proposal, Subject
+from tuner.section import absolute_path
 from tuner.slots import Slots
 
 SHOWN = {

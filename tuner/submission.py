@@ -17,9 +17,10 @@ from cluster.job_folder import fill_job_folder
 from cluster.shadowing import PACKAGES
 from cluster.sweep_job import Order, SweepJob
 from search_spaces.yaml_file import read_yaml
-from tuner.config import SweepConfig, absolute_path, validated
+from tuner.config import SweepConfig
 from tuner.errors import SweepConfigError
 from tuner.importing import source_path, top_module
+from tuner.section import absolute_path, validated
 from tuner.storage import holds_password
 from tuner.webhook_url import is_secret
 
