@@ -26,6 +26,7 @@ from tuner import (
     commands_train,
     commands_watch,
 )
+from tuner.command_options import CLUSTERS, DATA
 from tuner.errors import USER_ERRORS, SweepFailed, SweepInterrupted
 from tuner.terminal import complain, say
 
@@ -52,8 +53,8 @@ for commands in (
     commands_data,
 ):
     app.add_typer(commands.app)
-app.add_typer(commands_templates.app, name="cluster", rich_help_panel=commands_cluster.PANEL)
-app.add_typer(commands_study.app, name="study", rich_help_panel=commands_data.PANEL)
+app.add_typer(commands_templates.app, name="cluster", rich_help_panel=CLUSTERS)
+app.add_typer(commands_study.app, name="study", rich_help_panel=DATA)
 
 
 def _version(asked: bool) -> None:

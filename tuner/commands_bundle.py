@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-from tuner.commands_model import PANEL
-from tuner.commands_sweep import RUNS, Runs
+from tuner.command_options import MODELS, RUNS, Runs
 from tuner.terminal import say
 
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=MODELS)
 def bundle(
     source: Annotated[
         str, typer.Argument(metavar="RUN|MODEL", help="A sweep, whose best model is taken, or a model.pt.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuner.command_options import CLUSTERS, Confirm
 from tuner.errors import SweepInterrupted
 from tuner.inert import inert_but_coloured
 from tuner.terminal import console, say
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-PANEL = "Clusters"
-
 JobAddress = Annotated[
     str,
     typer.Option(
@@ -30,14 +29,14 @@ JobAddress = Annotated[
 ]
 SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")]
 
-RUNS = "~/voxtune/runs"
+RUNS_THERE = "~/voxtune/runs"
 """Where sweeps lie on a cluster unless the user says otherwise: in the home of whom Ray runs as on the head."""
 
 OUTCOME_LINES = 6
 """Of what a driver printed last, shown where its job failed."""
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=CLUSTERS)
 def submit(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file.")],
     address: JobAddress,
@@ -46,8 +45,8 @@ def submit(
     data: Annotated[
         str | None, typer.Option(help="The data set's folder on the cluster, instead of the file's.")
     ] = None,
-    runs: Annotated[str, typer.Option(help="Folder of all sweeps on the cluster.")] = RUNS,
-    confirm: Annotated[bool, typer.Option(help="Train the best few again with other seeds, then choose.")] = True,
+    runs: Annotated[str, typer.Option(help="Folder of all sweeps on the cluster.")] = RUNS_THERE,
+    confirm: Confirm = True,
     code: Annotated[
         list[Path] | None,
         typer.Option(help="A file or folder that your own training run imports; what the sweep file names goes along."),
@@ -89,7 +88,7 @@ def submit(
         _follow(jobs, jobs.latest(order.sweep))
 
 
-@app.command("jobs", rich_help_panel=PANEL)
+@app.command("jobs", rich_help_panel=CLUSTERS)
 def list_jobs(address: JobAddress) -> None:
     """List the sweeps that a cluster works on or worked on.
 
@@ -114,7 +113,7 @@ def list_jobs(address: JobAddress) -> None:
         say("No sweep was submitted to this cluster since it started.")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=CLUSTERS)
 def stop(name: SweepName, address: JobAddress) -> None:
     """Stop a sweep's job in order; nothing is lost, and submitting it again goes on.
 

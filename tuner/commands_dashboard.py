@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tuner.commands_sweep import PANEL, RUNS, Runs, sweep_names
+from tuner.command_options import RUN, RUNS, SWEEPS, Runs, sweep_names
 from tuner.terminal import say
 
 if TYPE_CHECKING:
@@ -16,14 +16,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def dashboard(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN", help="A sweep's directory, or its name in the folder --runs.", autocompletion=sweep_names
-        ),
-    ] = None,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN, autocompletion=sweep_names)] = None,
     runs: Runs = RUNS,
     address: Annotated[
         str | None,

@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
+from tuner.command_options import DATA
 from tuner.terminal import console, say
 
 app = typer.Typer()
 
-PANEL = "Data and machine"
 
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=DATA)
 def phantom(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the data set to.")],
     task: Annotated[str, typer.Option(metavar="TASK", help="heart, spleen or brain.")] = "heart",
@@ -42,7 +41,7 @@ def phantom(
     say(f"Wrote {cases} case{'s' * (cases != 1)} to {folder}. Next: voxtune new {folder}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=DATA)
 def download(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A Decathlon task, e.g. Task09_Spleen.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to put the task's folder in.")] = Path(),
@@ -62,7 +61,7 @@ def download(
     say(f"{folder} is complete. Next: voxtune new {folder}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=DATA)
 def doctor() -> None:
     """Say what this machine can do, and what is wrong with it.
 

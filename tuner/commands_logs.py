@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuner.command_options import RUNS, SWEEPS, RunName, Runs
 from tuner.commands_cluster import is_dashboard, print_logs_of_job, print_trial_of_job
-from tuner.commands_sweep import PANEL, RUNS, RunName, Runs
 from tuner.errors import SweepDirectoryError, SweepInterrupted
 from tuner.inert import inert_but_coloured
 
@@ -24,7 +24,7 @@ LOOK_SECONDS = 30.0
 """Between two looks at the study while a trial's log does not grow: its end adds a line, if that can be written."""
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def logs(
     context: typer.Context,
     run: RunName,

@@ -5,12 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from tuner.commands_sweep import DATASET
+from tuner.command_options import DATASET, MODELS
 from tuner.terminal import complain, console, say
 
 app = typer.Typer()
-
-PANEL = "Models"
 
 SCORES_FILE = Path("scores.csv")
 
@@ -30,7 +28,7 @@ Flips = Annotated[
 ]
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=MODELS)
 def evaluate(
     model: ModelFile,
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help=DATASET)],
@@ -95,7 +93,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=MODELS)
 def predict(
     model: ModelFile,
     inputs: Annotated[

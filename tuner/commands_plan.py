@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from tuner.commands_sweep import PANEL, RUNS, Runs
+from tuner.command_options import RUNS, SWEEPS, Runs
 from tuner.terminal import console, say
 
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def plan(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file.")],
     devices: Annotated[

@@ -8,22 +8,15 @@ from typing import Annotated
 
 import typer
 
-from tuner.commands_sweep import PANEL, RUNS, Runs, sweep_names
+from tuner.command_options import RUN, RUNS, SWEEPS, Runs, sweep_names
 from tuner.terminal import console, say
 
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def report(
-    sweeps: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN...",
-            help="A sweep's directory, or its name in the folder --runs.",
-            autocompletion=sweep_names,
-        ),
-    ],
+    sweeps: Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN, autocompletion=sweep_names)],
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a page that compares several sweeps, the first with the others.")
     ] = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.errors import ClusterError
-from tuner.commands_sweep import PANEL, RUNS, Runs
+from tuner.command_options import RUNS, SWEEPS, Runs
 from tuner.files import replace_file, write_text
 from tuner.terminal import say
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def slurm(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file.")],
     nodes: Annotated[int, typer.Option(help="How many machines.")] = 1,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tuner.command_options import Address
 from tuner.terminal import console, say
 
 app = typer.Typer(no_args_is_help=True)
@@ -71,10 +72,7 @@ def parallelism(
     ] = "1,2,4,8,16,32",
     trials: Annotated[int, typer.Option(min=2, help="Of each search.")] = 32,
     repetitions: Annotated[int, typer.Option(min=1, help="Of each search.")] = 1,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster to run on, `auto` or HOST:PORT; by default Ray starts on this machine."),
-    ] = None,
+    address: Address = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("parallelism-study"),
 ) -> None:
     """A trial on each device, or several devices on one trial: the same trials both ways, measured and modelled.

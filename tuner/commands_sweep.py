@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuner.command_options import DATASET, RUNS, SWEEPS, Address, Confirm, RunName, Runs, Verbose
 from tuner.commands_cluster import is_dashboard, print_status_of_job, resume_job
 from tuner.terminal import console, say
 
@@ -15,34 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-PANEL = "Sweeps"
-DATASET = "Folder in the layout of the Decathlon or of nnU-Net (dataset.json), or a CSV file of cases."
 
-RUNS = Path("runs")
-
-
-def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
-    """What the Tab key offers for RUN: the sweeps in the folder `--runs`."""
-    folder = Path(context.params.get("runs") or RUNS)
-    names = [file.parent.name for file in folder.glob("*/sweep.yaml")]
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Ray's and Optuna's messages too.")]
-Address = Annotated[
-    str | None, typer.Option(help="Ray cluster to run on, `auto` or HOST:PORT; by default Ray starts on this machine.")
-]
-RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A sweep's directory, or its name in the folder --runs.", autocompletion=sweep_names
-    ),
-]
-Runs = Annotated[Path, typer.Option(help="Folder of all sweeps.")]
-Confirm = Annotated[bool, typer.Option(help="Train the best few again with other seeds, then choose.")]
-
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def new(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help=DATASET)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sweep file to write.")] = Path("sweep.yaml"),
@@ -111,7 +86,7 @@ def new(
     say(f"Wrote {output}. Look it over, then: voxtune run {output}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def run(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Instead of the file's search.trials.")] = None,
@@ -178,7 +153,7 @@ def run(
     print_outcome(results, directory)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def resume(
     run: RunName,
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials in all, finished ones included.")] = None,
@@ -216,7 +191,7 @@ def resume(
     print_outcome(results, directory)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def status(
     run: RunName,
     runs: Runs = RUNS,
@@ -245,7 +220,7 @@ def status(
         console.print(unfinished_trials(found))
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def schema() -> None:
     """Print the sweep file's JSON schema, for editors.
 

@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-from tuner.commands_model import PANEL
-from tuner.commands_sweep import RUNS, Address, Runs, Verbose
+from tuner.command_options import MODELS, RUNS, Address, Runs, Verbose
 from tuner.terminal import console, say
 
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=MODELS)
 def train(
     what: Annotated[
         str,

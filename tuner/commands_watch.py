@@ -2,14 +2,15 @@
 
 import typer
 
-from tuner.commands_sweep import PANEL, RUNS, RunName, Runs, print_outcome
+from tuner.command_options import RUNS, SWEEPS, RunName, Runs
+from tuner.commands_sweep import print_outcome
 from tuner.errors import SweepFailed, SweepInterrupted
 from tuner.terminal import console
 
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SWEEPS)
 def watch(run: RunName, runs: Runs = RUNS) -> None:
     """Show a sweep that runs in another process or on another machine, as `run` does, and end as it does.
 
