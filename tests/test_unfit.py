@@ -7,10 +7,10 @@ import pytest
 from make_sweep import evaluation, open_study
 from optuna.trial import TrialState
 
-from tuner.actor import TrialReport
 from tuner.errors import SlotError
 from tuner.search import StudyScheduler, _of_user
 from tuner.study import SweepStudy
+from tuner.trial_report import TrialReport
 
 
 class Record:

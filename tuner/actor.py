@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -31,32 +31,10 @@ from tuner.pulse import Pulse
 from tuner.silence import Sign
 from tuner.stint import StintClock
 from tuner.trial_log import SlotLog
+from tuner.trial_report import TrialReport
 
 if TYPE_CHECKING:
     from tuner.team import Team
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialReport:
-    """What an actor reports: an evaluation at a step, or how the trial failed."""
-
-    number: int
-    step: int
-    evaluation: Evaluation | None
-    stint: dict[str, Any] = field(default_factory=dict)
-    """Where and how the trial's time went since this process took it up, see `StintClock.so_far`."""
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    log: str = ""
-    """What the process wrote since the trial's last report, see `tuner.trial_log`."""
-
-    failure: str | None = None
-    """One line: type and message of the error that ended the trial."""
-
-    traceback: str | None = None
-    out_of_memory: bool = False
-    unfit: bool = False
-    """Whether the process could run no other trial either."""
 
 
 class TrialActor(tune.Trainable):
@@ -144,7 +122,7 @@ class TrialActor(tune.Trainable):
             if is_device_lost(error) or isinstance(error, RayActorError):
                 raise  # Tune then ends this process, where every further trial would fail
             report = self._failure(step, error)
-        self._log.say(_reached(report, of=assignment.steps[-1]))
+        self._log.say(report.told(of=assignment.steps[-1]))
         return replace(report, log=self._log.take())
 
     def _advance(self, step: int) -> TrialReport:
@@ -265,14 +243,3 @@ def _taken_up(assignment: Assignment, slot: str) -> str:
     parameters = ", ".join(f"{name} {short(value)}" for name, value in assignment.parameters.items())
     attempt = f" again (attempt {assignment.attempt})" if assignment.attempt > 1 else ""
     return f"taken up{attempt} by {slot} on {socket.gethostname()}, seed {assignment.seed}: {parameters}"
-
-
-def _reached(report: TrialReport, *, of: int) -> str:
-    evaluation = report.evaluation
-    if evaluation is None:
-        return f"failed: {report.traceback or report.failure}"
-    metrics = ", ".join(f"{name} {short(value)}" for name, value in evaluation.metrics.items())
-    return (
-        f"at {report.step / of:.0%} of the budget: Dice {evaluation.score:.4f}, {metrics}; so far "
-        f"{evaluation.training_seconds:.1f} s of training, {evaluation.evaluation_seconds:.1f} s of evaluation"
-    )

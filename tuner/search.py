@@ -22,7 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.connect import head_lives, own_node_lives
-from tuner.actor import TrialActor, TrialReport
+from tuner.actor import TrialActor
 from tuner.assignment import ASSIGNMENT, Assignment
 from tuner.errors import SlotError, UserError
 from tuner.gate import Gate
@@ -30,6 +30,7 @@ from tuner.interrupt import ending_in_order
 from tuner.pulse import PulseAt, PulseTaker
 from tuner.silence import Beat
 from tuner.study import LOST, TIMED_OUT, Proposal, StopReason
+from tuner.trial_report import TrialReport
 from tuner.tune_reporter import reporter
 from tuner.work import TooLarge, Work
 

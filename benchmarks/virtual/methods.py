@@ -16,7 +16,6 @@ from ray.tune.search import Searcher
 from search_spaces.parameters import Float, Int
 from search_spaces.space import SearchSpace
 from trainables.protocol import Budget, Evaluation
-from tuner.actor import TrialReport
 from tuner.assignment import ASSIGNMENT
 from tuner.checkpoints import Checkpoints
 from tuner.limits import Limits
@@ -24,6 +23,7 @@ from tuner.rungs import SuccessiveHalving
 from tuner.search import StudyScheduler, StudySearcher
 from tuner.study import StopReason, SweepStudy
 from tuner.trial_record import TrialRecord
+from tuner.trial_report import TrialReport
 from tuner.work import Work
 
 from .clock import Decision, Report, VirtualTrial
