@@ -1,8 +1,9 @@
 """What an error says of the device: that a training run did not fit in its memory, or that the device is lost."""
 
 import errno
-import sys
 from collections.abc import Iterator
+
+from trainables.torch_if_loaded import torch_if_loaded
 
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -46,7 +47,7 @@ def is_device_lost(error: BaseException) -> bool:
 
 
 def _means_no_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")  # a process that has not imported it has none of its errors
+    torch = torch_if_loaded()  # a process that has not imported it has none of its errors
     return (
         isinstance(error, (MemoryError, torch.OutOfMemoryError) if torch else MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)

@@ -8,7 +8,6 @@ actor, unless it left the device unusable.
 import gc
 import math
 import socket
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ray.exceptions import RayActorError
 from trainables.errors import DamagedVolumesError, TrainableError, TrainingError
 from trainables.memory_errors import is_device_lost, is_out_of_memory
 from trainables.protocol import Evaluation, TrainingRun
+from trainables.torch_if_loaded import torch_if_loaded
 from tuner.assignment import ASSIGNMENT, Assignment, build_run, places
 from tuner.cells import short
 from tuner.checkpoint_writer import CheckpointWriter
@@ -218,9 +218,8 @@ def _team_for(assignment: Assignment) -> "Team":
 
 
 def _empty_device() -> None:
-    """Give back what the trial before left, if it used torch at all: a process that only waits for another program, or
-    computes otherwise, is spared torch's 0.1 GiB and 2 seconds."""
-    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+    """Give back what the trial before left, if it used torch at all."""
+    if (torch := torch_if_loaded()) and torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
