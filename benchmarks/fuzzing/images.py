@@ -38,7 +38,7 @@ _FIELDS = (
     *("srow_x", "srow_y", "srow_z", "magic", "xyzt_units", "intent_code", "cal_max", "dim_info", "slice_code"),
 )
 
-MOST_VOXELS = 10**6
+MOST_VOXELS = 200_000
 """Of a prepared image that is labelled too: larger ones, of a few voxels that say to be metres, take long by rights."""
 
 File = tuple[str, bytes]
@@ -150,7 +150,8 @@ def _voxels(image: ImageFiles) -> int:
         prepared, _ = read_for(_predictor(), image)
     except MemoryError:
         return 0
-    return max(prod(volume.shape[1:]) for volume, _ in prepared.values())
+    sides = (zip(volume.shape[1:], _model().patch_size, strict=True) for volume, _ in prepared.values())
+    return max(prod(max(pair) for pair in pairs) for pairs in sides)  # thin ones are padded to the patch
 
 
 def _use_pair(given: tuple[File, bool], folder: Path) -> None:
