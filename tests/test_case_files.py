@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from make_data import blob_case, write_dataset, write_nifti
-from make_layouts import write_nnunet
+from make_layouts import write_nnunet, write_table
 
 from trainables.case_files import read_case, read_channels, reading_memory
 from trainables.dataset import Case, Dataset, ImageFiles
@@ -73,6 +73,16 @@ def test_a_slight_turn_counts_where_it_is_largest(dataset: Dataset) -> None:
     turned[0, 0] *= 1.2  # 5 voxels further along the axis, that is one voxel
     write_nifti(dataset.cases[0].label, np.zeros((6, 7, 8), np.uint8), affine=turned)
     assert "up to 1 voxels away" in case_message(dataset)
+
+
+def test_columns_of_a_table_that_are_swapped_are_asked_about(tmp_path: Path) -> None:
+    table = write_table(write_dataset(tmp_path / "Blobs", cases=1, shape=(6, 7, 8)), tmp_path / "table")
+    table.write_text("image,label\ncase_001_label.nii.gz,case_001-0.nii.gz\n")
+    swapped = read_dataset(table)
+    assert case_message(swapped).endswith("; labels must be; are the columns image and label swapped?")
+    image, _ = blob_case(1, shape=(6, 7, 8))
+    write_nifti(swapped.cases[0].image.files[0], image)
+    assert case_message(swapped).endswith("; labels must be")  # not where the image is none of labels
 
 
 def test_every_label_is_declared(dataset: Dataset) -> None:

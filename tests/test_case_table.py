@@ -127,8 +127,13 @@ def test_images_to_be_labelled_need_no_labels(table: Callable[..., Path]) -> Non
     ("content", "expected"),
     [
         (b"", ": is empty; its first line must name the columns: needed are label, and image or an image_NAME for"),
-        (b"\xff\xfei\x00m\x00", ": can't be read as CSV in UTF-8: 'utf-8' codec can't decode"),
-        (b'image,label\n"a.nii', ": can't be read as CSV in UTF-8: unexpected end of data"),
+        ("image,label\n".encode("utf-16"), ": is in UTF-16; save it as CSV UTF-8, as Excel calls it"),
+        ("image,label\n".encode("utf-16-le"), ": is in UTF-16; save it as CSV UTF-8, as Excel calls it"),
+        (
+            "image,label\na.nii,b.nii\nMüller.nii,c.nii\n".encode("latin-1"),
+            ": line 3 is not in UTF-8 (byte 0xfc); save it as CSV UTF-8, as Excel calls it",
+        ),
+        (b'image,label\n"a.nii', ": can't be read as CSV: line 2: unexpected end of data"),
         (b"image,label\n", ": lists no case; each needs a line below the names of the columns"),
         (
             b"a.nii,la.nii\n",
@@ -178,6 +183,14 @@ def test_files_that_are_not_there_are_listed_with_their_lines(table: Callable[..
         "2 problems:\n"
         f"  {tmp_path}/missing1.nii: listed in line 2 of cases.csv, but no such file\n"
         f"  {tmp_path}/missing2.nii: listed in line 3 of cases.csv, but no such file"
+    )
+
+
+def test_paths_of_windows_are_hinted_at(tmp_path: Path) -> None:
+    (tmp_path / "b.nii").touch()
+    (tmp_path / "cases.csv").write_text("image,label\ndata\\a.nii,b.nii\n")
+    assert message(tmp_path / "cases.csv") == (
+        f"{tmp_path}/data\\a.nii: listed in line 2 of cases.csv, but no such file; write / instead of \\"
     )
 
 

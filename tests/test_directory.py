@@ -17,6 +17,21 @@ def test_made_once_and_found_by_name_and_path(tmp_path):
         SweepDirectory.create(tmp_path / "heart")
 
 
+def test_an_unknown_sweep_is_told_with_those_that_are_there(tmp_path):
+    def told(name: str) -> str:
+        with pytest.raises(SweepDirectoryError) as error:
+            SweepDirectory.find(name, runs=tmp_path)
+        return str(error.value)
+
+    assert told("hart").endswith(f"no sweep at hart or {tmp_path}/hart: a sweep's directory holds a sweep.yaml")
+    for name in ("heart", "a", "b", "c", "d", "e"):
+        SweepDirectory.create(tmp_path / name).sweep_file.write_text("")
+    SweepDirectory.create(tmp_path / "hart never began")
+    assert told("hart").endswith("holds a sweep.yaml; did you mean heart?")
+    assert told("runs/hart").endswith("; did you mean heart?")
+    assert told("spleen").endswith(f"holds a sweep.yaml; in {tmp_path} are a, b, c, d, e and 1 more")
+
+
 def test_no_sweep_has_a_name_that_no_file_can_have(tmp_path):
     with pytest.raises(SweepDirectoryError, match="no sweep at "):
         SweepDirectory.find("h" * 300, runs=tmp_path)

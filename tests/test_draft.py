@@ -12,7 +12,7 @@ from make_layouts import write_nnunet, write_table
 
 from search_spaces.errors import SpaceError
 from search_spaces.presets import load_preset
-from trainables.errors import DatasetError, SettingError
+from trainables.errors import DatasetError
 from trainables.phantom import write_phantom
 from trainables.segmentation_config import parse_patch_size
 from tuner import calibration, machine
@@ -309,10 +309,39 @@ def test_minutes_that_are_too_short(tmp_path: Path, small_dataset: Path) -> None
     assert str(error.value).endswith("evaluations of 2 cases included; give more minutes or fewer trials")
 
 
+def test_minutes_that_are_too_short_for_any_training_are_told_before_any_is_timed(
+    tmp_path: Path, small_dataset: Path
+) -> None:
+    def nothing_is_timed(job: Job) -> list[Pace]:
+        raise AssertionError("training was timed")
+
+    with pytest.raises(SweepConfigError) as error:
+        draft_sweep(small_dataset, relative_to=tmp_path, minutes=0.28, time_job=nothing_is_timed)
+    assert str(error.value) == (
+        "minutes: 0.28 is too short for 16 trials on this machine: to start, and to record them, takes 17 s without "
+        "any training; give more minutes or fewer trials"
+    )
+    assert not (tmp_path / "cache").exists()  # nor were the cases checked
+
+
 def test_one_subject_can_not_be_split(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "One", cases=1)
-    with pytest.raises(SettingError, match="folds: 2 need as many groups of cases"):
+    with pytest.raises(DatasetError) as error:
         draft_sweep(dataset, relative_to=tmp_path, time_job=pace())
+    assert str(error.value) == (
+        f"{dataset}: has one case, case_001; one is needed to train on and another to validate on: add cases"
+    )
+
+
+@pytest.mark.parametrize(("options", "told"), [({}, "its column group"), ({"group": "'all'"}, "group: 'all'")])
+def test_one_group_can_not_be_split(tmp_path: Path, small_dataset: Path, options: dict[str, Any], told: str) -> None:
+    table = write_table(small_dataset, tmp_path / "table", groups={f"case_{n:03d}": "all" for n in range(1, 7)})
+    with pytest.raises(DatasetError) as error:
+        draft_sweep(table, relative_to=tmp_path, time_job=pace(), **options)
+    assert str(error.value) == (
+        f"{table}: its 6 cases are all of the group all ({told}); cases of one group stay together, so that none is "
+        "left to validate on: give each person a group of their own"
+    )
 
 
 def test_broken_data_is_found(tmp_path: Path) -> None:

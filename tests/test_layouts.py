@@ -100,6 +100,19 @@ def test_a_data_set_is_read_again_by_its_source(places: dict[str, Path], layout:
     assert read_dataset(dataset.source) == dataset
 
 
+def test_the_folder_above_data_sets_names_them(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"dataset\.json: no such file; a data set in the layout of"):
+        read_dataset(tmp_path)
+    for number in range(1, 8):
+        (tmp_path / f"Dataset{number:03d}_Organ").mkdir()
+        if number > 1:
+            (tmp_path / f"Dataset{number:03d}_Organ" / "dataset.json").touch()
+    named = " or ".join(f"{tmp_path}/Dataset{number:03d}_Organ" for number in range(2, 7))
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: has no dataset.json; did you mean {named}, or one of 1 more?"
+
+
 @pytest.mark.parametrize(("name", "problem"), [("scan.nii.gz", "no data set"), ("none", "no such folder or file")])
 def test_what_is_no_data_set(tmp_path: Path, name: str, problem: str) -> None:
     (tmp_path / "scan.nii.gz").touch()

@@ -122,7 +122,12 @@ LISTED = {"images": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"}
         ({"channel_names": {"1": "T1"}}, "channel_names must number the channels from 0 without a gap, got [1]"),
         ({"channel_names": ["T1"]}, 'channel_names must be an object such as {"0": "name"}, got ["T1"]'),
         ({"labels": None}, "labels is missing"),
-        ({"labels": {"0": "background"}}, 'labels: "0" must have a whole number from 0 on, or a list of them'),
+        ({"labels": {"background": "0"}}, 'labels: "background" must have a whole number from 0 on, or a list of them'),
+        (
+            {"labels": {"0": "background", "1": "liver"}},
+            'labels: name and value are the other way round, as nnU-Net 1 has them: {"0": "background"} must be '
+            '{"background": 0}',
+        ),
         ({"labels": {"background": 0, "a": True}}, 'labels: "a" must have a whole number from 0 on, or a list'),
         ({"labels": {"background": 0, "a": []}}, 'labels: "a" must have a whole number from 0 on, or a list'),
         ({"labels": {"a": 1}}, "labels must name 0, the background, got [1]"),
@@ -174,7 +179,7 @@ def test_files_that_lack_or_are_too_many_are_listed_together(lay: Callable[..., 
         f"{images}/case_004.nii.gz: its name says no channel; it must end with one, as in CASE_0000.nii.gz",
         f"{images}/case_001_0001.nii.gz: no such file, the channel T2 of the case case_001",
         f"{labels}/case_002.nii.gz: no such file, the label of the case case_002",
-        f"{images}/case_003_0002.nii.gz: is channel 2, but dataset.json names 2 (T1, T2)",
+        f"{images}/case_003_0002.nii.gz: is a channel too many, _0002; dataset.json names T1 (_0000), T2 (_0001)",
     ]
 
 

@@ -108,7 +108,11 @@ def test_two_groups_are_enough_to_hold_one_out() -> None:
         ({"held_out": 0.999}, "held_out: 0.999 of 20 groups leaves no case to train on"),
         (
             {"held_out": 0.5, "test_fraction": 0.96},
-            "held_out: needs 2 groups of cases outside the test set, there are 1",
+            "test_fraction: 0.96 leaves 1 of 20 groups of cases; training and validation need one each",
+        ),
+        (
+            {"folds": 2, "test_fraction": 0.96},
+            "test_fraction: 0.96 leaves 1 of 20 groups of cases; training and validation need one each",
         ),
         ({"test_fraction": 1.0}, "test_fraction: 1 is not from 0 up to (not including) 1"),
         ({"test_fraction": -0.1}, "test_fraction: -0.1 is not from 0 up to (not including) 1"),
@@ -148,7 +152,7 @@ def test_a_quoted_group_may_hold_a_line_break(groups_file: Path) -> None:
         (b"case,group\na,1\na,2\n", 'line 3 lists case "a" again'),
         (b"case,group\na,1\n", "has no line for b, c, d, e, f and 1 more; every case needs a group"),
         (b"case,group\na,1\nb,1\n", "has no line for c, d, e, f, g; every case needs a group"),
-        (b"case,group\n\xff,1\n", "can't be read as CSV: 'utf-8' codec can't decode"),
+        (b"case,group\n\xff,1\n", "line 2 is not in UTF-8 (byte 0xff); save it as CSV UTF-8, as Excel calls it"),
     ],
 )
 def test_broken_group_files(groups_file: Path, content: bytes, expected: str) -> None:

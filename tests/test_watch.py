@@ -208,7 +208,10 @@ def test_one_without_any_result_has_failed(directory: SweepDirectory, voxtune: V
 def test_there_is_no_such_sweep_or_it_never_began(directory: SweepDirectory, voxtune: Voxtune) -> None:
     ended = voxtune("watch", "hart")
     assert ended.code == 2
-    assert ended.err == "error: no sweep at hart or runs/hart: a sweep's directory holds a sweep.yaml\n"
+    assert (
+        ended.err
+        == "error: no sweep at hart or runs/hart: a sweep's directory holds a sweep.yaml; did you mean heart?\n"
+    )
     ended = voxtune("watch", "heart")
     assert ended.code == 2
     assert ended.err == "error: sweep heart: no trial was begun yet, and no driver works on it any more\n"

@@ -18,6 +18,9 @@ MOST_LABEL_SHIFT = 0.5
 MOST_CHANNEL_SHIFT = 0.1
 """Voxels by which channels may lie apart: programs that write affines round them."""
 
+SWAPPED = "; are the columns image and label swapped?"
+"""Asked where a table's label is none, and its image could be one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedCase:
@@ -59,7 +62,11 @@ def read_case(dataset: Dataset, case: Case) -> CheckedCase:
     """
     image, affine, digest = _stacked(case.image.files)
     label_file = NiftiFile.read(case.label)
-    label, label_affine = to_label(label_file)
+    try:
+        label, label_affine = to_label(label_file)
+    except DatasetError as error:
+        swapped = dataset.source == dataset.manifest and _may_be_label(image)
+        raise DatasetError(f"{error}{SWAPPED if swapped else ''}") from None
     first = case.image.files[0]
     if len(image) != len(dataset.modalities):
         raise DatasetError(
@@ -142,6 +149,11 @@ def _largest_shift(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij")).reshape(4, -1)
     moved = np.linalg.inv(affine) @ other @ corners
     return float(np.abs(moved - corners).max())
+
+
+def _may_be_label(image: np.ndarray) -> bool:
+    """Whether an image (C, X, Y, Z) has nothing but a few whole numbers."""
+    return len(image) == 1 and image.min() >= 0 and image.max() < 256 and bool((image == np.rint(image)).all())
 
 
 def _count_labels(dataset: Dataset, path: Path, label: np.ndarray) -> dict[int, int]:

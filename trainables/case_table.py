@@ -10,15 +10,15 @@ data, a table is its user's own list of files, which may lie anywhere. What the 
 they are what the label files hold.
 """
 
-import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trainables.csv_file import read_rows
 from trainables.dataset import SUFFIXES, Case, Dataset, ImageFiles, stem
 from trainables.errors import DatasetError
-from trainables.problems import is_file, name_problem, raise_problems
+from trainables.problems import is_file, missing_hint, name_problem, raise_problems
 from trainables.volume_file import header_of
 
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -65,7 +65,7 @@ def read_case_table(table: Path) -> Dataset:
         raise DatasetError(f"{table}: has no column {LABEL}; {_NEEDED}")
     cases = [Case(row.image, row.label, row.group) for row in rows if row.label is not None]
     raise_problems(
-        f"{file}: listed in line {row.line} of {table.name}, but no such file"
+        f"{file}: listed in line {row.line} of {table.name}, but no such file{missing_hint(file)}"
         for row, case in zip(rows, cases, strict=True)
         for file in case.files
         if not is_file(file)
@@ -122,18 +122,7 @@ def _read(table: Path) -> tuple[_Columns, list[_Row]]:
 
 def _cells(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names of the columns, and each line that is not empty with its number, counted from 1."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            delimiter = max(DELIMITERS, key=first.count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except OSError as error:
-        raise DatasetError(f"{table}: can't be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table}: can't be read as CSV in UTF-8: {error}") from None
-    filled = [(line, cells) for line, cells in rows if any(cells)]
+    filled = [(line, cells) for line, cells in read_rows(table, delimiters=DELIMITERS) if any(cells)]
     if not filled:
         raise DatasetError(f"{table}: is empty; its first line must name the columns: {_NEEDED}")
     return filled[0][1], filled[1:]

@@ -13,6 +13,9 @@ from trainables.decathlon import read_decathlon
 from trainables.errors import DatasetError
 from trainables.manifest import MANIFEST, read_manifest
 from trainables.nnunet_raw import is_nnunet_raw, read_nnunet_raw
+from trainables.problems import is_file
+
+SHOWN_DATASETS = 5
 
 
 def read_dataset(place: Path) -> Dataset:
@@ -32,8 +35,21 @@ def read_dataset(place: Path) -> Dataset:
             f"{MANIFEST}, or a CSV file that lists cases ({' or '.join(TABLE_SUFFIXES)})"
         )
     root = place.resolve()
+    if not (root / MANIFEST).exists() and (inner := _datasets_in(root)):
+        more = f", or one of {len(inner) - SHOWN_DATASETS} more" if len(inner) > SHOWN_DATASETS else ""
+        raise DatasetError(
+            f"{root}: has no {MANIFEST}; did you mean {' or '.join(map(str, inner[:SHOWN_DATASETS]))}{more}?"
+        )
     content = read_manifest(root / MANIFEST)
     return read_nnunet_raw(root, content) if is_nnunet_raw(content) else read_decathlon(root, content)
+
+
+def _datasets_in(folder: Path) -> list[Path]:
+    """The data sets that lie side by side in it, as nnU-Net has them in `nnUNet_raw`."""
+    try:
+        return sorted(inner for inner in folder.iterdir() if is_file(inner / MANIFEST))
+    except OSError:
+        return []
 
 
 def is_dataset(place: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainables.dataset import LARGEST_LABEL, SUFFIXES, Case
 from trainables.errors import DatasetError
-from trainables.problems import is_file, raise_problems
+from trainables.problems import is_file, missing_hint, raise_problems
 
 MANIFEST = "dataset.json"
 
@@ -96,7 +96,7 @@ def inner_path(value: object, key: str) -> PurePosixPath:
 def raise_missing(cases: Iterable[Case], *, advice: Callable[[Path], str] = lambda missing: "") -> None:
     """Raise DatasetError where files that the manifest lists are not there; `advice` ends what is said of each."""
     raise_problems(
-        f"{file}: listed in {MANIFEST}, but no such file{advice(file)}"
+        f"{file}: listed in {MANIFEST}, but no such file{advice(file)}{missing_hint(file)}"
         for case in cases
         for file in case.files
         if not is_file(file)

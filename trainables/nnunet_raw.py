@@ -90,6 +90,12 @@ def _labels(content: Mapping[str, Any]) -> tuple[Mapping[int, str], Mapping[str,
     given = required(content, "labels")
     if not isinstance(given, dict) or not given:
         raise BrokenRuleError(f'labels must be an object such as {{"background": 0, "liver": 1}}, got {shown(given)}')
+    name, value = next(iter(given.items()))
+    if isinstance(value, str) and name.isascii() and name.isdigit():
+        raise BrokenRuleError(
+            f"labels: name and value are the other way round, as nnU-Net 1 has them: {{{shown(name)}: {shown(value)}}} "
+            f"must be {{{shown(value)}: {int(name)}}}"
+        )
     groups: dict[str, tuple[int, ...]] = {}
     single: dict[int, str] = {}
     for key, value in given.items():
@@ -166,12 +172,13 @@ def _found_cases(root: Path, channels: tuple[str, ...], ending: str) -> tuple[tu
             found.setdefault(match[1], {})[int(match[2])] = file
         else:
             problems.append(f"{file}: its name says no channel; it must end with one, as in CASE_0000{ending}")
+    named = ", ".join(f"{called} (_{channel:04d})" for channel, called in enumerate(channels))
     for case, files in found.items():
-        for channel, file in sorted(files.items()):
-            if channel >= len(channels):
-                problems.append(
-                    f"{file}: is channel {channel}, but {MANIFEST} names {len(channels)} ({', '.join(channels)})"
-                )
+        problems += [
+            f"{file}: is a channel too many, _{channel:04d}; {MANIFEST} names {named}"
+            for channel, file in sorted(files.items())
+            if channel >= len(channels)
+        ]
         for channel, called in enumerate(channels):
             if channel not in files:
                 missing = images / f"{case}_{channel:04d}{ending}"

@@ -34,6 +34,11 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def missing_hint(path: Path) -> str:
+    """What may be wrong with the path of a file that is not there; ends what is said of it."""
+    return "; write / instead of \\" if "\\" in path.name else ""
+
+
 def name_problem(name: str) -> str | None:
     """Why `name` can't be a case's, if it can't: its label will be a file of that name."""
     if "/" in name or name.startswith(".") or not name.isprintable():

@@ -3,7 +3,6 @@
 A group is usually a person with several images; cases of one person on both sides would flatter the score.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.case_expression import CaseExpression
+from trainables.csv_file import read_rows
 from trainables.errors import DatasetError, SettingError
 
 
@@ -70,6 +70,11 @@ def split_cases(
     shuffled = [ordered[index] for index in np.random.RandomState(seed).permutation(len(ordered))]
     test = _take(shuffled, members, test_fraction) if test_fraction else []
     rest = [group for group in shuffled if group not in set(test)]
+    if test and len(rest) < 2:
+        raise SettingError(
+            f"test_fraction: {test_fraction:g} leaves {len(rest)} of {len(ordered)} groups of cases; training and "
+            "validation need one each"
+        )
     if held_out is not None:
         validation = _hold_out(rest, members, held_out)
     elif folds is not None:
@@ -137,22 +142,16 @@ def _cases(groups: Iterable[str], members: Mapping[str, list[str]]) -> tuple[str
 
 
 def _groups_from_file(names: Sequence[str], file: Path) -> dict[str, str]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.reader(lines))
-    except OSError as error:
-        raise DatasetError(f"{file}: can't be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{file}: can't be read as CSV: {error}") from None
-    if not rows or [cell.strip() for cell in rows[0]] != ["case", "group"]:
-        raise DatasetError(f'{file}: the first line must be "case,group", got "{",".join(rows[0] if rows else [])}"')
+    rows = read_rows(file)
+    header = rows[0][1] if rows else []
+    if header != ["case", "group"]:
+        raise DatasetError(f'{file}: the first line must be "case,group", got "{",".join(header)}"')
     groups: dict[str, str] = {}
-    for line, row in enumerate(rows[1:], start=2):
-        cells = [cell.strip() for cell in row]
+    for line, cells in rows[1:]:
         if not any(cells):
             continue
         if len(cells) != 2 or not all(cells):
-            raise DatasetError(f'{file}: line {line} must hold a case and its group, got "{",".join(row)}"')
+            raise DatasetError(f'{file}: line {line} must hold a case and its group, got "{",".join(cells)}"')
         if cells[0] in groups:
             raise DatasetError(f'{file}: line {line} lists case "{cells[0]}" again')
         groups[cells[0]] = cells[1]

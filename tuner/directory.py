@@ -3,6 +3,7 @@
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -10,6 +11,7 @@ from tuner.errors import SweepDirectoryError
 from tuner.files import TEMPORARY
 
 CROSS_VALIDATION = "cross_validation.md"
+SHOWN_SWEEPS = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class SweepDirectory:
                 if directory.sweep_file.is_file():
                     return directory
         looked = " or ".join(str(candidate) for candidate in candidates)
-        raise SweepDirectoryError(f"no sweep at {looked}: a sweep's directory holds a sweep.yaml")
+        raise SweepDirectoryError(
+            f"no sweep at {looked}: a sweep's directory holds a sweep.yaml{_others(candidates[0].name, runs)}"
+        )
 
     @property
     def name(self) -> str:
@@ -177,6 +181,18 @@ class SweepDirectory:
 def trial_name(study: str, number: int) -> str:
     """`sweep_0012`: how files of a trial are called."""
     return f"{study}_{number:04d}"
+
+
+def _others(name: str, runs: Path) -> str:
+    """The end of a message about an unknown sweep: the one that may be meant, or some that are there."""
+    try:
+        there = sorted(folder.name for folder in runs.iterdir() if SweepDirectory(folder).sweep_file.is_file())
+    except OSError:
+        return ""
+    if close := get_close_matches(name, there, n=1):
+        return f"; did you mean {close[0]}?"
+    more = f" and {len(there) - SHOWN_SWEEPS} more" if len(there) > SHOWN_SWEEPS else ""
+    return f"; in {runs} are {', '.join(there[:SHOWN_SWEEPS])}{more}" if there else ""
 
 
 def _unwritable(root: Path, error: OSError) -> SweepDirectoryError:

@@ -20,7 +20,7 @@ from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SweepConfig
 from tuner.draft_text import sweep_text
 from tuner.pace import Pacers
 from tuner.preparation import Progress, check_space, groups_of, split_dataset, targets_of
-from tuner.proposal import Subject, propose
+from tuner.proposal import Subject, check_minutes, propose, sweep_shape
 from tuner.section import Section, SweepName, validated
 from tuner.slots import plan_slots
 
@@ -96,6 +96,8 @@ def draft_sweep(
         memory_gib=machine.available_memory_gib(),
         devices=machine.cuda_devices(),
     )
+    if minutes is not None:
+        check_minutes(minutes, sweep_shape(trials, slots))
     with ExitStack() as stack:
         if time_job is None:  # its processes start while cases are checked
             workers = Pacers(slots=1 if slots.gpus else slots.count, threads=slots.cpus, trainable=SEGMENTATION)

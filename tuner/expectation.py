@@ -7,6 +7,7 @@ that counts what each trial's steps and evaluations were measured to take.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -49,6 +50,11 @@ class SweepShape:
     first_share: float = 1 / 9
     reduction: float = 3.0
     stop_early: bool = True
+
+
+def least_seconds(shape: SweepShape) -> float:
+    """No sweep takes less, whatever its trials train: Ray starts, and each of them is recorded once."""
+    return START_SECONDS + REPORT_SECONDS * ceil(shape.trials / shape.slots)
 
 
 def likely_seconds(shape: SweepShape, costs: Sequence[TrialCost], maximum: float) -> float:

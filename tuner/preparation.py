@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.dataset import Dataset
-from trainables.errors import SettingError
+from trainables.errors import DatasetError, SettingError
 from trainables.fingerprint import Fingerprint, cached_fingerprint
 from trainables.layouts import read_dataset
 from trainables.preprocessing import PreprocessingPlan, plan_preprocessing
@@ -62,14 +62,34 @@ def targets_of(dataset: Dataset, config: DatasetConfig) -> Targets:
 
 
 def split_dataset(dataset: Dataset, config: DatasetConfig) -> Split:
-    """Which cases train, validate and test."""
+    """Which cases train, validate and test. Raises DatasetError where all are of one group."""
+    groups = groups_of(dataset, config)
+    _check_groups(dataset, config, groups)
     return split_cases(
-        groups_of(dataset, config),
+        groups,
         folds=config.folds,
         fold=config.fold,
         held_out=config.held_out,
         test_fraction=config.test_fraction,
         seed=config.split_seed,
+    )
+
+
+def _check_groups(dataset: Dataset, config: DatasetConfig, groups: Mapping[str, str]) -> None:
+    """Raises DatasetError unless there is something to validate on besides what is trained on."""
+    different = set(groups.values())
+    if len(different) > 1:
+        return
+    if len(groups) == 1:
+        raise DatasetError(
+            f"{dataset.source}: has one case, {dataset.case_names[0]}; one is needed to train on and another to "
+            "validate on: add cases"
+        )
+    given = {"group": config.group, "groups_file": config.groups_file}
+    origin = next((f"{key}: {value}" for key, value in given.items() if value is not None), "its column group")
+    raise DatasetError(
+        f"{dataset.source}: its {len(groups)} cases are all of the group {different.pop()} ({origin}); cases of one "
+        "group stay together, so that none is left to validate on: give each person a group of their own"
     )
 
 

@@ -25,7 +25,7 @@ from tuner.calibration import (
 from tuner.config import DatasetConfig
 from tuner.durations import about
 from tuner.errors import SweepConfigError
-from tuner.expectation import SweepShape, TrialCost, fitting_maximum, likely_seconds
+from tuner.expectation import SweepShape, TrialCost, fitting_maximum, least_seconds, likely_seconds
 from tuner.patch_plan import PatchSize, fitting_levels, fitting_voxels, plan_batches, plan_patches
 from tuner.recipe import CPU, GPU, Recipe
 from tuner.slots import Slots
@@ -134,6 +134,20 @@ class Timetable:
         return likely_seconds(self.sweep, self.costs(patches, default), maximum)
 
 
+def sweep_shape(trials: int, slots: Slots) -> SweepShape:
+    return SweepShape(trials=trials, slots=min(slots.count, trials))
+
+
+def check_minutes(minutes: float, shape: SweepShape) -> None:
+    """Raises SweepConfigError where `minutes` are too short for any training, which need not be timed to know."""
+    least = least_seconds(shape)
+    if 60 * minutes < least:
+        raise SweepConfigError(
+            f"minutes: {minutes:g} is too short for {shape.trials} trials on this machine: to start, and to record "
+            f"them, takes {about(least)} without any training; give more minutes or fewer trials"
+        )
+
+
 def propose(
     subject: Subject,
     slots: Slots,
@@ -167,7 +181,7 @@ def propose(
     timed = patches_up_to(fitting if slots.gpus else min(fitting, CPU_VOXELS / recipe.batch_size))
     timetable = Timetable(
         subject=subject,
-        sweep=SweepShape(trials=trials, slots=min(slots.count, trials)),
+        sweep=sweep_shape(trials, slots),
         rates=_measure(subject, slots, recipe, training, timed, time_job),
     )
 
