@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TEST_FILES_AT_ONCE ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_FILES_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test quick check format mutants docs package clean
+.PHONY: setup demo test coverage quick check format mutants docs package clean
 
 setup: $(READY)  ## .venv, with all that tests, checks and pages need
 
@@ -25,6 +25,12 @@ demo: $(READY)  ## a sweep of 8 trials on a generated data set
 test: $(READY)  ## all tests
 	.ci/services
 	$(PYTEST)
+
+coverage: $(READY)  ## all tests, and the share of each package's lines that they run
+	.ci/services
+	$(PYTEST) --cov --cov-report=
+	@for package in tuner trainables cluster search_spaces; do \
+		echo "$$package $$($(BIN)/coverage report --include="$$package/*" --format=total) %"; done
 
 quick: $(READY)  ## the tests for every day: no Ray, no real data, nothing slow
 	$(PYTEST) -m "not ray and not data and not service and not slow"
