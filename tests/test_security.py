@@ -20,7 +20,7 @@ Voxtune = Callable[..., Ended]
 
 PACKAGES = ("tuner", "trainables", "search_spaces", "cluster")
 
-OF_RAY_TUNE = {"tuner/search.py: cloudpickle.load"}
+OF_RAY_TUNE = {"tuner/lost_trials.py: cloudpickle.load"}
 """What this process's own Ray Tune has just written: why a trial's process ended."""
 
 
