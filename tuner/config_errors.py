@@ -6,10 +6,15 @@ one line, and its rule is told from the JSON schema, the one that editors check 
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+
+from trainables.errors import SettingError
+from tuner.errors import SweepConfigError
 
 Schema = Mapping[str, Any]
 
@@ -21,6 +26,18 @@ def explain(error: ValidationError, schema: Schema, content: Any) -> list[str]:
     """One line for each key of `content` that breaks a rule of `schema`: `key: rule; got value`."""
     lines = [_line(problem, schema, content) for problem in error.errors(include_url=False)]
     return list(dict.fromkeys(lines))  # the members of a union say the same
+
+
+@contextmanager
+def naming(source: Path | str | None, section: str = "") -> Iterator[None]:
+    """Errors about a setting of `section`, such as `dataset.`, name the file and the key as it stands there.
+
+    SettingErrors of the block are raised as SweepConfigErrors.
+    """
+    try:
+        yield
+    except SettingError as error:
+        raise SweepConfigError(f"{f'{source}: ' if source else ''}{section}{error}") from None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

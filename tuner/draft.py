@@ -19,10 +19,11 @@ from tuner.calibration import TimeJob
 from tuner.config import SEGMENTATION, ConfirmConfig, DatasetConfig, SweepConfig, cache_folder
 from tuner.draft_text import sweep_text
 from tuner.pace import Pacers
-from tuner.preparation import Progress, check_space, groups_of, split_dataset, targets_of
+from tuner.preparation import Progress, groups_of, split_dataset, targets_of
 from tuner.proposal import Subject, check_minutes, propose, sweep_shape
 from tuner.section import Section, SweepName, validated
 from tuner.slots import plan_slots
+from tuner.space_check import check_space
 
 FOLDS = 5
 

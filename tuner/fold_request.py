@@ -8,15 +8,17 @@ from trainables.layouts import read_dataset
 from trainables.protocol import TrainingRun
 from trainables.split import Split, fold_splits
 from tuner.config import ConfirmConfig, DatasetConfig, ResourcesConfig, SearchConfig, SweepConfig
+from tuner.config_errors import naming
 from tuner.directory import SweepDirectory
 from tuner.errors import OutputError, StudyError, SweepConfigError
 from tuner.files import check_output
 from tuner.fold_plan import ALONE, FoldPlan
 from tuner.importing import code_note, import_named
 from tuner.machine import cuda_devices
-from tuner.preparation import Prepared, check_trainable, groups_of, naming, prepare_sweep
+from tuner.preparation import Prepared, groups_of, prepare_sweep
 from tuner.results import Results, read_results
 from tuner.rungs import FULL_BUDGET
+from tuner.space_check import check_trainable
 from tuner.sweep_files import read_environment, read_split
 from tuner.train import TrainConfig, prepare_config
 from tuner.view import View

@@ -15,9 +15,10 @@ from tuner.parallelism import Search, all_ways, measure, sweep_for
 from tuner.parallelism_model import ShareOfBatch
 from tuner.parallelism_report import SEARCHES, read_searches, write_parallelism, write_searches
 from tuner.parallelism_result import outcomes
-from tuner.preparation import check_space, check_trainable, prepare_sweep
+from tuner.preparation import prepare_sweep
 from tuner.quiet import library_messages
 from tuner.rungs import SuccessiveHalving, rung_steps
+from tuner.space_check import check_space, check_trainable
 from tuner.view import View
 
 

@@ -16,10 +16,11 @@ from tuner.files import replace_file, write_text
 from tuner.importing import code_note
 from tuner.interrupt import terminated_as_interrupted
 from tuner.on_end import told_at_end
-from tuner.preparation import Prepared, check_trainable, prepare_sweep
+from tuner.preparation import Prepared, prepare_sweep
 from tuner.quiet import library_messages
 from tuner.results import Results
 from tuner.sampler import sampler_factory
+from tuner.space_check import check_trainable
 from tuner.storage import SWEEP, holds_password, shown_url, stored_name, stored_studies
 from tuner.view import View
 from tuner.warm_start import EarlierBest, best_of_earlier

@@ -20,9 +20,10 @@ from tuner.config import (
     cache_folder,
     validated,
 )
+from tuner.config_errors import naming
 from tuner.files import check_output, replace_file
 from tuner.importing import code_note, import_named
-from tuner.preparation import Prepared, naming, prepare
+from tuner.preparation import Prepared, prepare
 from tuner.rungs import FULL_BUDGET, rung_steps
 from tuner.section import ImportString, LenientPath
 from tuner.training_view import watching_training

@@ -12,9 +12,10 @@ from tuner.directory import SweepDirectory
 from tuner.errors import StudyError, SweepConfigError
 from tuner.expectation import TrialCost
 from tuner.pace import Job, Pace, Pacers
-from tuner.preparation import Prepared, check_trainable, prepare_sweep
+from tuner.preparation import Prepared, prepare_sweep
 from tuner.results import read_results
 from tuner.rungs import FULL_BUDGET
+from tuner.space_check import check_trainable
 from tuner.view import View
 
 TIMED_CASES = 2

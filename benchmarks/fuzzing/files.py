@@ -20,9 +20,10 @@ from trainables.split import group_cases, split_cases
 from trainables.targets import plan_targets
 from tuner.config import SEGMENTATION, SweepConfig
 from tuner.evaluate import cases_to_score
-from tuner.preparation import check_space, prepare_sweep
+from tuner.preparation import prepare_sweep
 from tuner.rungs import rung_steps
 from tuner.sampler import grid, sampler_factory
+from tuner.space_check import check_space
 from tuner.train import TrainConfig, prepare_config
 from tuner.view import View
 
