@@ -17,6 +17,7 @@ from rich.console import Console
 
 from tuner import watch
 from tuner.directory import SweepDirectory
+from tuner.drivers import registered
 from tuner.errors import StudyError
 from tuner.followed import Followed
 from tuner.owner import own
@@ -139,6 +140,28 @@ def test_folds_that_were_interrupted(tmp_path: Path) -> None:
     lines = status_lines(read_status(directory, now=datetime.now() + timedelta(minutes=61)))
     assert lines[1] == "folds: 0 running, 1 interrupted, 1 ended, 3 to go"
     assert lines[4:] == ["No driver works on it", "Go on by the same `voxtune train --folds` as before"]
+
+
+def test_in_a_database_of_several_drivers_those_of_other_directories_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.status.takes_several_drivers", lambda url: True)  # SQLite stands for a server
+    url = f"sqlite:///{tmp_path}/studies.db"
+    directory = sweep_directory(tmp_path / "heart", trials=4, changes={"storage": url})
+    study = open_study(open_storage(url, directory.journal, owner=True), name="heart/sweep")
+    study.plan(4)
+    study.ask()
+    with registered(study.optuna, "one"), registered(study.optuna, "another"):
+        status = read_status(directory)
+        assert status_lines(status)[0] == "heart: 1 running, 0 ended, 3 to go"
+        assert status_lines(status)[-1] == (
+            "No driver works on it in this directory; 2 drivers of other directories do"
+        )
+        with own(directory.root):
+            assert status_lines(read_status(directory))[-1].startswith("Driver: process ")
+    lines = status_lines(read_status(directory))
+    assert lines[0] == "heart: 0 running, 1 interrupted, 0 ended, 3 to go"
+    assert lines[-2:] == ["No driver works on it", f"Go on by: voxtune resume {directory.root}"]
 
 
 def test_a_sweep_that_was_not_begun(directory: SweepDirectory) -> None:

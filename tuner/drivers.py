@@ -94,6 +94,11 @@ def dead_drivers(study: optuna.Study) -> set[str]:
     return {driver for driver, entry in known_drivers(study).items() if entry is None or _is_dead(entry, now)}
 
 
+def living_drivers(study: optuna.Study) -> set[str]:
+    """The ids of the drivers that work on the study, as far as can be told from here."""
+    return known_drivers(study).keys() - dead_drivers(study)
+
+
 def _is_dead(entry: dict[str, Any], now: float) -> bool:
     process = Process(**{name: value for name, value in entry.items() if name != "beat"})
     if process.is_here():

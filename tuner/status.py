@@ -4,19 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import optuna
 from optuna.trial import FrozenTrial
 
 from tuner.cells import short
 from tuner.columns import Column, Rows
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.drivers import living_drivers
 from tuner.durations import about, duration
 from tuner.failure import told_failure
+from tuner.markdown import count
 from tuner.owner import Owner, read_owner
 from tuner.results import read_results
 from tuner.rungs import FULL_BUDGET
 from tuner.standing import Standing
-from tuner.storage import takes_several_drivers
+from tuner.storage import SWEEP, open_storage, storage_place, stored_name, takes_several_drivers
+from tuner.stored_study import readable
 
 POINTS = 4
 """Of a learning curve the last ones are shown."""
@@ -38,6 +42,10 @@ class SweepStatus:
     """The driver that works on the sweep's directory, or worked on it until it died; None if the last one left in
     order."""
 
+    drivers: int
+    """How many drivers work on the sweep, as far as can be told from here. In a database on a server those of other
+    directories (`--join`) count too."""
+
     failure: str | None
     """Why the last driver could not go on; None if it could, or one is at work."""
 
@@ -52,8 +60,8 @@ class SweepStatus:
 
     @property
     def driven(self) -> bool:
-        """Whether a driver works on the sweep's directory, as far as can be told from here."""
-        return self.owner is not None and self.owner.alive
+        """Whether a driver works on the sweep, in this directory or, on a database server, in another."""
+        return self.drivers > 0
 
     @property
     def seconds_left(self) -> float | None:
@@ -89,23 +97,38 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
     results = read_results(directory)
     owner = read_owner(directory.root)
     now = now or datetime.now()
-    shared = takes_several_drivers(config.storage)
-    driven = shared or (owner is not None and owner.alive)
+    drivers, shared = int(_is_alive(owner)), takes_several_drivers(config.storage)
+    if shared:
+        drivers = max(drivers, _living_drivers(config, directory))
 
     def later(trials: Sequence[FrozenTrial]) -> Standing | None:
-        return Standing.of(trials, driven=driven, now=now) if trials else None
+        """Of a stage that one driver works on alone: it may be another directory's, of which nothing is known here."""
+        return Standing.of(trials, driven=drivers > 0 or (shared and owner is None), now=now) if trials else None
 
     return SweepStatus(
         directory=directory,
-        search=Standing.of(results.sweep_trials, endless=config.search.endless, driven=driven, now=now),
+        search=Standing.of(results.sweep_trials, endless=config.search.endless, driven=drivers > 0, now=now),
         confirm=later(results.confirm_trials),
         folds=later(results.fold_trials),
         owner=owner,
-        failure=None if driven else told_failure(directory),
+        drivers=drivers,
+        failure=None if drivers else told_failure(directory),
         over=results.over,
         searched=tuple(results.space.searched),
         now=now,
     )
+
+
+def _is_alive(owner: Owner | None) -> bool:
+    return owner is not None and owner.alive
+
+
+def _living_drivers(config: SweepConfig, directory: SweepDirectory) -> int:
+    """How many drivers of its search the study itself knows of."""
+    storage = open_storage(config.storage, directory.journal)
+    with readable(storage_place(config.storage, directory.journal)):
+        study = optuna.load_study(study_name=stored_name(SWEEP, config.name, config.storage), storage=storage)
+        return len(living_drivers(study))
 
 
 def status_lines(status: SweepStatus) -> list[str]:
@@ -140,8 +163,11 @@ def _times(status: SweepStatus) -> list[str]:
 
 
 def _driver(status: SweepStatus) -> list[str]:
-    if status.driven:
+    if _is_alive(status.owner):
         return [f"Driver: {status.owner}"]
+    if status.driven:
+        elsewhere = f"{count(status.drivers, 'driver')} of other directories"
+        return [f"No driver works on it in this directory; {elsewhere} {'does' if status.drivers == 1 else 'do'}"]
     died = f": the last one died ({status.owner})" if status.owner else ""
     failed = f": the last one failed: {status.failure.splitlines()[0]}" if status.failure and not died else ""
     advice = []

@@ -20,7 +20,7 @@ import optuna
 from optuna.trial import TrialState
 
 from tuner.directory import SweepDirectory
-from tuner.drivers import dead_drivers, known_drivers
+from tuner.drivers import living_drivers
 from tuner.errors import StudyError
 from tuner.failure import told_failure
 from tuner.followed import Followed
@@ -110,7 +110,7 @@ class _Watch:
             return True
         if not self._shared or study is None:
             return False
-        return bool(known_drivers(study.optuna).keys() - dead_drivers(study.optuna))
+        return bool(living_drivers(study.optuna))
 
     def _is(self, name: str, true: Callable[[SweepStudy], bool]) -> bool:
         study = self._reader.study(name)
