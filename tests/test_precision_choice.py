@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from make_volumes import write_blobs
+from ray.exceptions import GetTimeoutError
 
 from cluster.connect import Cluster
 from cluster.nodes import Node
@@ -15,7 +16,7 @@ from trainables.precision_table import FormatCheck, PrecisionCheck
 from tuner import precision_choice
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.precision_choice import measured_formats, measuring, precisions_to_check, remarks
+from tuner.precision_choice import PATIENCE, measured_formats, measuring, precisions_to_check, remarks
 from tuner.report_precision import precision
 
 FP32 = FormatCheck(precision="fp32", memory_format="contiguous", step_seconds=0.02, gradient_error=0.0)
@@ -99,6 +100,38 @@ def test_nothing_is_measured_where_nothing_is_to_be_decided(
             tell=lambda text: pytest.fail(text),
         )
     assert found == {}
+
+
+def test_nodes_that_do_not_answer_are_waited_for_together(
+    tmp_path: Path, directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three GPUs that others hold: the sweep goes on after PATIENCE, and no measurement is left to take one later."""
+    began = now = 1000.0
+    cancelled: list[str] = []
+
+    def get(answer: str, timeout: float) -> None:
+        nonlocal now
+        now += timeout
+        raise GetTimeoutError(answer)
+
+    task = SimpleNamespace(options=lambda scheduling_strategy: SimpleNamespace(remote=lambda *_, **__: "answer"))
+    fake = SimpleNamespace(
+        remote=lambda **options: lambda function: task, get=get, cancel=lambda answer, force: cancelled.append(answer)
+    )
+    monkeypatch.setattr(precision_choice, "ray", fake)
+    monkeypatch.setattr(precision_choice.time, "monotonic", lambda: now)
+    nodes = tuple(Node(name=f"node{number}", id=f"{number:056x}", cpus=2, gpus=1) for number in range(3))
+    found = measured_formats(
+        sweep(resources={"gpus_per_trial": 1}),
+        SimpleNamespace(volumes=write_blobs(tmp_path / "volumes")),  # type: ignore[arg-type]
+        directory,
+        cluster=Cluster(dashboard=None, nodes=nodes),
+        measured=None,
+        tell=lambda text: pytest.fail(text),
+    )
+    assert found == {}
+    assert now - began == PATIENCE
+    assert len(cancelled) == 3
 
 
 def test_what_a_user_is_told() -> None:

@@ -6,6 +6,7 @@ On this machine's CPU it is measured while Ray starts, elsewhere by tasks on the
 
 import json
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from tuner.sweep_files import read_environment
 log = logging.getLogger("voxtune")
 
 PATIENCE = 120.0
-"""Seconds that a node may take."""
+"""Seconds that the nodes may take: a search waits for them."""
 
 Measured = Future[list[PrecisionCheck]] | None
 """What is being measured on this machine, if anything is."""
@@ -153,10 +154,11 @@ def _check_nodes(
     answers = [
         task.options(scheduling_strategy=pinned_to(node.id)).remote(known, device=device, **asked) for node in nodes
     ]
+    end = time.monotonic() + PATIENCE
     found: dict[str, PrecisionCheck] = {}
     for answer in answers:
         try:
-            check: PrecisionCheck | None = ray.get(answer, timeout=PATIENCE)
+            check: PrecisionCheck | None = ray.get(answer, timeout=max(0.0, end - time.monotonic()))
         except (RayError, TimeoutError) as error:
             ray.cancel(answer, force=True)  # it may still wait for a GPU, and would take one from a trial
             log.warning("a node did not say which precision is fastest there: %s", error)
