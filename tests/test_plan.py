@@ -11,6 +11,7 @@ from command_line import Ended, run_voxtune
 from make_sweep import TOY_SWEEP
 
 from tuner.config import SweepConfig
+from tuner.directory import SweepDirectory
 from tuner.errors import StudyError, SweepConfigError
 from tuner.expectation import START_SECONDS, TrialCost
 from tuner.number_list import whole_numbers
@@ -86,8 +87,6 @@ def test_as_an_earlier_sweep_took(tmp_path: Path, voxtune: Voxtune) -> None:
     assert header.split()[-1] == "cost"
     assert [one.split()[0], two.split()[0]] == ["1", "2"]
     # Three rungs of 0.2 s: twice as large a budget takes twice as long.
-    from tuner.directory import SweepDirectory
-
     larger = validated(SweepConfig, {**toys, "budget": {"unit": "steps", "maximum": 180}}, source="sweep.yaml")
     costs = earlier_costs(larger, SweepDirectory(tmp_path / "toy"))
     assert [cost.seconds_per_unit for cost in costs] == pytest.approx([1.2, 1.2], rel=0.05)

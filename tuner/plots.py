@@ -11,6 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from tuner.best import Run
 from tuner.importance import Importance
+from tuner.markdown import count
 from tuner.palette import BLUE, FAINT, GREY, INK, ORANGE, SLATE
 from tuner.plot_style import STYLE, canvas, dice_axis, title
 from tuner.results import Results
@@ -120,7 +121,7 @@ def _rung_axis(axes: Axes, results: Results, rungs: Sequence[int]) -> None:
         axes.axvline(rung, color=FAINT, linewidth=1.2, zorder=1, clip_on=False)
         reached = int((steps == rung).sum())
         axes.annotate(
-            f"{reached} trial{'s' * (reached != 1)}",
+            count(reached, "trial"),
             (rung, 1),
             (0, 6),
             xycoords=("data", "axes fraction"),
