@@ -95,6 +95,13 @@ def test_an_interval_of_independent_cases_is_the_usual_one() -> None:
     assert found.high - found.mean == pytest.approx(3.182446 * differences.std() / 2, rel=1e-5)
 
 
+def test_two_groups_are_enough_for_an_interval() -> None:
+    cross, pairs = two_configurations(), {"a": "x", "b": "x", "c": "y", "d": "y"}
+    found = CrossValidation(scores=cross.scores, runs=cross.runs, splits=SPLITS, groups=pairs).difference(7, 3)
+    # Groups' sums are 0.1 and 0: off by 0.05 from 0.025 a case, and Student's t has 1 degree of freedom.
+    assert found.high - found.mean == pytest.approx(12.7062 * math.sqrt(2 * 2 * 0.05**2) / 4, rel=1e-5)
+
+
 def test_one_group_has_no_interval() -> None:
     cross = two_configurations()
     same = CrossValidation(scores=cross.scores, runs=cross.runs, splits=SPLITS, groups=dict.fromkeys("abcd", "x"))
