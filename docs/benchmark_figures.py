@@ -148,6 +148,14 @@ def chaos(found: Any) -> str:
     return f"{broken} of {len(found['runs'])} runs broke something, with {faults} kinds of fault: {listed}"
 
 
+def guards(found: Any) -> str:
+    taken = found["guards"]
+    tests = {test for guard in taken for test in guard["tests"]}
+    proven = sum(guard["fails"] for guard in taken)
+    left = f"; {len(found['not_tried'])} more are not tried yet" if found["not_tried"] else ""
+    return f"{proven} of {len(taken)}: their {len(tests)} tests pass with the guards and fail without{left}"
+
+
 def bundle(found: Any) -> str:
     rows = found["rows"]
     return (

@@ -150,6 +150,13 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, ...]] = {
             page="{stem}.md",
         ),
         Benchmark(
+            "Without its guard",
+            "guards-*.json",
+            "Each guard against files, names and people one does not trust is taken out: does a test fail?",
+            figures.guards,
+            page="{stem}.md",
+        ),
+        Benchmark(
             "Much of everything",
             "load-*.json",
             "Many trials, many slots, many cases, large cases: how long, with how much memory?",

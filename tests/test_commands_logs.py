@@ -146,3 +146,17 @@ def test_a_log_without_a_driver_is_shown_once(
     directory.log_file.write_text("one\ntwo\n")
     ended = run_voxtune("logs", "heart", "-f", monkeypatch=monkeypatch, capsys=capsys)
     assert ended == Ended(code=0, out="one\ntwo\n", err="")
+
+
+@pytest.mark.parametrize("options", [[], ["-f"]])
+def test_what_stands_in_a_log_is_obeyed_by_no_terminal(
+    directory: SweepDirectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory.log_file.write_text("a \x1b]0;owned\x07\n")
+    ended = run_voxtune("logs", "heart", *options, monkeypatch=monkeypatch, capsys=capsys)
+    assert ended == Ended(code=0, out="a ␛]0;owned␇\n", err="")

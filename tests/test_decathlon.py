@@ -186,6 +186,18 @@ def test_broken_rules_name_key_and_value(lay: Callable[..., Path], changes: dict
     assert message(folder).startswith(f"{folder}/dataset.json: {expected}")
 
 
+@pytest.mark.parametrize("place", ["../mine.nii", "imagesTr/../../mine.nii", "{}/mine.nii"])
+def test_a_file_that_is_there_beside_the_folder_is_none_of_its(tmp_path: Path, place: str) -> None:
+    folder = write_dataset(tmp_path / "Blobs", cases=2)
+    (tmp_path / "mine.nii").touch()
+    manifest = json.loads((folder / "dataset.json").read_text())
+    for part in ("image", "label"):
+        entry = {**manifest["training"][0], part: place.format(tmp_path)}
+        (folder / "dataset.json").write_text(json.dumps({**manifest, "training": [entry, manifest["training"][1]]}))
+        assert f"training[0].{part}: " in message(folder)
+        assert message(folder).endswith("leaves the data set's folder; give a path inside it")
+
+
 def test_a_long_value_is_cut_short(lay: Callable[..., Path]) -> None:
     assert message(lay(modality=["x" * 1000])).endswith("x" * 70 + "...")
 

@@ -98,6 +98,11 @@ def test_names_from_outside_do_nothing() -> None:
     assert json.loads(data)["data"][0]["name"] == HOSTILE
 
 
+def test_prose_has_nothing_fetched() -> None:
+    found = Tags(page_of("![a](https://elsewhere.example/a.png)", "![b](b.png)"))
+    assert not found.of("img")
+
+
 def test_a_report_of_hostile_names_does_nothing(tmp_path: Path) -> None:
     environment = {"dataset": {"name": HOSTILE, "content_hash": HOSTILE, "modalities": [HOSTILE]}, "system": HOSTILE}
     directory = sweep_directory(

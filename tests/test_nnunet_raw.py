@@ -167,6 +167,15 @@ def test_broken_rules_name_key_and_value(lay: Callable[..., Path], changes: dict
     assert message(folder).startswith(f"{folder}/dataset.json: {expected}")
 
 
+@pytest.mark.parametrize("part", ["images", "label"])
+def test_a_file_that_is_there_beside_the_folder_is_none_of_its(lay: Callable[..., Path], part: str) -> None:
+    outside = {"images": ["a.nii.gz", "../mine.nii.gz"]} if part == "images" else {"label": "../mine.nii.gz"}
+    folder = lay(dataset={"case": {**LISTED, **outside}})
+    for name in ("a", "b", "c", "../mine"):
+        (folder / f"{name}.nii.gz").touch()
+    assert message(folder).endswith(' "../mine.nii.gz" leaves the data set\'s folder; give a path inside it')
+
+
 def test_files_that_lack_or_are_too_many_are_listed_together(lay: Callable[..., Path]) -> None:
     folder = lay()
     images, labels = folder / "imagesTr", folder / "labelsTr"

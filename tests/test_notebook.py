@@ -10,7 +10,10 @@ import nbformat
 import pytest
 from make_sweep import evaluation, open_study, play, sweep_directory
 
+from search_spaces.space import parse_space
 from tuner.directory import SweepDirectory
+from tuner.followed import Followed
+from tuner.notebook import NotebookTable
 from tuner.results import read_results
 from tuner.storage import open_storage
 
@@ -65,6 +68,19 @@ def run_cells(*cells: str, folder: Path) -> tuple[list[list[Any]], list[dict[str
 
 def tables(outputs: list[Any]) -> list[Any]:
     return [output for output in outputs if "text/html" in output.get("data", {})]
+
+
+def test_names_from_outside_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    study = open_study(space=parse_space({"loss": {"choice": [hostile, "b"]}}))
+    study.enqueue({"loss": hostile})
+    study.ask()
+    displayed: list[Any] = []
+    monkeypatch.setattr("tuner.notebook.display", lambda table, **options: displayed.append(table))
+    NotebookTable(Followed(study, title=hostile)).update()
+    (table,) = displayed
+    assert table._repr_html_().count("&lt;img src=x onerror=alert(1)&gt;") == 2
+    assert "<img" not in table._repr_html_()
 
 
 def test_one_table_is_replaced_until_it_is_the_last_one(tmp_path: Path) -> None:

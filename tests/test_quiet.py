@@ -52,6 +52,12 @@ def test_ray_taking_the_handlers_off_its_logger_loses_nothing(
     assert capsys.readouterr() == ("", "")
 
 
+def test_no_message_is_obeyed_by_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with library_messages(None, verbose=True):
+        logging.getLogger("voxtune").warning("no case %s", "\x1b]0;owned\x07")
+    assert "no case ␛]0;owned␇\n" in capsys.readouterr().err
+
+
 def test_without_a_log_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with library_messages(None, verbose=False):
         say_all()

@@ -1,6 +1,7 @@
 """What no one module keeps: that no file has code run which the user did not name. See docs/security.md."""
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -8,12 +9,17 @@ from pathlib import Path
 
 import pytest
 from command_line import Ended, run_voxtune
-from make_sweep import evaluation, open_study, sweep_directory
+from make_sweep import TOY_SWEEP, evaluation, open_study, sweep_directory
 
 from search_spaces.space import parse_space
+from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.drive import Drive
+from tuner.environment import describe_environment
+from tuner.owner import own
 from tuner.storage import open_storage
 from tuner.study_server import StudyServer
+from tuner.sweep import run_sweep
 from tuner.warm_start import best_of_earlier
 
 Voxtune = Callable[..., Ended]
@@ -113,3 +119,22 @@ def test_to_train_a_configuration_has_its_code_run_and_says_so(
     assert ended.out == "config.yaml names code, which is run: strangers_code:Run\n"
     assert (ended.code, Path("ran").exists()) == (2, True)
     assert "config.yaml: trainable: strangers_code:Run can't be imported: ValueError: it ran" in ended.err
+
+
+def test_nothing_of_the_environment_is_kept_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXTUNE_HOOK", "https://chat.example/hunter2")
+    with own(tmp_path):
+        kept = (tmp_path / "owner.json").read_text() + json.dumps(describe_environment())
+    assert "hunter2" not in kept
+
+
+def test_a_sweep_file_with_a_password_is_for_its_owners_eyes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    monkeypatch.setattr("tuner.sweep.stored_studies", lambda *_: [])
+    monkeypatch.setattr(Drive, "run", lambda drive, **options: setattr(drive, "began", True))
+    for name, password, mode in (("plain", "hunter2", 0o600), ("variable", "${PASSWORD}", 0o644)):
+        storage = f"postgresql://me:{password}@db.example/studies"
+        run_sweep(SweepConfig.model_validate({**TOY_SWEEP, "name": name, "storage": storage}), runs=tmp_path)
+        assert (tmp_path / name / "sweep.yaml").stat().st_mode & 0o777 == mode

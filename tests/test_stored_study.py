@@ -129,6 +129,10 @@ SET_PARAMETER, SET_STATE, SET_VALUE = 5, 6, 7
             lambda record: record.update(step=5000) if record.get("step") == 1000 else None,
             "trial 0: scores are finite, at 1 to 1000 thousandths of the budget; got 0.",
         ),
+        (
+            lambda record: record.update(param_name="other") if record.get("param_name") == "loss" else None,
+            "trial 0: has a value for 'other', which the study does not search",
+        ),
     ],
 )
 def test_what_optuna_takes_and_no_trial_of_ours_is(
