@@ -103,6 +103,13 @@ def test_one_whose_log_can_not_be_written_is_seen_to_end_all_the_same(
     assert follow("--trial", number, work=work).code == 0
 
 
+def test_a_log_of_a_trial_that_the_study_lacks_is_followed_until_the_driver_ends(
+    directory: SweepDirectory, study: SweepStudy, follow: Callable[..., Ended]
+) -> None:
+    TrialRecord(directory, "sweep").begun(7, {})
+    assert follow("--trial", 7, work=lambda: None).code == 0
+
+
 def test_one_of_the_confirm_stage_is_looked_for_there(
     directory: SweepDirectory, study: SweepStudy, follow: Callable[..., Ended]
 ) -> None:

@@ -127,6 +127,7 @@ def _end_of(directory: "SweepDirectory", trial: int, *, confirm: bool) -> Callab
 
     def ended() -> bool:
         study = reader.study(CONFIRM if confirm else SWEEP)
-        return study is not None and study.trials()[trial].state.is_finished()
+        trials = [] if study is None else study.trials()
+        return trial < len(trials) and trials[trial].state.is_finished()
 
     return ended

@@ -124,8 +124,12 @@ class SweepDirectory:
         return self.root / "tensorboard" / trial_name(study, number)
 
     def gib(self) -> float:
-        """What the sweep takes on disk, in GiB."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file()) / 2**30
+        """What the sweep takes on disk, in GiB; of files that are removed meanwhile nothing."""
+        total = 0
+        for path in self.root.rglob("*"):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size if path.is_file() else 0
+        return total / 2**30
 
     def remove_torn_files(self) -> None:
         """Remove the files and folders that a killed process left half written."""
