@@ -84,6 +84,13 @@ def test_resume_finds_a_sweep_in_another_folder(
 
     monkeypatch.setattr("tuner.sweep.resume_sweep", resume)
     directory = sweep_directory(tmp_path / "elsewhere" / "heart")
+    refused = voxtune("resume", "heart", "--runs", "elsewhere")  # a folder with a sweep file of the user's own, say
+    assert (refused.code, refused.out) == (2, "")
+    assert (
+        f"heart holds a sweep.yaml, but is no run of it; begin one by `voxtune run {directory.sweep_file}`"
+        in refused.err
+    )
+    directory.environment_file.write_text("{}")
     for options, confirm, trials in (((), True, None), (("--no-confirm", "--trials", 9), False, 9)):
         assert voxtune("resume", "heart", "--runs", "elsewhere", *options) == Ended(code=130, out="stopped\n", err="")
         found, given = asked.pop()
@@ -104,7 +111,7 @@ def test_run_continues_what_was_begun(voxtune: Voxtune, tmp_path: Path, monkeypa
     (tmp_path / "toy.yaml").write_text("name: toy\nspace: {learning_rate: {float: [0, 1]}}\n" + TOY_TRAINING)
     command = ("run", "toy.yaml", "--continue", "--runs", "elsewhere", "--trials", 9, "--no-confirm")
     assert voxtune(*command).code == 130
-    sweep_directory(tmp_path / "elsewhere" / "toy")
+    sweep_directory(tmp_path / "elsewhere" / "toy").environment_file.write_text("{}")
     sweep_directory(tmp_path / "toy")  # of the same name, beside the sweep file
     assert voxtune(*command).code == 130
     assert [what for what, _ in asked] == ["run", tmp_path / "elsewhere" / "toy"]

@@ -133,14 +133,16 @@ def test_intensities_beside_those_of_the_training(
 
 
 def test_voxel_sizes_that_make_a_small_image_huge() -> None:
-    def of_spacing(mm: float) -> list[str]:
-        grid = Grid.of((10, 10, 10), np.diag([mm, mm, 4, 1]), target_spacing=(1, 1, 1))
+    def of_spacing(mm: float, z: float = 4) -> list[str]:
+        grid = Grid.of((10, 10, 10), np.diag([mm, mm, z, 1]), target_spacing=(1, 1, 1))
         return check_size(np.zeros((1, *grid.shape), np.float32), grid)
 
     assert of_spacing(4) == []
     assert of_spacing(40) == [
-        "has voxels of 40 x 40 x 4 mm, and the model wants 1 x 1 x 1 mm: 6400 times as many; is its header right?"
+        "has voxels of 40 x 40 x 4 mm, and the model wants 1 x 1 x 1 mm: 6,400 times as many; is its header right?"
     ]
+    (note,) = of_spacing(0.001, 0.001)  # as if they were in metres
+    assert "wants 1 x 1 x 1 mm: one for 1,000 of the file's; is its header right?" in note
 
 
 def test_a_data_sets_own_images_are_not_odd(tmp_path: Path) -> None:

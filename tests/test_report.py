@@ -215,6 +215,31 @@ def test_a_lead_that_seeds_do_not_explain(tmp_path: Path) -> None:
     assert told in page_of(write_report(directory)).split("\n\n")
 
 
+def test_a_default_configuration_that_is_best_is_called_so(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    finish(study, 0.80)
+    finish(study, 0.79)
+    confirm = open_study(open_storage(None, directory.journal, owner=True), name="confirm")
+    for number, scores in ((0, (0.82, 0.84)), (1, (0.78, 0.86))):
+        for seed, score in enumerate(scores, start=1):
+            confirm.enqueue(study.trials()[number].params, seed=seed, of=number)
+            finish(confirm, score)
+    page = page_of(write_report(directory))
+    assert "It is the default configuration: the search found none that is better." in page
+    assert "which got it picked, had 0.8000 and" in page  # its repeats were better: no luck
+    assert "**It is not told apart from trial 1:** the difference is +0.0100, and twice its standard error" in page
+    assert "next to nothing" not in page
+
+
+def test_a_class_that_is_never_found_is_told(tmp_path: Path) -> None:
+    directory, study = begun(tmp_path, trials=1)
+    number = study.ask().number
+    cases = {case: {"Anterior": 0.0, "Posterior": 0.6} for case in CASES}
+    study.report(number, 1000, replace(evaluation(0.3, 1000), cases=cases), {})
+    study.finish(number, "full budget")
+    assert "**It finds next to nothing of Anterior.** Is the budget too small?" in page_of(write_report(directory))
+
+
 def test_the_model_may_be_one_of_the_repeats(tmp_path: Path) -> None:
     directory, study = begun(tmp_path, trials=1)
     finish(study, 0.80)

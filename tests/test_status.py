@@ -97,6 +97,24 @@ def test_a_sweep_that_was_stopped(directory: SweepDirectory, study: SweepStudy) 
     assert rows(status)[1][:4] == ["6", "interrupted", "11%", "0.3000"]
 
 
+def test_what_the_confirm_stage_called_best_is_best(tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "heart", trials=2)
+    storage = open_storage(None, directory.journal, owner=True)
+    search = open_study(storage)
+    play(search, 2)
+    confirm = open_study(storage, name="confirm")
+    for seed, score in ((1, 0.6), (2, 0.7)):
+        confirm.enqueue(search.trials()[0].params, seed=seed, of=0)
+        number = confirm.ask().number
+        confirm.report(number, 1000, evaluation(score, 1000), {})
+        confirm.finish(number, "full budget")
+    directory.report_page.parent.mkdir()
+    directory.report_page.touch()
+    lines = status_lines(read_status(directory))
+    assert "Best: trial 0, Dice 0.6500 as the mean of 2 trainings with other seeds" in lines
+    assert lines[-1] == f"Report: {directory.report_page}"
+
+
 def test_a_search_that_a_limit_ended(directory: SweepDirectory, study: SweepStudy) -> None:
     study.release([6])
     study.say_over("5 minutes are over (search.minutes)")

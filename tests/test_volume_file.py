@@ -163,6 +163,17 @@ def test_headers_that_make_no_sense(tmp_path: Path, read: Callable[[Path], objec
     assert with_bytes(280, "4f", 1e-9, 0.0, 0.0, 9.0).endswith("gives the voxels no size")  # it has no inverse
 
 
+@pytest.mark.parametrize(("unit", "name"), [("meter", "metres"), ("micron", "microns")])
+def test_sizes_that_are_not_in_mm(tmp_path: Path, unit: str, name: str) -> None:
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.int16), np.diag([0.001, 0.001, 0.001, 1]))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "image.nii.gz")
+    for read in (read_image, read_label):
+        assert message(read, tmp_path / "image.nii.gz").endswith(
+            f"image.nii.gz: its header has sizes in {name} (xyzt_units); write them in mm"
+        )
+
+
 @pytest.mark.parametrize(
     ("shape", "image", "label"),
     [

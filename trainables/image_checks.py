@@ -13,7 +13,7 @@ from trainables.model_file import Model
 
 MANY_TIMES = 64
 """Voxels, of each that a file has, past which resampling to the model's spacing is told: images of 4 mm for a model of
-1 mm just do not. A size in microns, or one that was never filled in, does."""
+1 mm just do not. Sizes in microns do, or such as were never filled in; and those in metres make as many fewer."""
 
 
 def check_image(files: ImageFiles, image: np.ndarray, models: Sequence[Model]) -> list[str]:
@@ -29,11 +29,11 @@ def check_image(files: ImageFiles, image: np.ndarray, models: Sequence[Model]) -
 
 
 def check_size(volume: np.ndarray, grid: Grid) -> list[str]:
-    """A sentence for the user where the prepared `volume` (C, X, Y, Z) is so large that the file's spacing is odd."""
+    """A sentence for the user where the prepared `volume` (C, X, Y, Z) has so many or so few voxels that the file's
+    spacing is odd."""
     times = prod(volume.shape[1:]) / prod(grid.cropped_shape)
-    if times <= MANY_TIMES:
+    if 1 / MANY_TIMES <= times <= MANY_TIMES:
         return []
+    much = f"{times:,.0f} times as many" if times > 1 else f"one for {1 / times:,.0f} of the file's"
     sizes, wanted = (" x ".join(f"{mm:.3g}" for mm in spacing) for spacing in (grid.spacing, grid.target_spacing))
-    return [
-        f"has voxels of {sizes} mm, and the model wants {wanted} mm: {times:.0f} times as many; is its header right?"
-    ]
+    return [f"has voxels of {sizes} mm, and the model wants {wanted} mm: {much}; is its header right?"]

@@ -40,6 +40,10 @@ _BROKEN_HEADER = (ImageFileError, HeaderDataError, WrapStructError, KeyError, Va
 """What nibabel raises for a header that makes no sense."""
 
 
+_OTHER_UNITS = {1: "metres", 3: "microns"}
+"""Of NIfTI's codes for the unit of space; 2 is mm, and 0, unknown, is mm in practice."""
+
+
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The image (C, X, Y, Z) float32, scaled as its header says, and its affine (4, 4), voxel indices to mm in RAS.
 
@@ -154,6 +158,9 @@ def _parse(path: Path, data: bytes) -> nib.Nifti1Image:
         image = kind.from_bytes(data)
     except _BROKEN_HEADER as error:
         raise DatasetError(f"{path}: not a readable NIfTI file: {error}") from None
+    unit = int(image.header["xyzt_units"]) & 0b111
+    if unit in _OTHER_UNITS:
+        raise DatasetError(f"{path}: its header has sizes in {_OTHER_UNITS[unit]} (xyzt_units); write them in mm")
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         raise DatasetError(f"{path}: voxels are of type {dtype}; they must be real numbers")

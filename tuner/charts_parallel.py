@@ -152,7 +152,8 @@ def _colours(runs: Sequence[Run], finished: Sequence[Run]) -> dict[str, Any]:
     ]
     return {
         "color": [rounded(run.score if run.finished else floor, 9) for run in runs],
-        "colorscale": [[0, PALE], [GREY_SHARE, PALE], *map(list, stops)],
+        # Grey ends half way to the lowest Dice: what is drawn has fewer steps than numbers have.
+        "colorscale": [[0, PALE], [GREY_SHARE / 2, PALE], [GREY_SHARE / 2, COLOURS[0]], *map(list, stops)],
         "cmin": floor,
         "cmax": low + span,
         "showscale": True,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Literal
 
 import pandas as pd
@@ -14,6 +15,9 @@ from tuner.results import OBJECTIVES, Results
 from tuner.rungs import FULL_BUDGET
 from tuner.spent import Spent, spent
 from tuner.terminator import Gain
+
+HARDLY = 0.01
+"""Mean Dice below which a class counts as not found."""
 
 
 def answer(config: SweepConfig, results: Results, gain: Gain | None, *, price: float | None) -> Iterator[str]:
@@ -31,8 +35,9 @@ def answer(config: SweepConfig, results: Results, gain: Gain | None, *, price: f
         yield f"**{told}**"
     comparison = _comparison(best, results)
     yield comparison
-    if told := _lead(best, results):
-        yield told
+    for told in (_lead(best, results), _never_found(best, results)):
+        if told:
+            yield told
     grid = " Test Dice is measured in the files' own grid." if results.tested else ""
     if "±" in comparison:
         yield f"± is the standard deviation: over seeds in the lines of means, over cases in the others.{grid}"
@@ -81,18 +86,20 @@ def budget_share(step: int) -> str:
 
 def _verdict(best: Best, results: Results) -> str:
     score, trials = dice(best.score), count(len(results.trials), "trial")
+    is_default = results.default is not None and results.default.number == best.number
+    default = " It is the default configuration: the search found none that is better." if is_default else ""
+    front = _front(best, results)
     if best.basis == "confirmed":
+        luck = " and so is likely to have been lucky" if best.found.score > best.score else ""
         return (
             f"**Trial {best.number} is best: mean validation Dice {score}** over {_seeds(len(best.repeats))}, the "
-            "highest of the configurations that were trained again. (The search's own run, which got it picked and so "
-            f"is likely to have been lucky, had {dice(best.found.score)} and is not in the mean.)"
-            + _front(best, results)
+            f"highest of the configurations that were trained again.{default} (The search's own run, which got it "
+            f"picked{luck}, had {dice(best.found.score)} and is not in the mean.){front}"
         )
     if best.basis == "full budget":
         return (
-            f"**Trial {best.number} is best: mean validation Dice {score}**, the highest of {trials}. "
-            "This is one run with one seed, picked as the best of many: with another seed expect a little less."
-            + _front(best, results)
+            f"**Trial {best.number} is best: mean validation Dice {score}**, the highest of {trials}.{default} "
+            f"This is one run with one seed, picked as the best of many: with another seed expect a little less.{front}"
         )
     return (
         f"**No trial has reached the full budget.** Of {trials} the one that came furthest is "
@@ -141,22 +148,43 @@ def _comparison(best: Best, results: Results) -> str:
 
 
 def _lead(best: Best, results: Results) -> str | None:
-    """Whether the best is told apart from the default configuration by several seeds; None where they can't say."""
-    default = results.default
-    if default is None or default.number == best.number or not default.finished or len(best.runs) < 2:
+    """Whether several seeds tell the best apart from the default configuration or, where it is that one, from the next
+    best that was trained again; None where they can't say."""
+    rival = _rival(best, results)
+    if rival is None or len(best.runs) < 2:
         return None
-    ours, theirs = (pd.Series([run.score for run in runs]) for runs in (best.runs, comparable(results, default)))
+    name, runs = rival
+    ours, theirs = (pd.Series([run.score for run in group]) for group in (best.runs, runs))
     spreads = ours.var(), theirs.var() if len(theirs) > 1 else ours.var()  # of one run: as wide as the best's
     error = math.sqrt(spreads[0] / len(ours) + spreads[1] / len(theirs))
     lead = ours.mean() - theirs.mean()
     if lead > 2 * error:
-        return (
-            f"It is ahead of the default configuration by {lead:.4f}, twice the standard error being {2 * error:.4f}."
-        )
+        return f"It is ahead of {name} by {lead:.4f}, twice the standard error being {2 * error:.4f}."
     return (
-        f"**It is not told apart from the default configuration:** the difference is {lead:+.4f}, and twice its "
-        f"standard error over the seeds {2 * error:.4f}. More seeds (`confirm.seeds`) or more cases would tell."
+        f"**It is not told apart from {name}:** the difference is {lead:+.4f}, and twice its standard error over the "
+        f"seeds {2 * error:.4f}. More seeds (`confirm.seeds`) or more cases would tell."
     )
+
+
+def _rival(best: Best, results: Results) -> tuple[str, list[Run]] | None:
+    """Whom the best is to be told apart from, and the finished runs of it; None if there is nobody."""
+    default = results.default
+    if default and default.number != best.number:
+        return ("the default configuration", comparable(results, default)) if default.finished else None
+    repeated = {trial.user_attrs["of"] for trial in results.confirm_trials} - {best.number}
+    runs = {number: [run for run in repeats_of(number, results.confirm_trials) if run.finished] for number in repeated}
+    means = {number: fmean(run.score for run in group) for number, group in runs.items() if group}
+    if not means:
+        return None
+    number = max(means, key=lambda one: means[one])
+    return f"trial {number}", runs[number]
+
+
+def _never_found(best: Best, results: Results) -> str | None:
+    """Which classes the best hardly finds at all, in a sentence."""
+    means = cases_of(results, list(best.runs), "validation").mean()
+    names = [escape(name) for name, mean in means.items() if mean < HARDLY]
+    return f"**It finds next to nothing of {', '.join(names)}.** Is the budget too small?" if names else None
 
 
 def _case_rows(tables: list[pd.DataFrame]) -> list[list[str]]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import optuna
 from optuna.trial import FrozenTrial
 
+from tuner.best import Best
 from tuner.cells import short
 from tuner.columns import Column, Rows
 from tuner.config import SweepConfig
@@ -48,6 +49,9 @@ class SweepStatus:
 
     failure: str | None
     """Why the last driver could not go on; None if it could, or one is at work."""
+
+    best: Best | None
+    """What the sweep's results call best."""
 
     over: str | None
     """What ended the search before all its trials, such as a limit of time; None if nothing did."""
@@ -113,6 +117,7 @@ def read_status(directory: SweepDirectory, *, now: datetime | None = None) -> Sw
         owner=owner,
         drivers=drivers,
         failure=None if drivers else told_failure(directory),
+        best=results.best,
         over=results.over,
         searched=tuple(results.space.searched),
         now=now,
@@ -138,14 +143,20 @@ def status_lines(status: SweepStatus) -> list[str]:
         lines.append(f"confirm: {status.confirm.counts()}")
     if status.folds is not None:
         lines.append(f"folds: {status.folds.counts()}")
-    best = status.search.best
-    if best is not None:
+    if status.best is not None and status.best.basis == "confirmed":
+        lines.append(
+            f"Best: trial {status.best.number}, Dice {status.best.score:.4f} as the mean of {len(status.best.repeats)} "
+            "trainings with other seeds"
+        )
+    elif (best := status.search.best) is not None:
         lines.append(
             f"Best so far: Dice {best.score:.4f}, trial {best.number} at {best.step / FULL_BUDGET:.0%} of budget"
         )
     if failures := status.search.failures():
         lines.append(f"{failures}; see `voxtune logs {status.directory.root} --trial N`")
-    return [*lines, *_times(status), *_driver(status)]
+    page = status.directory.report_page
+    report = [f"Report: {page}"] if page.is_file() and not status.drivers else []
+    return [*lines, *_times(status), *_driver(status), *report]
 
 
 def _times(status: SweepStatus) -> list[str]:
