@@ -103,11 +103,10 @@ def test_one_whose_log_can_not_be_written_is_seen_to_end_all_the_same(
     assert follow("--trial", number, work=work).code == 0
 
 
-def test_a_log_of_a_trial_that_the_study_lacks_is_followed_until_the_driver_ends(
-    directory: SweepDirectory, study: SweepStudy, follow: Callable[..., Ended]
-) -> None:
-    TrialRecord(directory, "sweep").begun(7, {})
-    assert follow("--trial", 7, work=lambda: None).code == 0
+def test_a_trial_that_the_study_lacks_has_not_ended(directory: SweepDirectory, study: SweepStudy) -> None:
+    study.finish(study.ask().number, "error", error="a bug")
+    assert commands_logs._end_of(directory, 0, confirm=False)()
+    assert not commands_logs._end_of(directory, 7, confirm=False)()  # a log alone may have been copied here
 
 
 def test_one_of_the_confirm_stage_is_looked_for_there(

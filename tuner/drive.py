@@ -171,11 +171,11 @@ class Drive:
         name = stored_name(CONFIRM, self.config.name, self.config.storage)
         study = SweepStudy.open(self._storage(), name, work.study.space)
         repeats = confirming_work(work, study, self.config.confirm)
-        self.view.note(repeats_line(study))
         with (
             publishing(repeats, sweep=f"{self.config.name}/confirm"),
             self.view.watching(study, title="confirm"),
         ):
+            self.view.note(repeats_line(study))
             search(repeats, tell=self.view.note)
         return repeats
 
