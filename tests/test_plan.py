@@ -89,7 +89,8 @@ def test_as_an_earlier_sweep_took(tmp_path: Path, voxtune: Voxtune) -> None:
     # Three rungs of 0.2 s: twice as large a budget takes twice as long.
     larger = validated(SweepConfig, {**toys, "budget": {"unit": "steps", "maximum": 180}}, source="sweep.yaml")
     costs = earlier_costs(larger, SweepDirectory(tmp_path / "toy"))
-    assert [cost.seconds_per_unit for cost in costs] == pytest.approx([1.2, 1.2], rel=0.05)
+    assert len(costs) == 2
+    assert all(1.19 < cost.seconds_per_unit < 1.8 for cost in costs)  # a sleep on a busy machine is longer
     other = validated(SweepConfig, {**toys, "budget": {"unit": "seconds", "maximum": 9}}, source="sweep.yaml")
     with pytest.raises(StudyError, match="--from: its budget is in steps, the sweep file's in seconds"):
         earlier_costs(other, SweepDirectory(tmp_path / "toy"))
