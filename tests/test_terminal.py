@@ -183,8 +183,9 @@ def test_a_sweep_of_toys_is_watched_while_it_runs(tmp_path: Path, running_ray: s
                 assert window.wait(120) == 0
             shown = [window.lines(history=True, joined=True) for window in both]
             assert not [code for window in both for code in CLEARS if code in window.written()]
-    tables = []
-    for lines in shown:
+    tables, news = [], "Confirming the best by training with other seeds, numbered from 0 again: trial "
+    assert [sum(line.startswith(news) for line in lines) for lines in shown] == [1, 0]
+    for lines in ([line for line in lines if not line.startswith(news)] for lines in shown):
         begin = lines.index("toy: 0 running, 6 ended, 0 to go")
         assert lines[begin + 2].split() == [*HEADINGS, "batch_size", "learning_rate"]
         tables.append(lines[begin + 3 : begin + 9])
