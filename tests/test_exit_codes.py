@@ -40,6 +40,7 @@ def test_run_and_resume_end_by_what_became_of_the_sweep(
     monkeypatch.setattr("tuner.sweep.run_sweep", end)
     monkeypatch.setattr("tuner.sweep.resume_sweep", end)
     directory = sweep_directory(tmp_path / "heart")
+    directory.environment_file.write_text("{}")  # a run was begun here
     for command in (("run", directory.sweep_file), ("resume", directory.root)):
         ended = voxtune(*command)
         assert (ended.code, ended.err.lstrip("\n")) == (code, told)
