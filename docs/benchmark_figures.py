@@ -156,6 +156,16 @@ def guards(found: Any) -> str:
     return f"{proven} of {len(taken)}: their {len(tests)} tests pass with the guards and fail without{left}"
 
 
+def fuzz(found: Any) -> str:
+    subjects = found["subjects"]
+    inputs = sum(one["inputs"] for one in subjects)
+    findings = sum(sum(one["findings"].values()) for one in subjects)
+    return (
+        f"{inputs:,} inputs of {len(subjects)} kinds in {sum(one['seconds'] for one in subjects) / 60:.0f} minutes: "
+        f"{findings or 'no'} finding{'s' * (findings != 1)}"
+    )
+
+
 def bundle(found: Any) -> str:
     rows = found["rows"]
     return (

@@ -157,6 +157,13 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, ...]] = {
             page="{stem}.md",
         ),
         Benchmark(
+            "Inputs that are nearly right",
+            "fuzz-*.json",
+            "Is each file either taken or refused with a clear error?",
+            figures.fuzz,
+            page="{stem}.md",
+        ),
+        Benchmark(
             "Much of everything",
             "load-*.json",
             "Many trials, many slots, many cases, large cases: how long, with how much memory?",
