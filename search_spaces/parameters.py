@@ -64,6 +64,12 @@ class Float:
     def size(self) -> int | None:
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
+    def grid(self) -> list[float]:
+        """All values, ascending; only where there is a step. As they are written: in binary 3 * 0.1 is above 0.3."""
+        assert self.step is not None, "without a step there is no end of values"
+        first, distance = _exact(self.low), _exact(self.step)
+        return [float(first + index * distance) for index in range(self.size() or 0)]
+
     def to_yaml(self) -> dict[str, Any]:
         form: dict[str, Any] = {"float": [self.low, self.high]}
         if self.log:
@@ -105,6 +111,10 @@ class Int:
 
     def size(self) -> int | None:
         return (self.high - self.low) // self.step + 1
+
+    def grid(self) -> list[int]:
+        """All values, ascending."""
+        return list(range(self.low, self.high + 1, self.step))
 
     def to_yaml(self) -> dict[str, Any]:
         form: dict[str, Any] = {"int": [self.low, self.high]}

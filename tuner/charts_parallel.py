@@ -97,7 +97,7 @@ def _dimension(name: str, parameter: Choice | Float | Int, values: Sequence[Any]
         size = parameter.size()
         if size is None or size > MOST_TICKS:
             return axis
-        ticks = [parameter.low + (parameter.high - parameter.low) * place / (size - 1) for place in range(size)]
+        ticks = parameter.grid()
         return {**axis, "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
     low, high = math.log10(parameter.low), math.log10(parameter.high)
     ticks = [10.0**power for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]

@@ -3,14 +3,13 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
-from search_spaces.parameters import Choice, Float, Int
+from search_spaces.parameters import Choice
 from search_spaces.space import SearchSpace
 from tuner.config import SearchConfig
 from tuner.errors import SweepConfigError
@@ -75,20 +74,10 @@ def sampler_factory(search: SearchConfig, *, slots: int) -> Callable[[int], Base
 
 def grid(space: SearchSpace, *, seed: int) -> Iterator[dict[str, Any]]:
     """Every combination of the searched parameters once, in a random order, so that a part of them is a fair one."""
-    values = {name: _grid_values(parameter) for name, parameter in space.searched.items()}
+    values = {
+        name: list(parameter.values) if isinstance(parameter, Choice) else parameter.grid()
+        for name, parameter in space.searched.items()
+    }
     combinations = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
     order = np.random.default_rng(seed).permutation(len(combinations))
     return (combinations[index] for index in order)
-
-
-def _grid_values(parameter: Any) -> list[Any]:
-    match parameter:
-        case Choice(values=values):
-            return list(values)
-        case Int(low=low, high=high, step=step):
-            return list(range(low, high + 1, step or 1))
-        case Float(low=low, high=high, step=float(step)):
-            # Decimals of the numbers as written: in binary 0 + 3 * 0.1 is above 0.3.
-            first, last, distance = (Decimal(repr(number)) for number in (low, high, step))
-            return [float(first + index * distance) for index in range(int((last - first) // distance) + 1)]
-    raise AssertionError(f"the sweep file's check lets no {parameter} into a grid")
