@@ -24,6 +24,7 @@ from tuner import view as view_module
 from tuner import watch as watch_module
 from tuner.directory import SweepDirectory
 from tuner.files import write_text
+from tuner.followed import Followed
 from tuner.owner import own
 from tuner.process import Process
 from tuner.storage import open_storage
@@ -128,6 +129,33 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_folds(
     assert any(ended in line for line in lines)
     assert lines[-1].startswith("folds")
     assert "trial 0 full budget, 100% of budget, Dice 0.8000" in lines[-1]
+
+
+def test_a_last_stage_that_is_over_before_it_is_looked_at_is_no_death(directory: SweepDirectory) -> None:
+    class Slow(View):
+        @contextmanager
+        def showing(self, followed: Followed) -> Iterator[None]:
+            yield
+            if not shown.done():  # the search has been shown to its end, since a fold is trained
+                shown.set_result(None)
+                over.result(10)
+
+    def drive() -> None:
+        with own(directory.root):
+            play(study_of(directory), 4)
+            folds = study_of(directory, "folds")
+            folds.plan(1)
+            folds.report(folds.ask().number, 333, evaluation(0.7, 333))
+            begun.set_result(None)
+            shown.result(10)
+            folds.finish(0, "full budget")
+            over.set_result(None)
+            time.sleep(0.3)
+
+    begun, shown, over = Future[None](), Future[None](), Future[None]()
+    with beside(drive):
+        begun.result(10)
+        assert watch(directory, view=Slow(quiet=True)) == "finished"
 
 
 def test_one_that_has_ended_is_shown_once_with_its_outcome(directory: SweepDirectory, voxtune: Voxtune) -> None:

@@ -82,6 +82,7 @@ class _Watch:
         folds = self._reader.study(FOLDS)
         if folds is not None and _running(folds) and self._driven(folds):
             self._show(folds, title="folds", endless=False, until=lambda: False)
+        self._wait(lambda: False, search)  # a driver whose last stage is over has yet to leave
         return self._ending(search, confirm)
 
     def _show(self, study: SweepStudy, *, title: str, endless: bool, until: Callable[[], bool]) -> None:
