@@ -8,7 +8,8 @@
 
 Each command is timed as a user types it, imports included, with what its processes hold of memory at most: the sum over
 them all of what each would free by its end (USS), and the driver's resident size alone. What one prints is kept to say
-whether it showed progress. Adds what it found to benchmarks/results/load-DATE.json, and prints a table of it all.
+whether it showed progress. Puts what it found into benchmarks/results/load-DATE.json, where what
+the others found last stays, and prints a table of it all.
 """
 
 import argparse
@@ -123,14 +124,15 @@ def play(config: SweepConfig, directory: SweepDirectory, trials: int) -> None:
 
 
 def slots(folder: Path, count: int) -> dict[str, Any]:
-    """Toy trials of some seconds on so many slots of a Ray of this machine's own."""
+    """Toy trials of a minute on so many slots of a Ray of this machine's own."""
     trials = 4 * count
     config = toy_sweep(
         "wide",
         space={"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
         default={"learning_rate": 1e-2},
-        training={"seconds_per_rung": 2.0, "batch_size": 1, "patch_size": 32},  # that pretends to take no memory
-        search={"trials": trials, "stop_early": False},  # whose states would be written, by torch
+        budget={"unit": "steps", "maximum": STEPS, "first_rung": STEPS},  # states between rungs are written by torch
+        training={"seconds_per_rung": 60.0, "batch_size": 1, "patch_size": 32},  # that pretends to take no memory
+        search={"trials": trials},
         resources={"cpus_per_trial": 2 / count, "trials_at_once": count},
     )
     (folder / "sweep.yaml").write_text(config.to_yaml())
@@ -298,12 +300,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         found = measure((given.keep or Path(temporary)).absolute(), given.count)
     path = RESULTS / f"load-{date.today()}.json"
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    earlier = sorted(RESULTS.glob("load-*.json"))
+    known = json.loads(earlier[-1].read_text()) if earlier else {}
     command = f"python benchmarks/load.py {given.what} {option} {given.count}"
-    known[given.what] = {**found, "command": command}
+    known[given.what] = {**found, "command": command, "measured": str(date.today())}
     said = [known[what]["command"] for what in MEASURES if what in known]
     known["environment"] = {**describe_environment(), "command": "; ".join(said)}
     path.write_text(json.dumps(known, indent=1) + "\n")
+    for older in set(earlier) - {path}:
+        older.unlink()
     print(table(known))
 
 

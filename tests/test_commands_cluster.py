@@ -8,6 +8,8 @@ import pytest
 from command_line import run_voxtune
 from fake_dashboard import dashboard
 
+from cluster.jobs import Jobs
+
 Voxtune = Callable[..., tuple[object, str, str]]
 
 
@@ -102,3 +104,12 @@ def test_what_is_not_there_or_does_not_run(voxtune: Voxtune) -> None:
         assert voxtune("resume", "lung", "--address", url)[::2] == (2, missing)
         ended = "error: the job heart-0 of the sweep heart does not run: succeeded\n"
         assert voxtune("stop", "heart", "--address", url)[::2] == (2, ended)
+
+
+def test_a_status_that_fails_on_the_cluster_fails_here(voxtune: Voxtune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "ask", lambda *_: ("error: no sweep at heart\n", 2))
+    with dashboard(jobs=[told("heart", "SUCCEEDED", start=0, end=9), told("spleen", "RUNNING", start=1)]) as url:
+        code, out, _ = voxtune("status", "heart", "--address", url)
+        assert (code, out.splitlines()[-2:]) == (2, ["heart-0: succeeded", "error: no sweep at heart"])
+        code, out, _ = voxtune("status", "spleen", "--address", url)
+        assert (code, out.splitlines()[-1]) == (0, "It prepares: no trial was begun yet.")

@@ -237,6 +237,17 @@ def test_archives_of_something_else(content: bytes, message: str, tmp_path: Path
 
 
 @pytest.mark.slow  # imports MONAI
+def test_links_to_members_that_are_not_there(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / f"{TASK}.tar", "w") as tar:
+        member = tarfile.TarInfo(f"{TASK}/dataset.json")
+        member.type, member.linkname = tarfile.LNKTYPE, f"{TASK}/elsewhere.json"
+        tar.addfile(member)
+    md5 = hashlib.md5((tmp_path / f"{TASK}.tar").read_bytes()).hexdigest()
+    with pytest.raises(DatasetError, match=rf"{TASK}.tar: not a readable tar archive: .*elsewhere.json"):
+        download_task(TASK, tmp_path, url="http://127.0.0.1:9/", md5=md5)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{TASK}.tar"]
+
+
 def test_an_unknown_task_lists_the_ten(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         download_task("Task09_Milz", tmp_path)

@@ -2,20 +2,23 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
 from cluster.connect import Cluster
+from cluster.errors import ClusterError
 from cluster.nodes import Node
 from search_spaces.space import parse_space
-from tuner import share
+from tuner import share, sweep
 from tuner.config import SweepConfig
 from tuner.machine import CudaDevice
 from tuner.memory_check import looking_ahead
 from tuner.packing import CONTEXT_GIB, USABLE, gpus_per_trial, largest_that_fits, memory_of_share
 from tuner.share import share_of_trial
+from tuner.sweep import run_sweep
 
 SPACE = parse_space(
     {
@@ -139,6 +142,25 @@ def test_auto_becomes_a_fraction_and_the_memory_that_goes_with_it(monkeypatch: p
     assert found.memory_gib == pytest.approx(USABLE * 10 / 3 - CONTEXT_GIB)
     few_cores = share_of_trial(config(gpus_per_trial="auto"), cluster(cpus=4, gpus=2), data={})
     assert few_cores.gpus == 1 / 2
+
+
+def test_trials_that_this_machine_can_not_hold_are_refused_before_the_data_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share.machine, "usable_cores", lambda: 4)
+    monkeypatch.setattr(share.machine, "cuda_count", lambda: 1)
+    monkeypatch.setattr(sweep, "prepare_sweep", lambda config, view: pytest.fail("data are prepared"))
+    for asked, told in (
+        ({"cpus_per_trial": 5}, "asks for 5 CPU, but the largest node, .*, has 4; lower cpus_per_trial, or connect"),
+        ({"gpus_per_trial": 2}, "asks for 2 GPU, but the largest node, .*, has 1; lower gpus_per_trial, or connect"),
+        ({"gpus_per_trial": 1, "workers_per_trial": 2}, "workers_per_trial: a trial asks for 2 workers .* holds 1"),
+    ):
+        with pytest.raises(ClusterError, match=told):
+            run_sweep(config(**asked), runs=tmp_path)
+    share.check_trials_fit_here(config(cpus_per_trial=4, gpus_per_trial="auto").resources)
+    monkeypatch.setattr(share.machine, "cuda_count", lambda: 0)
+    with pytest.raises(ClusterError, match="asks for 1 GPU"):
+        share.check_trials_fit_here(config(gpus_per_trial="auto").resources)
 
 
 def test_a_type_of_gpu_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

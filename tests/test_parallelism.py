@@ -253,12 +253,13 @@ def test_what_can_t_be_studied(tmp_path: Path, voxtune: Voxtune) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_study_of_toys(tmp_path: Path, voxtune: Voxtune) -> None:
-    """On a real Ray: both ways on two cores, the same trials in each, four devices modelled; and it goes on."""
+def test_a_study_of_toys(tmp_path: Path, voxtune: Voxtune, running_ray: str) -> None:
+    """On a running Ray: both ways on two cores, the same trials in each, four devices modelled; and it goes on."""
     file, output = tmp_path / "sweep.yaml", tmp_path / "study"
     toys = {**TOY_SWEEP, "training": {"seconds_per_rung": 0.1}}
     file.write_text(json.dumps(toys))
     arguments = ["study", "parallelism", file, "--devices", "1,2,4", "--trials", "3", "-o", output]
+    arguments += ["--address", running_ray]
     ended = voxtune(*arguments)
     assert ended.code == 0, ended.err
     terms, searches = read_searches(output)

@@ -187,7 +187,7 @@ def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) ->
         "**It is not told apart from the default configuration:** the difference is +0.0400, and twice its standard"
         in page
     )
-    assert "error over the seeds 0.0693." in page  # of 0.82 and 0.86, and of one run: sd 0.0283
+    assert "error over the seeds 0.0490." in page  # of 0.82 and 0.86, of 0.80 twice: sd 0.02 pooled
     assert row(page, "**mean test Dice**")[1:] == ["**0.6900 ± 0.0283 (2 seeds)**", "not tested"]
     assert row(page, "trial 2")[1:] == ["0.8400 ± 0.0283", "0.8200 (1), 0.8600 (2)", "0.8700", "0.6900 ± 0.0283"]
     assert row(page, "trial 1")[1:4] == ["0.8000 ± 0.0000", "0.8000 (1), 0.8000 (2)", "0.8800"]

@@ -183,7 +183,9 @@ def test_in_a_database_of_several_drivers_those_of_other_directories_count(
 
 
 def test_a_sweep_that_was_not_begun(directory: SweepDirectory) -> None:
-    with pytest.raises(StudyError, match="no trial was begun yet"):
+    with pytest.raises(StudyError, match=r"sweep heart: no trial was begun yet$"):
+        read_status(directory)
+    with own(directory.root), pytest.raises(StudyError, match=r"begun yet; process \d+ .*, prepares the data"):
         read_status(directory)
     assert not directory.journal.exists()
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from trainables.errors import DatasetError
+from trainables.errors import DatasetError, first_line
 from trainables.layouts import read_dataset
 
 TIMEOUT = 60
@@ -156,10 +156,12 @@ def _unpack(task: str, archive: Path, unpacked: Path) -> None:
         (partial / task).rename(unpacked)
     except tarfile.FilterError as error:
         raise DatasetError(f"{archive}: refused, since it would write outside its folder: {error}") from None
-    except (tarfile.TarError, EOFError) as error:
-        raise DatasetError(f"{archive}: not a readable tar archive: {error}") from None
     except OSError as error:
-        raise DatasetError(f"{archive}: can't be unpacked beside it: {error.strerror}") from None
+        raise DatasetError(f"{archive}: can't be unpacked beside it: {error.strerror or error}") from None
+    except DatasetError:
+        raise
+    except Exception as error:  # tarfile has no error of its own for much that nobody packs
+        raise DatasetError(f"{archive}: not a readable tar archive: {first_line(error)}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -205,8 +205,10 @@ def print_status_of_job(name: str, address: str) -> None:
     printed, code = _asked(jobs, job, ["status", name])
     if code and job.active:
         say("It prepares: no trial was begun yet.")
-    else:
-        typer.echo(inert_but_coloured(printed), nl=False)
+        return
+    typer.echo(inert_but_coloured(printed), nl=False)
+    if code:
+        raise typer.Exit(code)
 
 
 def _asked(jobs: "Jobs", job: "SweepJob", arguments: Sequence[str]) -> tuple[str, int]:

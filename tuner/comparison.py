@@ -14,7 +14,7 @@ from tuner.config import SweepConfig
 from tuner.markdown import amount
 from tuner.report_answer import cases_of
 from tuner.results import Results
-from tuner.terminator import spread_of_seeds
+from tuner.terminator import error_of_difference, spread_of_seeds
 
 CHANCE = 0.05
 """A difference is called clear if as large a one comes by chance less often."""
@@ -188,7 +188,7 @@ class Comparison:
         if not known:
             return None
         pooled = math.sqrt(sum(spread**2 for spread in known) / len(known))
-        return pooled * math.sqrt(1 / len(first.runs) + 1 / len(second.runs))
+        return error_of_difference(pooled, len(first.runs), len(second.runs))
 
 
 def _differ(values: Iterable[Any]) -> bool:

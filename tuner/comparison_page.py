@@ -11,9 +11,7 @@ from tuner.durations import duration
 from tuner.markdown import amount, count, dice, escape, setting, spread, table
 from tuner.report_answer import cases_of, comparable, over_seeds, test_means, trials_left, with_seeds
 from tuner.spent import Spent, spent
-
-SEEDS_ERRORS = 2
-"""A difference is clear if it is as many times larger than the error that seeds give it."""
+from tuner.terminator import SEEDS_ERRORS
 
 
 def comparison_chapters(comparison: Comparison, *, price: float | None) -> list[Chapter]:

@@ -98,14 +98,23 @@ class CudaDevice:
     """Whether this build of torch holds code for it."""
 
 
+def cuda_count() -> int:
+    """How many GPUs torch sees; takes no memory of any."""
+    if not any(path.exists() for path in _GPU_FILES):
+        return 0  # spares importing torch
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def cuda_devices() -> tuple[CudaDevice, ...]:
     """The GPUs that torch sees."""
-    if not any(path.exists() for path in _GPU_FILES):
-        return ()  # spares importing torch
+    if not (count := cuda_count()):
+        return ()
     import torch
 
     devices = []
-    for index in range(torch.cuda.device_count()):
+    for index in range(count):
         free, total = torch.cuda.mem_get_info(index)
         capability = torch.cuda.get_device_capability(index)
         devices.append(

@@ -1,6 +1,5 @@
 """The report's first screen: which configuration is best, how good it is, and what finding it took."""
 
-import math
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Literal
@@ -14,7 +13,7 @@ from tuner.markdown import count, dice, escape, setting, spread, table
 from tuner.results import OBJECTIVES, Results
 from tuner.rungs import FULL_BUDGET
 from tuner.spent import Spent, spent
-from tuner.terminator import Gain
+from tuner.terminator import SEEDS_ERRORS, Gain, error_of_difference, spread_of_seeds
 
 HARDLY = 0.01
 """Mean Dice below which a class counts as not found."""
@@ -150,19 +149,17 @@ def _comparison(best: Best, results: Results) -> str:
 def _lead(best: Best, results: Results) -> str | None:
     """Whether several seeds tell the best apart from the default configuration or, where it is that one, from the next
     best that was trained again; None where they can't say."""
-    rival = _rival(best, results)
-    if rival is None or len(best.runs) < 2:
+    rival, spread = _rival(best, results), spread_of_seeds(results.confirm_trials)
+    if rival is None or spread is None:
         return None
     name, runs = rival
-    ours, theirs = (pd.Series([run.score for run in group]) for group in (best.runs, runs))
-    spreads = ours.var(), theirs.var() if len(theirs) > 1 else ours.var()  # of one run: as wide as the best's
-    error = math.sqrt(spreads[0] / len(ours) + spreads[1] / len(theirs))
-    lead = ours.mean() - theirs.mean()
-    if lead > 2 * error:
-        return f"It is ahead of {name} by {lead:.4f}, twice the standard error being {2 * error:.4f}."
+    lead = fmean(run.score for run in best.runs) - fmean(run.score for run in runs)
+    error = error_of_difference(spread, len(best.runs), len(runs))
+    if lead > SEEDS_ERRORS * error:
+        return f"It is ahead of {name} by {lead:.4f}, twice the standard error being {SEEDS_ERRORS * error:.4f}."
     return (
         f"**It is not told apart from {name}:** the difference is {lead:+.4f}, and twice its standard error over the "
-        f"seeds {2 * error:.4f}. More seeds (`confirm.seeds`) or more cases would tell."
+        f"seeds {SEEDS_ERRORS * error:.4f}. More seeds (`confirm.seeds`) or more cases would tell."
     )
 
 

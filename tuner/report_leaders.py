@@ -26,25 +26,30 @@ def leaderboard(results: Results) -> Iterator[Block]:
     ranked = [run.number for run in results.standings]
     order = dict.fromkeys([*ranked, *trials])
     marked = ["front"] if results.front else []
+    seeds = _by_seeds(results)
+    repeated = ["other seeds"] if seeds else []
     searched = list(results.space.searched)
     yield SortedTable(
-        header=["trial", "Dice", "budget", *marked, *searched, "training", "peak GiB", "ended"],
-        rows=[_row(results, trials[number], searched) for number in order],
+        header=["trial", "Dice", *repeated, "budget", *marked, *searched, "training", "peak GiB", "ended"],
+        rows=[_row(results, trials[number], searched, seeds) for number in order],
         shown=SHOWN,
         what="trial",
-        high_first=("Dice", "budget", "front"),
+        high_first=("Dice", "other seeds", "budget", "front"),
     )
     yield (
-        "Trials are ordered by the budget they reached, then by the Dice of the search there. All are in "
-        "[trials.csv](trials.csv), each evaluation in [curves.csv](curves.csv), each case in [cases.csv](cases.csv). "
-        + what_memory(trials.values())
+        "Trials are ordered by the budget they reached, then by the Dice of the search there; * marks the best. "
+        "All are in [trials.csv](trials.csv), each evaluation in [curves.csv](curves.csv), each case in "
+        "[cases.csv](cases.csv). " + what_memory(trials.values())
     ).strip()
 
 
-def _row(results: Results, row: Mapping[Any, Any], searched: Iterable[str]) -> list[Cell]:
+def _row(results: Results, row: Mapping[Any, Any], searched: Iterable[str], seeds: Mapping[int, Cell]) -> list[Cell]:
     number, step = row["number"], row["step"]
     parameters = results.sweep_trials[number].params
-    cells = [Cell.of(number, str(number)), Cell.of(row["score"], dice(row["score"]))]
+    best = " *" if results.best and results.best.number == number else ""
+    cells = [Cell.of(number, f"{number}{best}"), Cell.of(row["score"], dice(row["score"]))]
+    if seeds:
+        cells.append(seeds.get(number, Cell(text="")))
     cells.append(Cell.of(step or None, budget_share(step)))
     if results.front:
         cells.append(Cell(text="yes" if number in results.front else ""))
@@ -55,6 +60,16 @@ def _row(results: Results, row: Mapping[Any, Any], searched: Iterable[str]) -> l
     reason = row["stop_reason"]
     ending = str(row["state"]).lower() if pd.isna(reason) else ENDINGS.get(reason, str(reason))
     return [*cells, Cell(text=ending)]
+
+
+def _by_seeds(results: Results) -> dict[int, Cell]:
+    """What the configurations that were trained again gave with other seeds, by their number."""
+    cells = {}
+    for row in results.confirmed_summary.to_dict("records"):
+        mean, deviation = row["validation_mean"], row["validation_std"]
+        text = dice(mean) if pd.isna(deviation) else f"{dice(mean)} ± {dice(deviation)}"
+        cells[row["config"]] = Cell.of(mean, text)
+    return cells
 
 
 def _setting(value: Any) -> Cell:

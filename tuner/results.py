@@ -25,6 +25,7 @@ from tuner.best import Best, Run, choose_best, repeats_of, standings
 from tuner.config import Objective, SweepConfig
 from tuner.directory import SweepDirectory
 from tuner.errors import StudyError
+from tuner.owner import read_owner
 from tuner.storage import CONFIRM, FOLDS, SWEEP, open_storage, storage_place, stored_name
 from tuner.stored_study import load_study
 from tuner.study import DEFAULT_ORIGIN, DEVICES, OVER, is_planned, was_turned_away
@@ -246,9 +247,8 @@ class Results:
 def read_results(directory: SweepDirectory) -> Results:
     """The results of the sweep in `directory`, from its studies. Raises StudyError if they can't be read."""
     config = SweepConfig.read(directory.sweep_file)
-    unbegun = StudyError(f"sweep {directory.name}: no trial was begun yet")
     if config.storage is None and not directory.journal.is_file():
-        raise unbegun  # opening the storage would make the file
+        raise _unbegun(directory)  # opening the storage would make the file
     storage = open_storage(config.storage, directory.journal)
     where = storage_place(config.storage, directory.journal)
     sweep, confirm, folds = (
@@ -256,9 +256,15 @@ def read_results(directory: SweepDirectory) -> Results:
         for study in (SWEEP, CONFIRM, FOLDS)
     )
     if sweep is None:
-        raise unbegun
+        raise _unbegun(directory)
     results = Results.from_studies(sweep, confirm, folds)
     for trial in results.confirm_trials:
         if trial.user_attrs.get("of", len(results.sweep_trials)) >= len(results.sweep_trials):
             raise StudyError(f"{where}: trial {trial.number} of confirm: names no trial of the sweep that it repeats")
     return results
+
+
+def _unbegun(directory: SweepDirectory) -> StudyError:
+    owner = read_owner(directory.root)
+    prepares = f"; {owner}, prepares the data or starts Ray" if owner and owner.alive else ""
+    return StudyError(f"sweep {directory.name}: no trial was begun yet{prepares}")

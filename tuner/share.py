@@ -1,6 +1,7 @@
 """What each trial of a sweep gets of the machines: cores, GPUs, memory."""
 
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,10 @@ import ray
 from ray.exceptions import RayError
 
 from cluster.connect import Cluster
-from cluster.nodes import GPU_TYPE
+from cluster.nodes import GPU_TYPE, Node
 from tuner import machine
 from tuner.config import SweepConfig
+from tuner.config_search import ResourcesConfig
 from tuner.machine import CudaDevice
 from tuner.memory_check import estimate_of
 from tuner.packing import gpus_per_trial, memory_of_share
@@ -79,6 +81,17 @@ def share_of_trial(config: SweepConfig, cluster: Cluster, *, data: Mapping[str, 
     elif memory is None and cluster.local and not gpus:
         memory = machine.memory_gib() / max(1, cluster.slots(cpus=size.cpus_per_trial, gpus=0))
     return Share(cpus=size.cpus_per_trial, gpus=gpus, memory_gib=memory, gpu_type=size.gpu_type)
+
+
+def check_trials_fit_here(size: ResourcesConfig) -> None:
+    """What a Ray of this machine's own would be asked for once it runs: before any data are prepared for it.
+
+    Raises ClusterError where this machine holds no trial of that size.
+    """
+    gpus = 1.0 if size.gpus_per_trial == "auto" else size.gpus_per_trial
+    here = Node(name=socket.gethostname(), cpus=machine.usable_cores(), gpus=machine.cuda_count() if gpus else 0)
+    alone = Cluster(dashboard=None, nodes=(here,), local=True)
+    alone.slots(cpus=size.cpus_per_trial, gpus=gpus, workers=size.workers_per_trial)
 
 
 def _devices_of(cluster: Cluster) -> Sequence[CudaDevice]:

@@ -20,6 +20,7 @@ from tuner.preparation import Prepared, prepare_sweep
 from tuner.quiet import library_messages
 from tuner.results import Results
 from tuner.sampler import sampler_factory
+from tuner.share import check_trials_fit_here
 from tuner.space_check import check_trainable
 from tuner.storage import SWEEP, holds_password, shown_url, stored_name, stored_studies
 from tuner.view import View
@@ -52,7 +53,7 @@ def run_sweep(
     """
     view = view or View(quiet=True)
     SweepDirectory.check_free(runs / config.name)
-    _check_settings(config)
+    _check_settings(config, address)
     _check_name(config, join=join)
     best = _best_of(earlier, config, join=join)
     for found in best:
@@ -95,7 +96,7 @@ def resume_sweep(
     config = config.changed({"search": longer})
     if note := code_note(config.source, config.trainable, config.search.sampler):
         view.note(note)
-    _check_settings(config)
+    _check_settings(config, address)
     prepared = prepare_sweep(config, view)
     drive = Drive(config if confirm else config.changed({"confirm": {"top": 0}}), directory, prepared, view)
     with drive.owned():
@@ -108,13 +109,15 @@ def resume_sweep(
             return drive.run(address=address, verbose=verbose)
 
 
-def _check_settings(config: SweepConfig) -> None:
-    """Raises SweepConfigError for what would else show after preprocessing: code or options that can't be used, a
-    variable that is not set."""
+def _check_settings(config: SweepConfig, address: str | None) -> None:
+    """Raises SweepConfigError or ClusterError for what would else show after preprocessing: code or options that can't
+    be used, a variable that is not set, trials that this machine can't hold."""
     check_trainable(config)
     sampler_factory(config.search, slots=1)
     if config.on_end:
         resolved(config.on_end)
+    if address is None:
+        check_trials_fit_here(config.resources)
 
 
 def _check_name(config: SweepConfig, *, join: bool) -> None:

@@ -32,6 +32,9 @@ FEWEST_TO_STOP = 20
 
 COMPARED = 5
 
+SEEDS_ERRORS = 2
+"""A difference of two means over seeds counts where it is more than so many standard errors of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
@@ -104,6 +107,11 @@ def spread_of_seeds(repeats: Sequence[FrozenTrial]) -> float | None:
         return None
     freedom = [len(values) - 1 for values in several]
     return math.sqrt(sum(n * variance(values) for n, values in zip(freedom, several, strict=True)) / sum(freedom))
+
+
+def error_of_difference(spread: float, first: int, second: int) -> float:
+    """The standard error of the difference of two means, over so many seeds each, of that spread between seeds."""
+    return spread * math.sqrt(1 / first + 1 / second)
 
 
 def error_of_cases(finished: Sequence[FrozenTrial]) -> float | None:

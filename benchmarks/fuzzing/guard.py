@@ -32,12 +32,16 @@ WAITING = 12 * SECONDS
 MEMORY = 2**30
 """Bytes that one input may take; all inputs are small."""
 
-_CHANGING = {
-    **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "shutil.rmtree"), (0,)),
-    **dict.fromkeys(("os.link", "os.symlink"), (1,)),
-    "os.rename": (0, 1),
+_CHANGING: dict[str, tuple[tuple[int, int | None], ...]] = {
+    **dict.fromkeys(("os.remove", "os.rmdir", "shutil.rmtree"), ((0, 1),)),
+    **dict.fromkeys(("os.mkdir", "os.chmod"), ((0, 2),)),
+    "os.truncate": ((0, None),),
+    "os.symlink": ((1, 2),),
+    "os.link": ((1, 3),),
+    "os.rename": ((0, 2), (1, 3)),
 }
-"""Python's audit events, and which of their arguments are paths that are changed."""
+"""Python's audit events, and which of their arguments are paths that are changed; with each the argument that is the
+open folder which it counts from, if any."""
 
 _FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "pickle.find_class"}
 _OF_PYTHON = ("__pycache__", "/dev/null")
@@ -178,12 +182,13 @@ def _see(event: str, arguments: tuple[Any, ...]) -> None:
         raise _OutsideError(f"{event} of {arguments[0]!r:.100}")
     changed = _CHANGING.get(event, ())
     if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        changed = (0,)
-    for index in changed:
-        given = arguments[index]
+        changed = ((0, None),)
+    for index, base in changed:
+        given, opened = arguments[index], None if base is None else arguments[base]
         if not isinstance(given, str | bytes | os.PathLike):
             continue  # an open file's number
-        name = Path(os.fsdecode(given)).absolute()
+        folder = Path.cwd() if opened in (None, -1) else Path(f"/proc/self/fd/{opened}").readlink()
+        name = folder / os.fsdecode(given)
         path = str(name.parent.resolve() / name.name)
         if not path.startswith(_watched) and not any(part in path for part in _OF_PYTHON):
             raise _OutsideError(f"{event} of {path}, which is not in its folder")
