@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import pandas as pd
 import pytest
 from make_sweep import evaluation, open_study
+from optuna.distributions import IntDistribution
+from optuna.trial import create_trial
 
 from search_spaces.space import parse_space
 from trainables.split import Split
@@ -19,6 +21,7 @@ SPLITS = (
 )
 GROUPS = {"a": "1", "b": "1", "c": "2", "d": "3", "t": "4"}
 SPACE = parse_space({"configuration": {"int": [0, 99]}, "fold": {"int": [0, 1]}})
+FOLDS = IntDistribution(0, 1)
 SEVEN = {0: {"a": (0.9, 0.7), "b": (0.8, 0.8)}, 1: {"c": (0.5, 0.3), "d": (1.0, 0.6)}}
 """Dice of the two classes, by fold and case: case means 0.8, 0.8, 0.4, 0.8."""
 THREE = {0: {"a": (0.8, 0.7), "b": (0.8, 0.7)}, 1: {"c": (0.5, 0.4), "d": (0.9, 0.6)}}
@@ -74,6 +77,14 @@ def test_the_best_by_cross_validated_dice_comes_first() -> None:
     assert list(cross.runs["seed"]) == [3] * 4
 
 
+def test_what_is_told_of_each_training() -> None:
+    run = two_configurations().runs.iloc[-1]
+    told = {name: run[name] for name in ("configuration", "fold", "trial", "seed", "dice", "device")}
+    assert told == {"configuration": 7, "fold": 1, "trial": 3, "seed": 3, "dice": pytest.approx(0.6), "device": "cpu"}
+    assert (run["training_seconds"], run["evaluation_seconds"]) == (100.0, 4.0)  # of `evaluation` at step 1000
+    assert run["started"] <= run["ended"]
+
+
 def test_the_difference_is_paired_over_cases_and_its_interval_over_groups() -> None:
     found = two_configurations().difference(7, 3)
     assert found.mean == pytest.approx(0.025)  # of 0.05, 0.05, -0.05, 0.05
@@ -85,6 +96,7 @@ def test_the_difference_is_paired_over_cases_and_its_interval_over_groups() -> N
     assert not found.clear
     other = two_configurations().difference(3, 7)
     assert (other.mean, other.low, other.high) == pytest.approx((-found.mean, -found.high, -found.low))
+    assert two_configurations().difference(7, 7).better == 0  # equal is not better
 
 
 def test_an_interval_of_independent_cases_is_the_usual_one() -> None:
@@ -121,12 +133,21 @@ def test_what_was_not_trained_on_all_folds_is_not_ranked() -> None:
     assert CrossValidation.of(study.trials(), SPLITS, groups=GROUPS).ranking == [3]
 
 
+def test_where_there_is_one_configuration_it_has_no_number() -> None:
+    assert place_of(create_trial(values=[0.5], params={"fold": 1}, distributions={"fold": FOLDS})) == (0, 1)
+
+
 def test_scores_of_other_cases_are_refused() -> None:
     study = open_study(space=SPACE)
     trained(study, 7, 0, {"toy_001": (0.5, 0.5)})
     with pytest.raises(SweepFailed, match="trial 0 reports the Dice of 1 cases, which are not the 2 that validate in "):
         CrossValidation.of(study.trials(), SPLITS, groups=GROUPS)
+    none = create_trial(values=[0.5], params={"fold": 1}, distributions={"fold": FOLDS})
+    with pytest.raises(SweepFailed, match="trial -1 reports the Dice of 0 cases, which are not the 2 that validate in "):
+        CrossValidation.of([none], SPLITS, groups=GROUPS)
 
 
 def test_nothing_trained_yet() -> None:
-    assert CrossValidation.of([], SPLITS, groups=GROUPS).ranking == []
+    nothing = CrossValidation.of([], SPLITS, groups=GROUPS)
+    assert nothing.ranking == []
+    assert list(nothing.scores) == ["configuration", "fold", "case", "class", "dice"]
