@@ -1,5 +1,6 @@
 """What `voxtune train --folds` is to train, and what it refuses."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,19 @@ import pytest
 import yaml
 from command_line import Ended, run_voxtune
 from make_sweep import RUNGS, evaluation, open_study, sweep_directory
+from rich.console import Console
 
 from trainables.split import fold_splits
+from tuner import fold_request
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
+from tuner.errors import SweepConfigError
 from tuner.fold_request import plan_of_config, plan_of_run, top_configurations
+from tuner.preparation import Prepared
 from tuner.results import read_results
 from tuner.storage import open_storage
 from tuner.study import SweepStudy
+from tuner.train import TrainConfig
 from tuner.view import View
 
 TINY = {"levels": 2, "width": 4, "patch_size": 16}
@@ -113,6 +119,55 @@ def test_one_configuration(tmp_path: Path, small_dataset: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_configuration_becomes(tmp_path: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another number of folds than the file has, on a machine with a GPU, which the file does not ask for by itself."""
+    path, cache = tmp_path / "config.yaml", tmp_path / "cache"
+    preprocessing = {"spacing": [1.0, 1.0, 1.0]}
+    content = {key: value for key, value in CONFIG.items() if key != "device"} | {
+        "threads": 3,
+        "seed": 5,
+        "cache": str(cache),
+    }
+    content |= {"dataset": {"path": str(small_dataset), "held_out": 0.3}, "preprocessing": preprocessing}
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(fold_request, "cuda_devices", lambda: ())
+    plan = plan_of_config(path, tmp_path / "out", folds=2, device=None, threads=None, view=View(quiet=True))
+    config = plan.config
+    assert (config.resources.cpus_per_trial, config.resources.gpus_per_trial) == (3, 0)
+    assert config.dataset is not None
+    assert (config.dataset.folds, config.dataset.fold, config.dataset.held_out) == (2, 0, None)
+    assert (config.budget.unit, config.budget.maximum, config.cache) == ("steps", 9, cache)
+    assert config.preprocessing.spacing == (1.0, 1.0, 1.0)
+    assert (config.name, config.trainable) == ("folds", "trainables.segmentation:SegmentationRun")
+    assert config.space == {"fold": {"int": [0, 1]}}
+    assert (config.search.trials, config.search.stop_early, config.confirm.top) == (2, False, 0)
+    assert (plan.seed, config.search.seed) == (5, 5)
+    assert plan.prepared.split == plan.splits[0]
+    assert plan.prepared.volumes.folder.is_relative_to(cache)
+    assert plan.groups.keys() == {case for split in plan.splits for case in split.validation}
+    assert (plan.directory.root, plan.output, plan.instead) == (tmp_path / "out",) * 2 + ("choose another --output",)
+    prepare, kinds = fold_request.prepare_config, []
+
+    def prepare_without_gpu(file: TrainConfig, source: Path, device: str, view: View) -> Prepared | None:
+        kinds.append(device)
+        return prepare(file, source, "cpu", view)
+
+    monkeypatch.setattr(fold_request, "cuda_devices", lambda: ("a GPU",))
+    monkeypatch.setattr(fold_request, "prepare_config", prepare_without_gpu)
+    for device, gpus in ((None, 1), ("cuda", 1), ("cpu", 0)):
+        plan = plan_of_config(path, tmp_path / "out", folds=2, device=device, threads=None, view=View(quiet=True))
+        assert plan.config.resources.gpus_per_trial == gpus
+    assert kinds == ["cuda", "cuda", "cpu"]
+
+
+def test_code_of_a_configuration_is_told_and_must_be_there(tmp_path: Path, small_dataset: Path) -> None:
+    path, told = tmp_path / "config.yaml", io.StringIO()
+    path.write_text(yaml.safe_dump({**CONFIG, "dataset": {"path": str(small_dataset)}, "trainable": "nowhere:Run"}))
+    with pytest.raises(SweepConfigError, match=f"^{path}: trainable: "):
+        plan_of_config(path, tmp_path / "out", folds=2, device=None, threads=None, view=View(Console(file=told)))
+    assert " ".join(told.getvalue().split()).endswith("config.yaml names code, which is run: nowhere:Run")
+
+
 def refused(ended: Ended, message: str) -> None:
     assert ended.code == 2, ended
     said = " ".join(ended.err.split())
@@ -184,6 +239,9 @@ def test_what_a_configuration_is_refused(tmp_path: Path, small_dataset: Path, vo
     path.write_text(yaml.safe_dump({**content, "parameters": {"widht": 8}}))
     (output / "model.pt").unlink()
     refused(voxtune(*arguments), f"{path}: parameters.widht: not a setting of a segmentation run")
+    held_out = {"path": str(small_dataset), "held_out": 0.3}
+    path.write_text(yaml.safe_dump({**content, "dataset": held_out}))
+    refused(voxtune(*arguments), f"--folds: all are none: {path} has a share held_out instead; say into how many the ")
     path.write_text(yaml.safe_dump({key: value for key, value in content.items() if key != "dataset"}))
     refused(voxtune(*arguments), f"{path}: dataset is needed to train a segmentation")
     assert list(output.iterdir()) == []
