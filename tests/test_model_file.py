@@ -172,6 +172,10 @@ def test_weights_of_another_network(path: Path) -> None:
         ({"plan": {}}, "'spacing'"),
         ({"plan": {"spacing": [1, 1, "a"], "normalisation": [], "crop": True}}, "must be real number"),
         ({"network": {"architecture": "unet3d"}}, "missing from the network's settings"),
+        (
+            {"network": make_model().network.to_mapping() | {"strides": [[torch.zeros(2), 2, 2]]}},
+            "strides: must be 1 tri",
+        ),
         ({"targets": {"names": ["a"]}}, "need names, members and regions"),
         ({"plan": make_model().plan.to_mapping() | {"crop": "no"}}, "crop: must be true or false, received 'no'"),
         ({"modalities": [1, 2]}, "modalities: must be names"),

@@ -97,7 +97,9 @@ class NetworkConfig:
 
 
 def _is_stride(stride: object) -> bool:
-    return isinstance(stride, tuple) and len(stride) == 3 and all(s in (1, 2) for s in stride) and 2 in stride
+    if not isinstance(stride, tuple) or len(stride) != 3 or not all(type(step) is int for step in stride):
+        return False  # a model file's may be tensors, which can't be compared
+    return set(stride) in ({2}, {1, 2})
 
 
 def _check_choice(key: str, value: object, choices: Sequence[str]) -> None:
