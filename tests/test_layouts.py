@@ -113,7 +113,10 @@ def test_the_folder_above_data_sets_names_them(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}: has no dataset.json; did you mean {named}, or one of 1 more?"
 
 
-@pytest.mark.parametrize(("name", "problem"), [("scan.nii.gz", "no data set"), ("none", "no such folder or file")])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("scan.nii.gz", "no data set"), ("none", "no such folder or file"), ("x" * 300, "no such folder or file")],
+)
 def test_what_is_no_data_set(tmp_path: Path, name: str, problem: str) -> None:
     (tmp_path / "scan.nii.gz").touch()
     with pytest.raises(DatasetError) as caught:

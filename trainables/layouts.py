@@ -13,7 +13,7 @@ from trainables.decathlon import read_decathlon
 from trainables.errors import DatasetError
 from trainables.manifest import MANIFEST, read_manifest
 from trainables.nnunet_raw import is_nnunet_raw, read_nnunet_raw
-from trainables.problems import is_file
+from trainables.problems import is_file, is_folder
 
 SHOWN_DATASETS = 5
 
@@ -27,11 +27,11 @@ def read_dataset(place: Path) -> Dataset:
     place = Path(place)
     if is_table(place):
         return read_case_table(place.absolute())
-    if place.name == MANIFEST and place.is_file():
+    if place.name == MANIFEST and is_file(place):
         place = place.parent
-    if not place.is_dir():
+    if not is_folder(place):
         raise DatasetError(
-            f"{place}: {'no data set' if place.exists() else 'no such folder or file'}; give the folder that holds "
+            f"{place}: {'no data set' if is_file(place) else 'no such folder or file'}; give the folder that holds "
             f"{MANIFEST}, or a CSV file that lists cases ({' or '.join(TABLE_SUFFIXES)})"
         )
     root = place.resolve()
@@ -54,7 +54,7 @@ def _datasets_in(folder: Path) -> list[Path]:
 
 def is_dataset(place: Path) -> bool:
     """Whether `place` is meant as a data set, not as an image or a folder of images."""
-    return is_table(place) or place.name == MANIFEST or (place / MANIFEST).exists()
+    return is_table(place) or place.name == MANIFEST or is_file(place / MANIFEST)
 
 
 def listed_images(place: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
@@ -70,4 +70,4 @@ def listed_images(place: Path) -> tuple[tuple[str, ...], list[ImageFiles]]:
 
 def is_table(place: Path) -> bool:
     """Whether `place` is named as a table of cases is."""
-    return place.name.endswith(TABLE_SUFFIXES) and not place.is_dir()
+    return place.name.endswith(TABLE_SUFFIXES) and not is_folder(place)

@@ -34,6 +34,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder, or a link to one; never raises."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def missing_hint(path: Path) -> str:
     """What may be wrong with the path of a file that is not there; ends what is said of it."""
     return "; write / instead of \\" if "\\" in path.name else ""
