@@ -1,11 +1,14 @@
 """The memory estimate against bytes counted by hand, and against what a process really took."""
 
+import resource
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from trainables import memory_limit
 from trainables.errors import SettingError
 from trainables.memory import MemoryEstimate, Shape, estimate_memory
 from trainables.memory_limit import MemoryMeter, resident_gib, resident_peak_gib
@@ -130,3 +133,11 @@ def test_what_a_run_frees_stays_with_the_process_until_the_next() -> None:
     assert resident_gib() > before + 0.4
     MemoryMeter(torch.device("cpu"), None)
     assert resident_gib() < before + 0.1
+
+
+def test_a_kernel_that_tells_no_peak_is_asked_in_another_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmRSS:\t  524288 kB\n")
+    monkeypatch.setattr(memory_limit, "_STATUS", status)
+    assert resident_gib() == 0.5
+    assert resident_peak_gib() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

@@ -9,6 +9,7 @@ from textwrap import dedent, indent
 import pytest
 
 from trainables.errors import TrainingError
+from tuner import pace
 from tuner.pace import Job, Pacers, time_job
 
 TOY = "trainables.toy:ToyRun"
@@ -108,6 +109,22 @@ def test_workers_end_with_the_block() -> None:
     with Pacers(slots=1, threads=1, trainable=TOY) as workers:
         processes = [worker._process for worker in workers._workers]
     assert [process.poll() for process in processes] == [-signal.SIGKILL]
+
+
+def test_workers_that_were_started_end_where_another_can_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[pace._Worker] = []
+    real = pace._Worker
+
+    def start(command: list[str], environment: Mapping[str, str]) -> pace._Worker:
+        if started:
+            raise BlockingIOError("Resource temporarily unavailable")
+        started.append(real(command, environment))
+        return started[0]
+
+    monkeypatch.setattr(pace, "_Worker", start)
+    with pytest.raises(BlockingIOError), Pacers(slots=2, threads=1, trainable=TOY):
+        pytest.fail("the block is entered")
+    assert started[0]._process.poll() is not None
 
 
 def test_no_more_configurations_than_there_is_time_for() -> None:

@@ -1,6 +1,7 @@
 """How much memory a run took, and an end with torch's own error where that is more than it may."""
 
 import ctypes
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,17 +53,18 @@ class MemoryMeter:
 
 def resident_gib() -> float:
     """What this process has in RAM, pages shared with others included."""
-    return _status("VmRSS")
+    return _status("VmRSS") or 0.0
 
 
 def resident_peak_gib() -> float:
     """The most that it has had."""
-    return _status("VmHWM")
+    peak = _status("VmHWM")  # which sandboxes that are a kernel of their own, as gVisor, leave out
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 if peak is None else peak
 
 
-def _status(key: str) -> float:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{key}:"))
-    return int(line.split()[1]) / 2**20
+def _status(key: str) -> float | None:
+    line = next((line for line in _STATUS.read_text().splitlines() if line.startswith(f"{key}:")), None)
+    return None if line is None else int(line.split()[1]) / 2**20
 
 
 def _give_back_freed_memory() -> None:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -72,13 +72,15 @@ class Pacers:
             "PYTHONPATH": os.pathsep.join(folders),
             "OMP_NUM_THREADS": str(self._threads),
         }
-        for _ in range(self._slots):
-            self._workers.append(_Worker([sys.executable, "-P", "-m", "tuner.pace", self._trainable], environment))
+        with ExitStack() as begun:  # none goes on where a later one can't be started
+            for _ in range(self._slots):
+                self._workers.append(_Worker([sys.executable, "-P", "-m", "tuner.pace", self._trainable], environment))
+                begun.callback(self._workers[-1].end)
+            self._begun = begun.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.end()
+        self._begun.close()
 
     def time(self, job: Job) -> list[Pace]:
         """The pace of the first configurations of `job`, as many as there was time for, averaged over the slots.
