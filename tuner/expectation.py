@@ -25,7 +25,10 @@ LEARNING = 0.2
 proposes better trials later, so that more pass than at random; 0.2 gives what TPE used in played sweeps of 16 to 100
 trials, 10 to 25 % more than random draws."""
 
-PLAYS = 40
+MOST_PLAYS, FEWEST_PLAYS = 40, 16
+PLAYED = 8_000
+"""Trials in all the plays together: the more a sweep has, the less luck moves its length, and the longer a play is."""
+
 LIKELY = 0.8
 """The share of plays that end in the time that is told: how many trials pass their rungs is a matter of luck too."""
 
@@ -67,7 +70,8 @@ def plays(shape: SweepShape, costs: Sequence[TrialCost], maximum: float) -> list
 
     The first trial costs `costs[0]`, the others are drawn from all of `costs`.
     """
-    return [_play(shape, costs, maximum, seed) for seed in range(PLAYS)]
+    count = min(MOST_PLAYS, max(FEWEST_PLAYS, PLAYED // shape.trials))
+    return [_play(shape, costs, maximum, seed) for seed in range(count)]
 
 
 def fitting_maximum(shape: SweepShape, costs: Sequence[TrialCost], seconds: float) -> float:
