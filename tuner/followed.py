@@ -67,10 +67,11 @@ class Followed:
         return duration(round(until - self._began))
 
     def left(self, standing: Standing) -> str | None:
-        """`about 34 minutes left`, or None while there is no ground for it."""
+        """`about 34 minutes left`, or None where there is no ground for it, as when it takes longer than that."""
         if standing.seconds_left is None:
             return None
-        return f"about {about(max(0.0, standing.seconds_left - (time.monotonic() - self._read)))} left"
+        seconds = standing.seconds_left - (time.monotonic() - self._read)
+        return f"about {about(seconds)} left" if seconds >= 1 else None
 
     def summary(self, *, longest_title: int = 100) -> list[list[str]]:
         """Lines of parts: `heart: 2 running, 5 ended, 9 to go`; `best Dice 0.8731 (trial 3)`, `elapsed 8 s`, ..."""

@@ -57,7 +57,8 @@ def expected_seconds_left(
     # Between two trials a slot is empty for a moment; so those count that ran when the last one ended.
     last = max(trial.datetime_complete for trial in ended if trial.datetime_complete)
     then = [t for t in trials if t.datetime_start and t.datetime_start < last <= (t.datetime_complete or now)]
-    return max(*rests, (sum(rests) + waiting * whole) / max(len(running), len(then)))
+    left = max(*rests, (sum(rests) + waiting * whole) / max(len(running), len(then)))
+    return left if left >= 1 else None  # trials that are slower than the others were: what they still take is not known
 
 
 def last_step(trial: FrozenTrial) -> int:
