@@ -244,4 +244,7 @@ def test_what_a_configuration_is_refused(tmp_path: Path, small_dataset: Path, vo
     refused(voxtune(*arguments), f"--folds: all are none: {path} has a share held_out instead; say into how many the ")
     path.write_text(yaml.safe_dump({key: value for key, value in content.items() if key != "dataset"}))
     refused(voxtune(*arguments), f"{path}: dataset is needed to train a segmentation")
+    toy = {"trainable": "trainables.toy:ToyRun", "parameters": {"learning_rate": 0.1}, "budget": CONFIG["budget"]}
+    path.write_text(yaml.safe_dump(toy))
+    refused(voxtune(*arguments), f"{path}: dataset: --folds deals cases into folds, and no data set is named")
     assert list(output.iterdir()) == []
