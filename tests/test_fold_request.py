@@ -160,6 +160,14 @@ def test_what_a_configuration_becomes(tmp_path: Path, small_dataset: Path, monke
     assert kinds == ["cuda", "cuda", "cpu"]
 
 
+def test_a_configuration_of_another_training_run(tmp_path: Path, small_dataset: Path) -> None:
+    path, toy = tmp_path / "config.yaml", "trainables.toy:ToyRun"
+    content = {**CONFIG, "trainable": toy, "parameters": {"learning_rate": 0.1}, "cache": str(tmp_path / "cache")}
+    path.write_text(yaml.safe_dump({**content, "dataset": {"path": str(small_dataset)}}))
+    plan = plan_of_config(path, tmp_path / "out", folds=2, device=None, threads=None, view=View(quiet=True))
+    assert (plan.config.trainable, plan.configurations) == (toy, {0: {"learning_rate": 0.1}})
+
+
 def test_code_of_a_configuration_is_told_and_must_be_there(tmp_path: Path, small_dataset: Path) -> None:
     path, told = tmp_path / "config.yaml", io.StringIO()
     path.write_text(yaml.safe_dump({**CONFIG, "dataset": {"path": str(small_dataset)}, "trainable": "nowhere:Run"}))

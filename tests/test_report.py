@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -201,6 +202,22 @@ def test_confirmed_sweep_gives_means_over_seeds_and_test_dice(tmp_path: Path) ->
     assert [run["test"] for run in data["best"]["runs"]] == pytest.approx([0.67, 0.71])
     assert (data["best"]["found"]["validation"], data["best"]["model"]["number"]) == (0.87, 2)
     assert data["default"]["test"] is None
+
+
+@pytest.mark.parametrize(
+    ("cases", "worst"), [({"case_1": {"Anterior": 0.7}}, ["0.7000 (case_1)"]), ({}, []), ({"case_9": {}}, [])]
+)
+def test_a_default_that_reports_other_cases_and_classes(
+    tmp_path: Path, cases: Mapping[str, Mapping[str, float]], worst: list[str]
+) -> None:
+    directory, study = begun(tmp_path, trials=2)
+    number = study.ask().number
+    study.report(number, RUNGS[-1], replace(evaluation(0.80, RUNGS[-1]), cases=cases), {})
+    study.finish(number, "full budget")
+    finish(study, 0.88)
+    page = page_of(write_report(directory))
+    assert row(page, "Posterior")[2:] == []  # an empty cell at a row's end
+    assert row(page, "worst case")[2:] == worst
 
 
 def test_a_lead_that_seeds_do_not_explain(tmp_path: Path) -> None:

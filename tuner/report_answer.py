@@ -185,15 +185,22 @@ def _never_found(best: Best, results: Results) -> str | None:
 
 
 def _case_rows(tables: list[pd.DataFrame]) -> list[list[str]]:
-    """Spread over the cases, each class, and the worst case; nothing where a run reports no cases."""
+    """Spread over the cases, each class, and the worst case; nothing where the first reports no cases.
+
+    The others may report other cases or classes, or none: a trainable is free to, and a study may be a stranger's.
+    """
     first = tables[0]
     if first.empty:
         return []
     rows = [[f"over {count(len(first), 'case')}", *(_deviation(cases.mean(axis=1)) for cases in tables)]]
     if len(first.columns) > 1:
-        rows += [[escape(name), *(spread(cases[name]) for cases in tables)] for name in first.columns]
-    worst = (cases.mean(axis=1) for cases in tables)
-    return [*rows, ["worst case", *(f"{dice(means.min())} ({escape(means.idxmin())})" for means in worst)]]
+        rows += [
+            [escape(name), *(spread(cases[name]) if name in cases else "" for cases in tables)]
+            for name in first.columns
+        ]
+    worst = [cases.mean(axis=1) for cases in tables]
+    told = [f"{dice(means.min())} ({escape(means.idxmin())})" if len(means) else "" for means in worst]
+    return [*rows, ["worst case", *told]]
 
 
 def cases_of(results: Results, runs: list[Run], split: Literal["validation", "test"]) -> pd.DataFrame:
