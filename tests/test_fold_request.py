@@ -15,7 +15,7 @@ from trainables.split import fold_splits
 from tuner import fold_request
 from tuner.config import SweepConfig
 from tuner.directory import SweepDirectory
-from tuner.errors import SweepConfigError
+from tuner.errors import OutputError, SweepConfigError
 from tuner.fold_request import plan_of_config, plan_of_run, top_configurations
 from tuner.preparation import Prepared
 from tuner.results import read_results
@@ -166,6 +166,18 @@ def test_a_configuration_of_another_training_run(tmp_path: Path, small_dataset: 
     path.write_text(yaml.safe_dump({**content, "dataset": {"path": str(small_dataset)}}))
     plan = plan_of_config(path, tmp_path / "out", folds=2, device=None, threads=None, view=View(quiet=True))
     assert (plan.config.trainable, plan.configurations) == (toy, {0: {"learning_rate": 0.1}})
+
+
+def test_a_folder_that_was_begun_is_gone_on_with_and_a_sweep_s_is_not(tmp_path: Path, small_dataset: Path) -> None:
+    path, output = tmp_path / "config.yaml", SweepDirectory.create(tmp_path / "out")
+    content = {**CONFIG, "dataset": {"path": str(small_dataset)}, "cache": str(tmp_path / "cache")}
+    path.write_text(yaml.safe_dump(content))
+    output.journal.touch()
+    plan = plan_of_config(path, output.root, folds=2, device=None, threads=None, view=View(quiet=True))
+    assert plan.output == output.root
+    output.sweep_file.touch()
+    with pytest.raises(OutputError, match=f"^{output.root} exists already and holds no trainings on folds"):
+        plan_of_config(path, output.root, folds=2, device=None, threads=None, view=View(quiet=True))
 
 
 def test_code_of_a_configuration_is_told_and_must_be_there(tmp_path: Path, small_dataset: Path) -> None:
