@@ -126,6 +126,11 @@ def test_numbers_out_of_range(arguments: dict[str, float], expected: str) -> Non
     assert str(caught.value) == expected
 
 
+def test_one_group_can_not_be_held_out() -> None:
+    with pytest.raises(SettingError, match=r"^held_out: needs 2 groups of cases outside the test set, there are 1$"):
+        split_cases({"a": "anna", "b": "anna"}, folds=None, held_out=0.5)
+
+
 @pytest.fixture
 def groups_file(tmp_path: Path) -> Path:
     return tmp_path / "groups.csv"
