@@ -273,6 +273,7 @@ def _small_files(draw: DrawFn) -> tuple[str, bytes]:
 def _use_small_file(given: tuple[str, bytes], folder: Path) -> None:
     name, content = given
     directory = _directory(folder)
+    _journal()  # has the sweep played that these lie beside
     shutil.copyfile(place() / "journal" / "heart" / "study.journal", directory.journal)
     (directory.root / name).parent.mkdir(exist_ok=True)
     (directory.root / name).write_bytes(content)
