@@ -43,7 +43,7 @@ def guided(name: str, seconds: float) -> None:
         subject = importlib.import_module("fuzzing.subjects").SUBJECTS[name]
     guard: Any = importlib.import_module("fuzzing.guard")
     logging.disable()
-    folder = Path(tempfile.mkdtemp(prefix="voxtune-fuzz-"))
+    folder = Path(tempfile.mkdtemp())
     subject.warm_up(folder)
     counts, findings, lines = Counter[str](), Counter[str](), set[str]()
     began = time.monotonic()
@@ -80,11 +80,14 @@ def main() -> None:
     found = []
     for name in chosen:
         command = [sys.executable, __file__, "--one", name, "--minutes", str(asked.minutes / len(chosen))]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        with tempfile.TemporaryDirectory(prefix="voxtune-fuzz-") as folder:  # its end leaves all that it made
+            environment = {**os.environ, "TMPDIR": folder}
+            ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if ran.returncode:
             sys.exit(f"{name}: {ran.stderr[-2000:]}")
         found.append(json.loads(ran.stdout.strip().splitlines()[-1]))
         print(found[-1], flush=True)
+    # A subject's process must not have imported voxtune before atheris watches the imports.
     from tuner.environment import describe_environment
 
     target = RESULTS / f"fuzz_guided-{date.today()}.json"

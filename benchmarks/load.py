@@ -8,8 +8,8 @@
 
 Each command is timed as a user types it, imports included, with what its processes hold of memory at most: the sum over
 them all of what each would free by its end (USS), and the driver's resident size alone. What one prints is kept to say
-whether it showed progress. Puts what it found into benchmarks/results/load-DATE.json, where what
-the others found last stays, and prints a table of it all.
+whether it showed progress. Puts what it found into benchmarks/results/load-DATE.json, where what the others found last
+stays, and prints a table of it all.
 """
 
 import argparse

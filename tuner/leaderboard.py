@@ -11,6 +11,7 @@ from rich.text import Text
 from tuner.best import Run
 from tuner.cells import short
 from tuner.columns import Column, Rows
+from tuner.markdown import mean_and_deviation
 from tuner.results import Results
 from tuner.rungs import FULL_BUDGET
 
@@ -71,6 +72,4 @@ def _spread(results: Results, run: Run, column: str) -> str:
         mean, std = row[[f"{column}_mean", f"{column}_std"]].to_numpy(dtype=float)[0]
     else:
         mean, std = results.case_scores(run, "test").mean() if column == "test" else math.nan, math.nan
-    if math.isnan(mean):
-        return ""
-    return f"{mean:.4f}" if math.isnan(std) else f"{mean:.4f} ± {std:.4f}"
+    return mean_and_deviation(mean, std)

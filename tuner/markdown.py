@@ -34,8 +34,12 @@ def dice(value: float | None) -> str:
 
 def spread(values: pd.Series) -> str:
     """Mean and standard deviation (n - 1); the mean alone of a single value."""
-    deviation = f" ± {values.std():.4f}" if len(values) > 1 else ""
-    return f"{dice(values.mean())}{deviation}"
+    return mean_and_deviation(values.mean(), values.std())
+
+
+def mean_and_deviation(mean: float, deviation: float) -> str:
+    """`0.8712 ± 0.0021`; the mean alone where the deviation is NaN, and nothing where the mean is."""
+    return dice(mean) if pd.isna(mean) or pd.isna(deviation) else f"{dice(mean)} ± {dice(deviation)}"
 
 
 def amount(value: float, unit: str) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tuner.chapters import Block, Cell, SortedTable
 from tuner.durations import duration
-from tuner.markdown import dice
+from tuner.markdown import dice, mean_and_deviation
 from tuner.report_answer import budget_share
 from tuner.results import Results
 
@@ -64,12 +64,12 @@ def _row(results: Results, row: Mapping[Any, Any], searched: Iterable[str], seed
 
 def _by_seeds(results: Results) -> dict[int, Cell]:
     """What the configurations that were trained again gave with other seeds, by their number."""
-    cells = {}
-    for row in results.confirmed_summary.to_dict("records"):
-        mean, deviation = row["validation_mean"], row["validation_std"]
-        text = dice(mean) if pd.isna(deviation) else f"{dice(mean)} ± {dice(deviation)}"
-        cells[row["config"]] = Cell.of(mean, text)
-    return cells
+    return {
+        row["config"]: Cell.of(
+            row["validation_mean"], mean_and_deviation(row["validation_mean"], row["validation_std"])
+        )
+        for row in results.confirmed_summary.to_dict("records")
+    }
 
 
 def _setting(value: Any) -> Cell:

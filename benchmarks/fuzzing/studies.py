@@ -74,9 +74,13 @@ def _played(url: str | None, folder: Path) -> SweepDirectory:
 
 
 @cache
+def _sweep() -> SweepDirectory:
+    return _played(None, place() / "journal" / "heart")
+
+
+@cache
 def _journal() -> tuple[dict[str, Any], ...]:
-    directory = _played(None, place() / "journal" / "heart")
-    return tuple(json.loads(line) for line in directory.journal.read_text().splitlines())
+    return tuple(json.loads(line) for line in _sweep().journal.read_text().splitlines())
 
 
 @cache
@@ -273,8 +277,7 @@ def _small_files(draw: DrawFn) -> tuple[str, bytes]:
 def _use_small_file(given: tuple[str, bytes], folder: Path) -> None:
     name, content = given
     directory = _directory(folder)
-    _journal()  # has the sweep played that these lie beside
-    shutil.copyfile(place() / "journal" / "heart" / "study.journal", directory.journal)
+    shutil.copyfile(_sweep().journal, directory.journal)
     (directory.root / name).parent.mkdir(exist_ok=True)
     (directory.root / name).write_bytes(content)
     read_status(directory)
