@@ -1,7 +1,11 @@
-"""A study that advances by itself while a live table shows it, for a terminal: python advancing.py TRIALS SECONDS."""
+"""A study that advances by itself while a live table shows it, for a terminal.
+
+python advancing.py TRIALS SECONDS [FILE]: it goes on, after its last trial, until the file is there.
+"""
 
 import sys
 import time
+from pathlib import Path
 
 import optuna
 from make_sweep import RUNGS, evaluation, made_up_score, open_study
@@ -46,7 +50,7 @@ def advance(study: SweepStudy, trials: int, *, seconds: float) -> None:
         time.sleep(max(0.0, began + seconds * done / trials - time.monotonic()))
 
 
-def main(trials: int, seconds: float) -> None:
+def main(trials: int, seconds: float, until: Path | None = None) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = open_study(space=parse_space(SPACE))
     view = View(Console())
@@ -54,8 +58,10 @@ def main(trials: int, seconds: float) -> None:
     view.note("before")
     with view.watching(study, title="heart"):
         advance(study, trials, seconds=seconds)
+        while until and not until.exists():
+            time.sleep(0.05)
     view.note("after")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]), *map(Path, sys.argv[3:]))

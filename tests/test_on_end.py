@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,15 +92,18 @@ def log_of(directory: SweepDirectory) -> str:
     return directory.log_file.read_text() if directory.log_file.is_file() else ""
 
 
-def test_a_finished_sweep_is_told_with_its_best_trial(server: Server, directory: SweepDirectory) -> None:
+def test_a_finished_sweep_is_told_with_its_best_trial(
+    server: Server, directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 100.3])
+    monkeypatch.setattr(on_end, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with ending(server.url, directory) as told:
         assert server.posts == []
-        time.sleep(0.3)
     best = open_study(open_storage(None, directory.journal, owner=True)).ranking()[0]
     (post,) = server.posts
-    assert 0.3 <= post.pop("seconds") < 5
     assert post == {
         "text": f"Sweep heart finished: 6 trials in 0.3 s, best Dice {best.value:.4f} (trial {best.number})",
+        "seconds": 0.3,
         "sweep": "heart",
         "ended": "finished",
         "error": None,
@@ -199,11 +203,11 @@ def test_who_does_not_answer_is_not_waited_for(
     server: Server, directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_end, "ANSWER_SECONDS", 0.2)
-    server.answers_after = 1.0
+    server.answers_after = 60
     began = time.monotonic()
     with ending(server.url, directory) as told:
         pass
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert "no answer within 0.2 s, 3 times" in told[0]
 
 
@@ -214,11 +218,11 @@ def test_of_an_interrupted_sweep_it_is_tried_once_since_the_batch_system_kills_s
     server.answers = [500]
     with pytest.raises(SweepInterrupted), ending(server.url, directory) as told:
         raise SweepInterrupted("Stopped.")
-    server.answers_after = 2.0
+    server.answers_after = 60
     began = time.monotonic()
     with pytest.raises(SweepInterrupted), ending(server.url, directory) as told_too:
         raise SweepInterrupted("Stopped.")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 30
     assert len(server.posts) == 2
     assert told[0].endswith("was not told how the sweep ended: it answered 500 Internal Server Error")
     assert told_too[0].endswith("was not told how the sweep ended: no answer within 0.2 s")

@@ -228,7 +228,8 @@ def test_a_server_that_stays_away_is_named_and_then_not_waited_for(own_server, m
         r"storage: postgresql://voxtune:\*\*\*@127.0.0.1:\d+/postgres could not be reached", str(error.value)
     )
     assert "check that the server runs, then go on by `voxtune resume`" in str(error.value)
+    monkeypatch.setattr(patient_storage, "PATIENCE", 60.0)
     began = time.monotonic()
     with pytest.raises(StudyError):
         study.release([number])
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 30

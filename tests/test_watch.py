@@ -93,27 +93,33 @@ def test_a_sweep_is_shown_from_before_its_first_trial_to_the_end_of_its_folds(
     def drive() -> None:
         with own(directory.root):
             begun.set_result(None)
-            time.sleep(0.2)
+            until_shown("no trial was begun yet")
             search = study_of(directory)
             search.plan(4)
             search.report(search.ask().number, 333, evaluation(0.5, 333))
-            time.sleep(0.5)
+            until_shown("heart: 1 running")
             search.finish(0, "stopped at rung")
             play(search, 4)
-            time.sleep(0.5)
+            until_shown("0 running, 4 ended, 0 to go")
             confirm = study_of(directory, "confirm")
             confirm.plan(2)
             for score in (0.8, 0.9):
                 number = confirm.ask().number
-                time.sleep(0.5)
+                until_shown("confirm: 1 running")
                 confirm.report(number, 1000, evaluation(score, 1000), {})
                 confirm.finish(number, "full budget")
             folds = study_of(directory, "folds")
             folds.plan(1)
             folds.report(folds.ask().number, 333, evaluation(0.7, 333))
-            time.sleep(1.5)
+            until_shown("folds: 1 running")
             folds.report(0, 1000, evaluation(0.8, 1000))
             folds.finish(0, "full budget")
+
+    def until_shown(text: str) -> None:
+        deadline = time.monotonic() + 30
+        while text not in console.file.getvalue():
+            assert time.monotonic() < deadline, f"not shown: {text}"
+            time.sleep(0.02)
 
     begun: Future[None] = Future()
     console = Console(file=io.StringIO(), width=200)
@@ -150,7 +156,7 @@ def test_a_last_stage_that_is_over_before_it_is_looked_at_is_no_death(directory:
             shown.result(10)
             folds.finish(0, "full budget")
             over.set_result(None)
-            time.sleep(0.3)
+            time.sleep(0.3)  # its report is written
 
     begun, shown, over = Future[None](), Future[None](), Future[None]()
     with beside(drive):
