@@ -26,10 +26,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from faults.all_faults import FAULTS
+from faults.fault import HOSTS, JOINED, Fault, NotStruckError, Struck
 from faults.invariants import broken
 from faults.ledger import add_run, counted, read_runs, table
 from faults.places import Hosts, Joined, Place, until
-from faults.strikes import FAULTS, HOSTS, JOINED, Fault, NotStruckError, Struck
 from faults.sweeps import PATIENCE, FaultSweep, Kind
 
 from trainables.phantom import write_phantom

@@ -14,30 +14,23 @@ stays, and prints a table of it all.
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import optuna
-import psutil
 import yaml
-from scipy.ndimage import zoom
+from large_data import voxels_of, write_large, write_many
+from watched_command import timed
 
-from trainables.phantom import write_phantom
 from trainables.protocol import Budget
 from trainables.toy import ToyRun
 from tuner.api import SweepDirectory, read_results
-from tuner.background import beating
 from tuner.config import SweepConfig
 from tuner.environment import describe_environment
 from tuner.rungs import FULL_BUDGET, SuccessiveHalving, rung_steps
@@ -47,8 +40,6 @@ from tuner.utilisation import stints
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = 900
-LARGE = (512, 512, 400)
-LARGE_SPACING = (0.8, 0.8, 1.0)
 
 
 def toy_sweep(name: str, **changes: Any) -> SweepConfig:
@@ -187,95 +178,6 @@ def new_and_run(folder: Path, data: Path, *, again: bool) -> dict[str, Any]:
     if again:
         measured["run again"] = timed(["run", "sweep.yaml", "--name", "second", "--no-confirm"], folder)
     return measured
-
-
-def write_many(folder: Path, count: int) -> None:
-    """So many cases, by generated ones under several names each."""
-    generated = min(count, 500)
-    write_phantom(folder, cases=generated, size=0.25)
-    manifest = json.loads((folder / "dataset.json").read_text())
-    first = list(manifest["training"])
-    for turn in range(1, -(-count // generated)):
-        for entry in first[: count - turn * generated]:
-            again = {part: file.replace(".nii.gz", f"_{turn}.nii.gz") for part, file in entry.items()}
-            for part, file in again.items():
-                (folder / file).hardlink_to(folder / entry[part])
-            manifest["training"].append(again)
-    manifest["numTraining"] = len(manifest["training"])
-    (folder / "dataset.json").write_text(json.dumps(manifest))
-
-
-def write_large(folder: Path, count: int) -> None:
-    for part in ("imagesTr", "labelsTr"):
-        (folder / part).mkdir(parents=True)
-    affine = np.diag([*LARGE_SPACING, 1.0])
-    entries = []
-    for number in range(count):
-        random = np.random.default_rng(number)
-        coarse = random.normal(0, 1, (8, 8, 7))
-        smooth = zoom(coarse, [size / part for size, part in zip(LARGE, coarse.shape, strict=True)], order=1)
-        label = (smooth > 1.2).astype(np.uint8)
-        image = (100 * smooth + 200 * label).astype(np.int16)
-        image += random.integers(-20, 20, image.shape, np.int16)
-        name = f"large_{number:03d}.nii.gz"
-        for part, array in (("imagesTr", image), ("labelsTr", label)):
-            nib.save(nib.Nifti1Image(array, affine), folder / part / name)
-        entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
-    manifest = {"name": "Large", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "organ"}}
-    (folder / "dataset.json").write_text(json.dumps({**manifest, "numTraining": count, "training": entries}))
-
-
-def voxels_of(data: Path) -> str:
-    image: Any = nib.load(next(iter(sorted((data / "imagesTr").iterdir()))))
-    return "x".join(map(str, image.shape))
-
-
-def timed(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Run a voxtune command; how long it took, of what memory, and the last lines of what it said."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    output = folder / "output.txt"
-    began, clock = time.time(), time.perf_counter()
-    with output.open("w") as said:
-        command = [sys.executable, "-m", "tuner.cli", *arguments]
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT, env=environment)
-        watch = MemoryWatch(process.pid)
-        with beating(watch.sample, every=0.5, name="memory"):
-            _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - clock
-    text = output.read_text(errors="replace")
-    code = os.waitstatus_to_exitcode(status)
-    lines = text.splitlines()
-    if code:
-        sys.exit(f"voxtune {' '.join(arguments)} ended with {code}: {text[-3000:]}")
-    gib = usage.ru_maxrss / 2**20, watch.most / 2**30
-    print(f"{arguments[0]:>8}: {seconds:8.1f} s  driver {gib[0]:5.2f} GiB  all {gib[1]:5.2f} GiB", flush=True)
-    return {
-        "command": ["voxtune", *(argument.replace(str(folder), "FOLDER") for argument in arguments)],
-        "exit code": code,
-        "began": began,
-        "seconds": round(seconds, 2),
-        "driver's CPU seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "driver's GiB": round(gib[0], 3),
-        "all processes' GiB": round(gib[1], 3),
-        "lines of progress": [line.replace(str(folder), "FOLDER") for line in lines[:12]],
-        "load average": round(os.getloadavg()[0], 1),
-    }
-
-
-class MemoryWatch:
-    """The most that a process and all that it started held at once, in bytes that are theirs alone."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self.most = 0
-
-    def sample(self) -> None:
-        held = 0
-        with suppress(psutil.NoSuchProcess):
-            for one in (self._process, *self._process.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    held += one.memory_full_info().uss
-        self.most = max(self.most, held)
 
 
 MEASURES: Mapping[str, tuple[Callable[[Path, int], dict[str, Any]], str, int]] = {

@@ -12,9 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import chaos
 from faults import invariants
+from faults.all_faults import FAULTS
+from faults.fault import Struck
 from faults.ledger import add_run, counted, read_runs, table
 from faults.places import Place
-from faults.strikes import FAULTS, Struck
 from faults.sweeps import TRIALS, FaultSweep
 
 from tuner.storage import open_storage

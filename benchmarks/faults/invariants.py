@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
-from faults.strikes import Fault
+from faults.fault import Fault
 from faults.sweeps import TRIALS, FaultSweep
 from tuner.report import write_report
 from tuner.rungs import FULL_BUDGET
