@@ -270,7 +270,7 @@ def test_a_sweep_of_toys_tells_and_leaves_no_secret(
     server: Server, tmp_path: Path, running_ray: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOXTUNE_HOOK", server.url)
-    config = SweepConfig.model_validate({**TOY_SWEEP, "on_end": "${VOXTUNE_HOOK}"})
+    config = SweepConfig.model_validate({**TOY_SWEEP, "on_end": "${VOXTUNE_HOOK}", "resources": {"trials_at_once": 1}})
     results = run_sweep(config, runs=tmp_path, address=running_ray)
     (post,) = server.posts
     assert results.best is not None

@@ -11,7 +11,9 @@ import pytest
 from command_line import Ended, run_voxtune
 from make_sweep import TOY_SWEEP
 
+from tuner import parallelism
 from tuner.config import SweepConfig
+from tuner.errors import SweepInterrupted
 from tuner.parallelism import Search, TrialFound, Way, all_ways, sweep_for
 from tuner.parallelism_command import share_of_batch
 from tuner.parallelism_model import Timings, bound_of, model
@@ -19,6 +21,7 @@ from tuner.parallelism_report import read_searches, write_searches
 from tuner.parallelism_result import Outcome, answer, outcomes, table_of
 from tuner.rungs import SuccessiveHalving, rung_steps
 from tuner.section import validated
+from tuner.sweep import run_sweep
 
 STEPS = rung_steps(1 / 9, 3)
 RUNGS = SuccessiveHalving(STEPS, 3)
@@ -253,16 +256,34 @@ def test_what_can_t_be_studied(tmp_path: Path, voxtune: Voxtune) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_study_of_toys(tmp_path: Path, voxtune: Voxtune, running_ray: str) -> None:
-    """On a running Ray: both ways on two cores, the same trials in each, four devices modelled; and it goes on."""
+def test_a_study_of_toys(tmp_path: Path, voxtune: Voxtune, running_ray: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a running Ray: both ways on two cores, the same trials in each, four devices modelled.
+
+    It is broken off in the last search and goes on with that.
+    """
     file, output = tmp_path / "sweep.yaml", tmp_path / "study"
     toys = {**TOY_SWEEP, "training": {"seconds_per_rung": 0.1}}
     file.write_text(json.dumps(toys))
     arguments = ["study", "parallelism", file, "--devices", "1,2,4", "--trials", "3", "-o", output]
     arguments += ["--address", running_ray]
+    names: list[str] = []
+
+    def broken_off(config: SweepConfig, **options: Any) -> Any:
+        names.append(config.name)
+        if len(names) == 6:
+            raise SweepInterrupted("Stopped.")
+        return run_sweep(config, **options)
+
+    monkeypatch.setattr(parallelism, "run_sweep", broken_off)
+    assert voxtune(*arguments).code == 130
+    before = read_searches(output)[1]
+    assert len(before) == 5
     ended = voxtune(*arguments)
     assert ended.code == 0, ended.err
-    terms, searches = read_searches(output)
+    assert "2 devices, 2 a trial, with early stopping, search 6 of 6" in ended.out
+    assert len(names) == 7
+    searches = read_searches(output)[1]
+    assert searches[:5] == before
     assert len(searches) == 6
     configurations = {tuple(sorted((one.number, str(one.parameters)) for one in found.trials)) for found in searches}
     assert len(configurations) == 1
@@ -277,8 +298,3 @@ def test_a_study_of_toys(tmp_path: Path, voxtune: Voxtune, running_ray: str) -> 
     page = (output / "study.md").read_text()
     assert "With 4 devices and 3 trials give each trial one device" in page
     assert (output / "speed_up.png").stat().st_size > 10_000
-    write_searches(output, terms, searches[:-1])
-    ended = voxtune(*arguments)
-    assert ended.code == 0, ended.err
-    assert "2 devices, 2 a trial, with early stopping, search 6 of 6" in ended.out
-    assert read_searches(output)[1][:-1] == searches[:-1]

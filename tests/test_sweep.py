@@ -40,6 +40,10 @@ TOY = {
 }
 
 
+ONE_SLOT = {"trials_at_once": 1}
+"""Where it is of no account how many there are: each is a process that takes seconds to come up."""
+
+
 def toy(**changes) -> SweepConfig:
     return SweepConfig.model_validate({**TOY, **changes})
 
@@ -150,7 +154,7 @@ def test_a_trial_that_kills_its_process_every_time_has_failed(tmp_path, running_
 
 
 def test_sweep_without_any_result_says_why(tmp_path, running_ray):
-    config = toy(training={"fail_at": 0.0}, search={"trials": 2})
+    config = toy(training={"fail_at": 0.0}, search={"trials": 2}, resources=ONE_SLOT)
     with pytest.raises(SweepFailed, match=r"no trial gave a result; the first error: .*nan at 11% of the budget"):
         run_sweep(config, runs=tmp_path, address=running_ray)
     directory = SweepDirectory.find("toy", runs=tmp_path)
@@ -159,7 +163,7 @@ def test_sweep_without_any_result_says_why(tmp_path, running_ray):
 
 def test_database_holds_each_sweep_by_its_name(tmp_path, running_ray):
     url = f"sqlite:///{tmp_path}/studies.db"
-    config = toy(storage=url, search={"trials": 2}, confirm={"top": 0})
+    config = toy(storage=url, search={"trials": 2}, confirm={"top": 0}, resources=ONE_SLOT)
     results = run_sweep(config, runs=tmp_path, address=running_ray)
     assert len(results.trials) == 2
     assert optuna.get_all_study_names(url) == ["toy/sweep"]
@@ -187,7 +191,8 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_loses_nothing(tmp_path, small_disk, running_ray):
     file = tmp_path / "sweep.yaml"
-    file.write_text(yaml.safe_dump({**TOY, "search": {"trials": 30}, "confirm": {"top": 0}}))
+    many = {**TOY, "search": {"trials": 30}, "confirm": {"top": 0}, "resources": ONE_SLOT}
+    file.write_text(yaml.safe_dump(many))
     where = ["--runs", str(small_disk), "--address", running_ray]
     command = [sys.executable, "-m", "tuner.cli", "run", str(file), *where]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -211,7 +216,8 @@ def test_a_full_disk_loses_nothing(tmp_path, small_disk, running_ray):
 def test_interrupted_sweep_goes_on_where_it_was(tmp_path, running_ray):
     """By SIGTERM, which becomes Ctrl-C's SIGINT. For one that is killed see test_chaos.py."""
     file = tmp_path / "sweep.yaml"
-    slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 6}, "confirm": {"top": 0}}
+    slow = {**TOY, "training": {"seconds_per_rung": 1.0}, "search": {"trials": 6}}
+    slow |= {"confirm": {"top": 0}, "resources": ONE_SLOT}
     file.write_text(yaml.safe_dump(slow))
     command = [sys.executable, "-m", "tuner.cli", "run", str(file), "--runs", str(tmp_path / "runs")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

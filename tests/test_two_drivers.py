@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from tuner.storage import open_storage, stored_studies
 
-TRIALS = 40
+TRIALS = 24
 
 SWEEP = {
     "name": "shared",

@@ -59,6 +59,9 @@ class Drive:
     earlier: Sequence[EarlierBest] = ()
     """What earlier sweeps found best."""
 
+    report: bool = True
+    """Whether one is written at the end, with pictures of the best model's cases."""
+
     began: bool = False
     """Whether a trial may have been begun."""
 
@@ -101,22 +104,26 @@ class Drive:
         except KeyboardInterrupt:
             if not self.began:
                 raise
-            report_at_end(self.directory)
+            self._report()
             go_on = f"voxtune resume {self.directory.root}"
             raise SweepInterrupted(f"Stopped. Nothing is lost; go on by: {go_on}") from None
         except Exception as failure:
             if self.began:
-                report_at_end(self.directory)
+                self._report()
                 if isinstance(failure, USER_ERRORS):  # they say that nothing was begun; but a disk may be full by now
                     raise SweepFailed(str(failure)) from failure
             raise
-        report_at_end(self.directory)
+        self._report()
         results = read_results(self.directory)
         if results.trials["score"].isna().all():
             error = self.study().first_error()
             reason = f"the first error: {error}" if error else results.over or "none was trained"
             raise SweepFailed(f"no trial gave a result; {reason}; see {self.directory.root}")
         return results
+
+    def _report(self) -> None:
+        if self.report:
+            report_at_end(self.directory)
 
     def study(self, sampler: Callable[[int], BaseSampler] | None = None) -> SweepStudy:
         """The sweep's study. Raises StudyError if its trials were made with other settings or data."""
@@ -160,7 +167,7 @@ class Drive:
                     cluster=session.cluster,
                     progress=lambda done, of: view.progress("Test cases", done, of),
                 )
-        if self.prepared:
+        if self.prepared and self.report:
             with view.preparing():
                 view.progress("Pictures of the best model's cases", 0, 1)
                 draw_at_end(self.directory, work)

@@ -203,7 +203,11 @@ def measure(
         began = time()
         with watched_cpu(getpid()) as driver:
             results = run_sweep(
-                sweep_for(config, way, trials=trials, name=name), runs=folder, address=address, view=view
+                sweep_for(config, way, trials=trials, name=name),
+                runs=folder,
+                address=address,
+                report=False,
+                view=view,
             )
         rmtree(folder / name)
         known = [*known, found_search(results, way, number, began=began, driver=driver)]

@@ -36,6 +36,7 @@ def run_sweep(
     address: str | None = None,
     join: bool = False,
     earlier: Sequence[SweepDirectory] = (),
+    report: bool = True,
     view: View | None = None,
     verbose: bool = False,
 ) -> Results:
@@ -45,6 +46,7 @@ def run_sweep(
         address: of a running Ray cluster (`auto` or `HOST:PORT`); None starts Ray on this machine.
         join: help with the sweep of this name in the database `storage`, which another driver began and will confirm.
         earlier: sweeps whose best configurations are tried first, as far as the space holds them.
+        report: whether one is written at the end; not needed where the sweep's directory is thrown away.
         view: where progress is shown; nowhere by default.
         verbose: whether Ray's and Optuna's messages reach the terminal.
 
@@ -60,7 +62,7 @@ def run_sweep(
         view.note(str(found))
     prepared = prepare_sweep(config, view)
     directory = SweepDirectory.create(runs / config.name)
-    drive = Drive(config, directory, prepared, view, join, best)
+    drive = Drive(config, directory, prepared, view, join, best, report)
     try:
         _write_set_up(directory, config, prepared)
         # One that helps ends before the sweep does.
