@@ -84,18 +84,21 @@ def test_resume_finds_a_sweep_in_another_folder(
 
     monkeypatch.setattr("tuner.sweep.resume_sweep", resume)
     directory = sweep_directory(tmp_path / "elsewhere" / "heart")
-    refused = voxtune("resume", "heart", "--runs", "elsewhere")  # a folder with a sweep file of the user's own, say
-    assert (refused.code, refused.out) == (2, "")
-    assert (
-        f"heart holds a sweep.yaml, but is no run of it; begin one by `voxtune run {directory.sweep_file}`"
-        in refused.err
-    )
-    directory.environment_file.write_text("{}")
     for options, confirm, trials in (((), True, None), (("--no-confirm", "--trials", 9), False, 9)):
         assert voxtune("resume", "heart", "--runs", "elsewhere", *options) == Ended(code=130, out="stopped\n", err="")
         found, given = asked.pop()
         assert found == directory
         assert (given["confirm"], given["trials"], given["address"]) == (confirm, trials, None)
+
+
+def test_a_sweep_file_of_which_there_is_no_run_can_not_be_resumed(voxtune: Voxtune, tmp_path: Path) -> None:
+    directory = sweep_directory(tmp_path / "elsewhere" / "heart")  # a folder with a sweep file of the user's own, say
+    refused = voxtune("resume", "heart", "--runs", "elsewhere")
+    assert (refused.code, refused.out) == (2, "")
+    assert (
+        f"heart holds a sweep.yaml, but is no run of it; begin one by `voxtune run {directory.sweep_file}`"
+        in refused.err
+    )
 
 
 def test_run_continues_what_was_begun(voxtune: Voxtune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

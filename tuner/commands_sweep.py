@@ -8,7 +8,6 @@ import typer
 
 from tuner.command_options import DATASET, RUNS, SWEEPS, Address, Confirm, RunName, Runs, Verbose
 from tuner.commands_cluster import is_dashboard, print_status_of_job, resume_job
-from tuner.errors import SweepDirectoryError
 from tuner.terminal import console, say
 
 if TYPE_CHECKING:
@@ -182,9 +181,6 @@ def resume(
     from tuner.directory import SweepDirectory
 
     directory = SweepDirectory.find(run, runs)
-    if not (directory.environment_file.is_file() or directory.journal.is_file()):
-        begin = f"voxtune run {directory.sweep_file}"
-        raise SweepDirectoryError(f"{directory.root} holds a sweep.yaml, but is no run of it; begin one by `{begin}`")
 
     from tuner.sweep import resume_sweep
     from tuner.view import View

@@ -62,6 +62,12 @@ class SweepDirectory:
             f"no sweep at {looked}: a sweep's directory holds a sweep.yaml{_others(candidates[0].name, runs)}"
         )
 
+    def check_begun(self) -> None:
+        """Raises SweepDirectoryError if there is a sweep file, but no run of it."""
+        if not (self.environment_file.is_file() or self.journal.is_file()):
+            begin = f"voxtune run {self.sweep_file}"
+            raise SweepDirectoryError(f"{self.root} holds a sweep.yaml, but is no run of it; begin one by `{begin}`")
+
     @property
     def name(self) -> str:
         return self.root.name

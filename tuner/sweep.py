@@ -90,9 +90,11 @@ def resume_sweep(
         trials: how many in all from now on, if not as many as before.
         minutes: how long a search in all from now on, what is searched already included.
 
-    Raises as `run_sweep` does; StudyError if data or settings are no longer those of the study's trials.
+    Raises as `run_sweep` does; SweepDirectoryError if no run was begun there; StudyError if data or settings are no
+    longer those of the study's trials.
     """
     view = view or View(quiet=True)
+    directory.check_begun()
     config = SweepConfig.read(directory.sweep_file)
     longer = {name: value for name, value in {"trials": trials, "minutes": minutes}.items() if value is not None}
     config = config.changed({"search": longer})
