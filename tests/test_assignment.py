@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from trainables.archive import write_archive
 from trainables.protocol import Budget
 from trainables.toy import ToyRun
 from tuner.assignment import Assignment, build_run
@@ -41,7 +42,7 @@ def assignment(root: Path) -> Assignment:
 def given(tmp_path: Path) -> Assignment:
     """For a trial that has trained 300 of 900 steps."""
     state = {"used": 300.0, "training_seconds": 1.5}
-    LocalFiles(tmp_path).put(STATE, lambda path: torch.save(state, path))
+    LocalFiles(tmp_path).put(STATE, lambda path: write_archive(state, path))
     return assignment(tmp_path)
 
 

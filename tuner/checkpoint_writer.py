@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from trainables.archive import write_archive
 from tuner.trial_files import TrialFiles
 
 
@@ -32,8 +33,6 @@ class CheckpointWriter:
 
 
 def _write(state: Mapping[str, Any], files: TrialFiles, name: str, instead_of: str | None) -> None:
-    import torch
-
-    files.put(name, lambda path: torch.save(state, path))
+    files.put(name, lambda path: write_archive(state, path))
     if instead_of:
         files.remove(instead_of)
