@@ -7,8 +7,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-# Two test files at a time, since much of a test that starts Ray is waiting; with a thread each for torch.
-TEST_FILES_AT_ONCE ?= 2
+# Three test files at a time on two cores, since some of a test that starts Ray is waiting; with a thread each for torch.
+TEST_FILES_AT_ONCE ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_FILES_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test coverage quick check format mutants docs package clean

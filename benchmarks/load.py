@@ -121,7 +121,7 @@ def slots(folder: Path, count: int) -> dict[str, Any]:
         "wide",
         space={"learning_rate": {"float": [1e-5, 1e-1], "log": True}},
         default={"learning_rate": 1e-2},
-        budget={"unit": "steps", "maximum": STEPS, "first_rung": STEPS},  # states between rungs are written by torch
+        budget={"unit": "steps", "maximum": STEPS, "first_rung": STEPS},  # so that none ends before the last slot is up
         training={"seconds_per_rung": 60.0, "batch_size": 1, "patch_size": 32},  # that pretends to take no memory
         search={"trials": trials},
         resources={"cpus_per_trial": 2 / count, "trials_at_once": count},

@@ -26,12 +26,15 @@ pytestmark = [
 ]
 
 OWN_RUN = """\
+import sys
+
 from own_helper import advancing
 from trainables.toy import ToyRun
 
 
 class OwnRun(ToyRun):
     def advance(self, budget):
+        assert "torch" not in sys.modules, "what does not use it is spared it"
         with advancing(self._seed, budget):
             return super().advance(budget)
 """

@@ -58,6 +58,7 @@ def test_a_variable_that_is_not_set_is_told_before_anything_is_started(
     if begin is not run_sweep:
         (tmp_path / "toy").mkdir()
         (tmp_path / "toy" / "sweep.yaml").write_text(config.to_yaml())
+        (tmp_path / "toy" / "environment.json").write_text("{}")
     with pytest.raises(SweepConfigError, match=r"^on_end: the environment variable VOXTUNE_HOOK is not set"):
         begin(config, runs=tmp_path)
     assert begin is not run_sweep or not (tmp_path / "toy").exists()
