@@ -147,10 +147,12 @@ def test_without_the_token_nobody_comes_in(three: list[Host]) -> None:
     ):
         unset = [f"--unset={name}" for name in variables]
         wrong = ["RAY_AUTH_TOKEN=" + "0" * 64] if "RAY_AUTH_TOKEN" not in variables else []
+        started = time.monotonic()
         done = head.run("env", *unset, *wrong, *command, timeout=60)
         assert done.returncode == 2
         assert said in done.stderr
         assert TOKEN not in done.stdout + done.stderr
+        assert time.monotonic() - started < 30
     assert not head.path(RUNS / "intruder").exists()
     for file in head.path(RUNS).rglob("*"):
         assert not file.is_file() or TOKEN.encode() not in file.read_bytes()
@@ -168,9 +170,11 @@ def test_without_the_token_nobody_comes_in(three: list[Host]) -> None:
         ("10.87.0.77:6379", "no Ray cluster answers at 10.87.0.77:6379: [Errno 113] No route to host"),
     ],
 )
-def test_what_a_host_outside_is_told_within_a_minute(three: list[Host], address: str, said: str) -> None:
+def test_what_a_host_outside_is_told_within_half_a_minute(three: list[Host], address: str, said: str) -> None:
     outside = three[3]
+    started = time.monotonic()
     done = outside.run(*voxtune(outside, "toy", TOY)[:-1], address, timeout=60)
+    assert time.monotonic() - started < 30
     assert done.returncode == 2
     assert said in done.stderr
     assert not outside.path(RUNS / "toy").exists()
