@@ -13,8 +13,8 @@ from cluster.nodes import Node
 
 T = TypeVar("T")
 
-PATIENCE = 90.0
-"""Seconds for the nodes to answer: a worker process comes up in two to five, on a busy node in more than thirty."""
+PATIENCE = 30.0
+"""Seconds for the nodes to answer: a worker process comes up in two to five."""
 
 
 def on_each_node(nodes: Sequence[Node], function: Callable[..., T], *arguments: Any) -> list[tuple[Node, T]]:

@@ -84,7 +84,12 @@ class Host:
         return int(children.split()[0])
 
     def _env(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        # Ray's niceness is no setting of a cluster: without it (conftest.py) a host's workers give way to other tests.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("RAY_") or name == "RAY_worker_niceness"
+        }
         return {**kept, "HOME": str(HOME), "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", **self.environment}
 
 
